@@ -1,0 +1,83 @@
+"""From typed rows to what the model sees: one matrix of numbers, one of categories.
+
+Used in training and in serving alike, so that both see the same. Imports neither pandas nor scikit-learn.
+"""
+
+import re
+from collections.abc import Mapping
+from zlib import crc32
+
+import numpy as np
+
+from .schema import Schema
+
+MISSING = "<missing>"  # strings cannot be missing in ONNX
+WORD_BUCKETS = 64
+DATE_PARTS = ("days", "month", "weekday", "hour")
+TEXT_PARTS = ("words", *(f"bucket{i}" for i in range(WORD_BUCKETS)))
+LARGEST = 1e30  # well within float32, so that ranges and scaled values are finite too
+WORD = re.compile(r"\w+")
+
+
+def number_names(schema: Schema) -> list[str]:
+    """Return the names of the columns of the numbers matrix: `age`, or `opened.month` for a part of a date."""
+    parts = {"datetime": DATE_PARTS, "text": TEXT_PARTS}
+    names = []
+    for name in schema.features("number", "integer", "boolean", "datetime", "text"):
+        column_parts = parts.get(schema.columns[name].type)
+        names += [f"{name}.{part}" for part in column_parts] if column_parts else [name]
+    return names
+
+
+def category_names(schema: Schema) -> list[str]:
+    """Return the names of the columns of the categories matrix."""
+    return schema.features("category")
+
+
+def encode(rows: Mapping[str, np.ndarray], schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Encode n typed rows (name -> (n,) array) as numbers (n, k) float32 and categories (n, m) str objects.
+
+    k and m are the lengths of `number_names` and `category_names`; the order of columns in `rows` does not matter.
+    """
+    size = len(rows[schema.features()[0]])
+    numbers = np.empty((size, len(number_names(schema))), dtype=np.float32)
+    position = 0
+    for name in schema.features("number", "integer", "boolean", "datetime", "text"):
+        block = _block(rows[name], schema.columns[name].type)
+        numbers[:, position : position + block.shape[1]] = block
+        position += block.shape[1]
+    categories = np.empty((size, len(category_names(schema))), dtype=object)
+    for position, name in enumerate(category_names(schema)):
+        categories[:, position] = rows[name]
+    categories[categories == None] = MISSING  # noqa: E711, each element is compared
+    return numbers, categories
+
+
+def _block(values: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "datetime":
+        return date_parts(values)
+    if kind == "text":
+        return word_counts(values)
+    return np.clip(values, -LARGEST, LARGEST)[:, None]
+
+
+def date_parts(moments: np.ndarray) -> np.ndarray:
+    """Return days since 1970, month, weekday (Monday 0) and hour of (n,) datetime64 as (n, 4) floats, NaN for NaT."""
+    days = moments.astype("datetime64[us]").astype("int64") / 86_400e6
+    month = moments.astype("datetime64[M]").astype("int64") % 12 + 1
+    parts = np.column_stack([days, month, (np.floor(days) + 3) % 7, (days % 1) * 24 // 1])
+    parts[np.isnat(moments)] = np.nan
+    return parts
+
+
+def word_counts(texts: np.ndarray) -> np.ndarray:
+    """Return for (n,) texts the number of words and how many fall in each hash bucket, (n, 1 + WORD_BUCKETS).
+
+    The hashing trick (Weinberger et al. 2009): no vocabulary to keep, and any new word has a place.
+    """
+    counts = np.zeros((len(texts), len(TEXT_PARTS)), dtype=np.float32)
+    for row, text in enumerate(texts):
+        for word in WORD.findall(text.lower()) if text else ():
+            counts[row, 1 + crc32(word.encode()) % WORD_BUCKETS] += 1
+    counts[:, 0] = counts.sum(axis=1)
+    return counts

@@ -1,0 +1,144 @@
+"""`model init`: make the folder a repository that is ready to work in; `make init` calls it."""
+
+import argparse
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from .adopt import adopt
+from .project import SCHEMA, UserError, read_yaml, say, warn
+
+GIT_LIMIT_MB = 20  # a larger table makes every clone slow
+
+
+def add_parser(commands: Any) -> None:
+    """Register the subcommand."""
+    text = "Make the Git repository, infer the schema, store the table, add the hooks; again: harmless."
+    commands.add_parser("init", help=text, description=text).set_defaults(command=lambda args: init())
+
+
+def init(_: argparse.Namespace | None = None) -> None:
+    """Do what is still missing of: schema, Git repository, stored table, hooks, first commit."""
+    schema = read_yaml(SCHEMA)
+    table = Path(str(schema.get("table", "")))
+    fetch_table(table)
+    if not schema.get("columns"):
+        say(f"Inferring {SCHEMA} from {table}")
+        adopt(table, str(schema.get("target", "")))
+    make_repository()
+    store_table(table)
+    add_hooks()
+    commit()
+    say("Ready. Next: `make repro` trains and tests the model; `make help` shows the rest.")
+
+
+def call(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program and keep what it prints."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise UserError(f"{command[0]} is not installed: install it, then run `make init` again") from None
+
+
+def git(*arguments: str) -> str:
+    """Run Git and return what it prints."""
+    result = call("git", *arguments)
+    if result.returncode:
+        raise UserError(f"`git {arguments[0]}` failed: {last_line(result.stderr)}")
+    return result.stdout.strip()
+
+
+def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the DVC of this environment."""
+    return call(sys.executable, "-m", "dvc", *arguments)
+
+
+def last_line(output: str) -> str:
+    """Return the line of an output that says most: the last error, or else the last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no reason given"]
+    errors = [line for line in lines if line.lower().startswith(("error", "fatal"))]
+    return (errors or lines)[-1]
+
+
+def make_repository() -> None:
+    """Make this very folder a Git repository, also when it lies inside another one."""
+    if not Path(".git").exists():
+        git("-c", "init.defaultBranch=main", "init", "--quiet")
+        say("Made a Git repository")
+
+
+def has_remote() -> bool:
+    """Tell whether DVC has a remote to push to."""
+    return bool(dvc("config", "core.remote").stdout.strip())
+
+
+def fetch_table(table: Path) -> None:
+    """Get the table from DVC's remote when this is a fresh clone."""
+    pointer = Path(f"{table}.dvc")
+    if table.exists() or not pointer.exists():
+        return
+    say(f"Fetching {table} from DVC's remote")
+    result = dvc("pull", str(pointer))
+    if result.returncode:
+        warn(f"{table} is not here ({last_line(result.stderr)}); run `dvc pull` once you have access to the remote")
+
+
+def store_table(table: Path) -> None:
+    """Put the table under DVC when there is a remote or it is too large for Git."""
+    pointer = Path(f"{table}.dvc")
+    if not table.exists() or (not pointer.exists() and git("ls-files", str(table))):
+        return
+    remote = has_remote()
+    if not pointer.exists() and (remote or table.stat().st_size > GIT_LIMIT_MB * 1_000_000):
+        say(f"Putting {table} under DVC")
+        result = dvc("add", str(table))
+        if result.returncode:
+            raise UserError(f"`dvc add {table}` failed: {last_line(result.stderr)}")
+        if not remote:
+            warn(
+                f"{table} is too large for Git and DVC has no remote, so nobody else can fetch it; "
+                "add one with `dvc remote add --default storage ADDRESS`, then `dvc push`"
+            )
+    if remote and pointer.exists():
+        push(pointer)
+
+
+def push(pointer: Path) -> None:
+    """Send the table to the remote; one that cannot be reached now is no reason to stop."""
+    table = pointer.with_suffix("")
+    say(f"Pushing {table} to DVC's remote")
+    result = dvc("push", str(pointer))
+    if result.returncode:
+        reason = last_line(result.stderr)
+        warn(f"{table} is not in the remote ({reason}); run `dvc push` once it can be reached")
+    else:
+        say(f"{table} is in DVC's remote")
+
+
+def add_hooks() -> None:
+    """Install the checks of every commit."""
+    result = call(sys.executable, "-m", "pre_commit", "install")
+    if result.returncode:
+        warn(f"commits are not checked ({last_line(result.stdout + result.stderr)}); run `pre-commit install` yourself")
+
+
+def commit() -> None:
+    """Make the first commit; a repository that has one is left alone."""
+    if call("git", "rev-parse", "--quiet", "--verify", "HEAD").returncode == 0:
+        return
+    git("add", "--all")
+    git(*author(), "commit", "--quiet", "--no-verify", "--message", "Start the project from its template")
+    say("Made the first commit")
+
+
+def author() -> list[str]:
+    """Return options that name the project's author, for a person who has not told Git who they are."""
+    with Path("pyproject.toml").open("rb") as file:
+        person = tomllib.load(file)["project"]["authors"][0]
+    options = []
+    for key in ("name", "email"):
+        if not call("git", "config", f"user.{key}").stdout.strip():
+            options += ["-c", f"user.{key}={person[key]}"]
+    return options

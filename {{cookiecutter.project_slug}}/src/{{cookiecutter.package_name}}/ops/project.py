@@ -1,0 +1,115 @@
+"""What every stage and command needs: where files are, the parameters, messages and errors."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+PARAMS = Path("params.yaml")
+SCHEMA = Path("schema.yaml")
+TRAIN = Path("data/train.parquet")
+TEST = Path("data/test.parquet")
+MODEL = Path("models/model.skops")
+BASELINES = {"trivial": Path("models/trivial.skops"), "linear": Path("models/linear.skops")}
+BUNDLE = Path("models/bundle")
+METRICS = Path("reports/metrics.json")
+PREDICTIONS = Path("reports/predictions.csv")
+PLOTS = Path("reports/plots")
+CARD = Path("reports/MODEL_CARD.md")
+
+
+class UserError(Exception):
+    """A mistake that the person can mend; its text names the cause and the remedy."""
+
+
+def run(main: Callable[[], object]) -> NoReturn:
+    """Call `main` and end the process: status 0, or 1 with the text of a UserError on stderr."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def say(message: str) -> None:
+    """Tell the person what happens, at once even when the output is piped."""
+    print(message, flush=True)
+
+
+def warn(message: str) -> None:
+    """Tell the person on stderr what may be wrong."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; UserError if it is missing, broken or something else."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run this in the project's folder, or restore it with Git") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold `key: value` lines")
+    return content
+
+
+def read_params(section: str) -> dict[str, Any]:
+    """Return one section of params.yaml."""
+    params = read_yaml(PARAMS).get(section)
+    if not isinstance(params, dict):
+        raise UserError(f"{PARAMS} has no section `{section}:`: restore it with Git")
+    return params
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`, which takes its place only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    draft = Path(name)
+    try:
+        yield draft
+        draft.chmod(0o644)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path`, which takes its place only if the block succeeds."""
+    draft, former = (path.with_name(f".{path.name}.{suffix}") for suffix in ("draft", "former"))
+    if former.exists() and not path.exists():  # a run was killed between the two renames below
+        former.rename(path)
+    for leftover in (draft, former):
+        shutil.rmtree(leftover, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if path.exists():
+            path.rename(former)
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with LF line ends, whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON that people can read and Git can compare; NaN is refused."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,111 @@
+"""Model -> the bundle that ships, and its card. Run by `dvc repro`, or `python -m <package>.package`.
+
+The manifest names no commit and no time: a commit cannot contain its own hash, and dvc.lock holds the hash of the
+bundle. What binds the two is the tag of a release, which carries the bundle's digest (`ops.bundle.digest`).
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+from sklearn.base import BaseEstimator
+
+from .ops import bundle as files
+from .ops import contents, estimator
+from .ops.bundle import Bundle
+from .ops.card import write_card
+from .ops.export import to_onnx
+from .ops.parity import SINGLE_ROWS, Parity, hard_rows
+from .ops.profile import Predictions
+from .ops.project import (
+    BUNDLE,
+    CARD,
+    METRICS,
+    MODEL,
+    SCHEMA,
+    TEST,
+    TRAIN,
+    UserError,
+    read_params,
+    replacing_folder,
+    run,
+    say,
+    warn,
+    write_json,
+)
+from .schema import Schema, load
+
+CHUNK_ROWS = 25_000
+
+
+def main() -> None:
+    """Export models/model.skops, prove that it predicts the same, write models/bundle/ and reports/MODEL_CARD.md."""
+    schema, params = load(), read_params("package")
+    model, metrics = estimator.load(MODEL), read_metrics()
+    say("exporting the model to ONNX")
+    with replacing_folder(BUNDLE) as draft:
+        exported = to_onnx(model, schema)
+        (draft / files.MODEL).write_bytes(exported)
+        shutil.copyfile(SCHEMA, draft / files.SCHEMA)
+        parity, predictions = prove(Bundle(exported, schema, {}), model, params["tolerance"])
+        write_json(draft / files.PROFILE, contents.reference(schema, predictions, metrics))
+        manifest = contents.manifest(schema, params["name"], metrics, parity)
+        write_json(draft / files.MANIFEST, manifest | {"files": contents.hashes(draft)})
+        Bundle.load(draft)
+    write_card(manifest, metrics, schema)
+    report(manifest)
+
+
+def read_metrics() -> dict[str, Any]:
+    """Return reports/metrics.json."""
+    try:
+        metrics: dict[str, Any] = json.loads(METRICS.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{METRICS} is missing or damaged: run `dvc repro evaluate`") from None
+    return metrics
+
+
+def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Compare `bundle` with the model on all test rows and on hard ones; return what was found, and the predictions.
+
+    The predictions to watch for are those of the test rows: on its training rows a model is surer than it should be.
+    """
+    predictions = Predictions(bundle.classes)
+    easy, hard = (Parity(bundle, model, tolerance, target_scale(bundle.schema)) for _ in range(2))
+    for frame in chunks(TEST):
+        predictions.add(easy.compare(frame))
+    easy.require("test rows")
+    frame = next(chunks(TEST))
+    hard.compare(hard_rows(frame, bundle.schema))
+    hard.compare_one_by_one(frame.head(SINGLE_ROWS))
+    hard.require("hard rows (missing, never seen or extreme values, or one row alone)")
+    return contents.proof(easy, hard), predictions.describe()
+
+
+def target_scale(schema: Schema) -> float:
+    """Return the unit of differences: 1 for probabilities, the standard deviation of the target for a regression."""
+    if schema.classes:
+        return 1.0
+    return float(pd.read_parquet(TRAIN, columns=[schema.target])[schema.target].std(ddof=0)) or 1.0
+
+
+def chunks(path: Path) -> Iterator[pd.DataFrame]:
+    """Read a Parquet file in parts that fit in memory."""
+    for batch in pq.ParquetFile(path).iter_batches(CHUNK_ROWS):
+        yield batch.to_pandas()
+
+
+def report(manifest: dict[str, Any]) -> None:
+    """Say what was made, and loudly if it is of no use."""
+    size = sum(path.stat().st_size for path in BUNDLE.iterdir())
+    say(f"{BUNDLE} ({size / 1e6:.1f} MB) predicts as the trained model does; {CARD} describes it")
+    if not manifest["beats_trivial"]:
+        warn("THE MODEL IS NO BETTER THAN GUESSING (the trivial baseline): keep exploring, it will not be released")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,244 @@
+"""The contract of the table: what schema.yaml promises, and whether rows keep it.
+
+The one truth about columns. Imports neither pandas nor scikit-learn, so that serving can use it too.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .ops.project import SCHEMA, UserError, read_yaml
+
+TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
+TASKS = ("binary", "multiclass", "regression")
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column holds: its type, and what values are allowed."""
+
+    type: str
+    nullable: bool = False
+    min: float | None = None
+    max: float | None = None
+    values: tuple[str, ...] | None = None
+    feature: bool = True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a text file spells its cells (Parquet files need none of it)."""
+
+    separator: str = ","
+    encoding: str = "utf-8"
+    decimal: str = "."
+    thousands: str = ""
+    missing: tuple[str, ...] = MISSING
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The contract in schema.yaml; see the comments there for what each part means."""
+
+    table: str
+    target: str
+    task: str
+    columns: dict[str, Column]
+    identity: tuple[str, ...] = ()
+    positive: str | None = None
+    id: str | None = None
+    time: str | None = None
+    slices: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    ignored: dict[str, str] = field(default_factory=dict)
+    ignored_classes: dict[str, str] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that are learned, sorted as scikit-learn sorts them; none for a regression."""
+        values = self.columns[self.target].values or ()
+        return () if self.task == "regression" else tuple(sorted(set(values) - set(self.ignored_classes)))
+
+    def features(self, *types: str) -> list[str]:
+        """Return the names of the columns that the model learns from, of these types or of all."""
+        return [
+            name
+            for name, column in self.columns.items()
+            if column.feature and name != self.target and (not types or column.type in types)
+        ]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One rule that rows break: how many of them, and the first one as an example."""
+
+    column: str
+    rule: str
+    count: int
+    example: str
+
+    def __str__(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"`{self.column}`: {self.rule} in {self.count:,} row{'s' * (self.count != 1)}, such as {self.example}"
+
+
+def load(path: Path = SCHEMA) -> Schema:
+    """Read schema.yaml; UserError names the line's key and what is wrong with it."""
+    content = read_yaml(path)
+    if "columns" not in content:
+        raise UserError(f"{path} names no columns yet: run `model adopt TABLE --target COLUMN`, which infers them")
+    try:
+        schema = _build(content)
+    except TypeError as error:
+        raise UserError(f"{path}: {str(error).split('__init__() ')[-1]}") from None
+    for problem in _problems(schema):
+        raise UserError(f"{path}: {problem}")
+    return schema
+
+
+def check(rows: Mapping[str, np.ndarray], schema: Schema) -> list[Violation]:
+    """Return what the typed columns `rows` (name -> (n,) array) break of the contract, in the schema's order."""
+    violations = []
+    for name, column in schema.columns.items():
+        values = rows[name]
+        for rule, broken in _rules(column, values, name == schema.target, schema):
+            violations += violation(name, rule, broken, values)
+    if schema.id:
+        violations += _check_id(schema.id, rows[schema.id])
+    return violations
+
+
+def check_names(names: list[str], schema: Schema) -> list[str]:
+    """Return one sentence for each column that the contract names and the table lacks, or the other way round."""
+    known = {*schema.columns, *schema.ignored, *([schema.id] if schema.id else [])}
+    needed = [*schema.columns, *([schema.id] if schema.id else [])]
+    return [f"`{name}`: the column is missing from the table" for name in needed if name not in names] + [
+        f"`{name}`: the column is new: add it to `columns:` or `ignored:` in {SCHEMA}"
+        for name in names
+        if name not in known
+    ]
+
+
+def violation(column: str, rule: str, broken: np.ndarray, values: np.ndarray) -> list[Violation]:
+    """Return the violation of `rule` where the mask `broken` is true for some of `values`, else nothing."""
+    if not broken.any():
+        return []
+    first = int(np.argmax(broken))
+    return [Violation(column, rule, int(broken.sum()), f"{_show(values[first])} (row {first + 1:,})")]
+
+
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """Return the mask of missing values: NaN, NaT or None."""
+    if values.dtype == object:
+        return np.asarray(values == None)  # noqa: E711, each element is compared
+    return np.asarray(np.isnat(values) if values.dtype.kind == "M" else np.isnan(values))
+
+
+def _show(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(text if len(text) <= 40 else text[:37] + "...") if isinstance(value, str) else text
+
+
+def _rules(column: Column, values: np.ndarray, is_target: bool, schema: Schema) -> Iterator[tuple[str, np.ndarray]]:
+    missing = is_missing(values)
+    if not column.nullable:
+        yield "is missing (nullable: false)", missing
+    if column.type in ("number", "integer"):
+        yield "is not finite", np.isinf(values)
+    if column.type == "integer":
+        yield "is not a whole number", np.isfinite(values) & (values != np.round(values))
+    if column.min is not None:
+        yield f"is below min {column.min:g}", values < column.min
+    if column.max is not None:
+        yield f"is above max {column.max:g}", values > column.max
+    if column.values is not None:
+        allowed = {*column.values, None, *(schema.ignored_classes if is_target else ())}
+        yield "is not one of values", np.fromiter((v not in allowed for v in values), bool, len(values))
+
+
+def _check_id(name: str, values: np.ndarray) -> list[Violation]:
+    missing = is_missing(values)
+    _, first, codes = np.unique(values.astype(str), return_index=True, return_inverse=True)
+    repeated = ~missing & (first[codes] != np.arange(len(values)))
+    return violation(name, "is missing (id)", missing, values) + violation(name, "is not unique (id)", repeated, values)
+
+
+def _build(content: dict[str, Any]) -> Schema:
+    content = dict(content)
+    if not isinstance(content["columns"], dict):
+        raise TypeError("`columns:` must list `name: {type: ...}`")
+    columns = {str(name): _column(str(name), spec) for name, spec in content.pop("columns").items()}
+    reading = content.pop("reading", None) or {}
+    if "missing" in reading:
+        reading = {**reading, "missing": _texts("missing", reading["missing"])}
+    for key in ("identity", "slices", "sensitive"):
+        content[key] = _texts(key, content.get(key))
+    for key in ("ignored", "ignored_classes"):
+        content[key] = {str(name): str(reason) for name, reason in (content.get(key) or {}).items()}
+    return Schema(columns=columns, reading=Reading(**reading), **content)
+
+
+def _column(name: str, spec: object) -> Column:
+    if not isinstance(spec, dict):
+        raise TypeError(f"`{name}` must be written as {{type: ...}}")
+    try:
+        column = Column(**{**spec, "values": _texts(f"values of {name}", spec.get("values")) or None})
+    except TypeError as error:
+        raise TypeError(f"`{name}`: {str(error).split('__init__() ')[-1]}") from None
+    if column.type not in TYPES:
+        raise TypeError(f"`{name}`: type {column.type!r} is none of {', '.join(TYPES)}")
+    return column
+
+
+def _texts(key: str, values: object) -> tuple[str, ...]:
+    """Return a list of YAML as texts; an unquoted yes, 1 or null would mean something else, so it is refused."""
+    if values is None:
+        return ()
+    if not isinstance(values, list):
+        raise TypeError(f"`{key}` must be a list")
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"`{key}`: {value!r} is not text: put it in quotes")
+    return tuple(values)
+
+
+def _problems(schema: Schema) -> Iterator[str]:
+    """Yield what does not fit together."""
+    named = {"target": [schema.target], "identity": schema.identity, "slices": schema.slices}
+    named |= {"sensitive": schema.sensitive, "time": [schema.time] if schema.time else []}
+    for key, names in named.items():
+        for name in names:
+            if name not in schema.columns:
+                yield f"`{key}` names {name!r}, which is not in `columns`"
+    if schema.task not in TASKS:
+        yield f"task {schema.task!r} is none of {', '.join(TASKS)}"
+    if not schema.features():
+        yield "no column is left to learn from: set `feature: true` for some"
+    if not (schema.id or schema.identity):
+        yield "`id` or `identity` must say which columns tell rows apart"
+    if schema.target in schema.identity:
+        yield "`identity` must not hold the target: a corrected label is still the same row"
+    if schema.time and (schema.columns[schema.time].type != "datetime" or schema.columns[schema.time].nullable):
+        yield f"`time` names {schema.time!r}, which must be of type datetime and never missing"
+    for name in (*schema.slices, *schema.sensitive):
+        if schema.columns[name].type not in ("category", "boolean"):
+            yield f"{name!r} cannot be a slice: it is neither category nor boolean"
+    yield from _target_problems(schema)
+
+
+def _target_problems(schema: Schema) -> Iterator[str]:
+    column = schema.columns[schema.target]
+    if schema.task == "regression":
+        if column.type not in ("number", "integer"):
+            yield f"the target of a regression must be of type number, not {column.type}"
+    elif column.type != "category" or not column.values:
+        yield f"the target {schema.target!r} must be {{type: category, values: [...]}}"
+    elif schema.task == "binary" and (len(schema.classes) != 2 or schema.positive not in schema.classes):
+        yield f"a binary task needs two classes, `positive:` one of them, not {schema.positive!r} of {schema.classes}"
+    elif len(schema.classes) < 2:
+        yield "fewer than two classes are left to learn"
