@@ -1,0 +1,41 @@
+"""Show what `make demo` made: the model beside its baselines, where to look, what to do next."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def compare(metrics: dict[str, Any]) -> str:
+    """Return a table with one row for each metric: model, linear baseline, trivial baseline."""
+    columns: dict[str, dict[str, float]] = {"model": metrics["test"], **metrics["baseline"]}
+    rows = [["", *columns]]
+    for metric in metrics["test"]:
+        rows.append([metric, *(f"{values[metric]:.4f}" if metric in values else "-" for values in columns.values())])
+    return "\n".join("  " + row[0].ljust(20) + "".join(cell.rjust(10) for cell in row[1:]) for row in rows)
+
+
+def main() -> None:
+    """Print the result of one generated project."""
+    project = Path(sys.argv[1])
+    metrics = json.loads((project / "reports/metrics.json").read_text(encoding="utf-8"))
+    pictures = " ".join(path.name for path in sorted((project / "reports/plots").glob("*.svg")))
+    print(f"""
+On rows that the model has not seen:
+
+{compare(metrics)}
+
+  model card    {project}/reports/MODEL_CARD.md
+  pictures      {project}/reports/plots/ ({pictures})
+  what ships    {project}/models/bundle/
+
+Next:
+
+  cd {project}
+  git add -A && git commit -m "First model"         # results are versioned with the code
+  .venv/bin/dvc exp run -S train.learning_rate=0.2  # try a change of params.yaml
+""")
+
+
+if __name__ == "__main__":
+    main()

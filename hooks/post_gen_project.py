@@ -1,0 +1,75 @@
+"""Put the table in place, remove what the answers do not ask for, say what to do next."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+ANSWERS: dict[str, Any] = json.loads(r"""{{ cookiecutter | tojson }}""")
+SAMPLE = ("data/raw.csv", "data/census_1995.csv", "data/SOURCE.md")
+CACHES = ("__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache", ".ipynb_checkpoints")
+# What `make update` must not touch: the project's own table and its schema.
+OWN = (*SAMPLE, "schema.yaml")
+
+
+def find_table(given: str) -> Path:
+    """Return the table's path, which may start at the home folder, the caller's folder or the output folder."""
+    path = Path(given).expanduser()
+    starts = (os.environ.get("PWD", "."), Path.cwd().parent)
+    return next(candidate for start in starts if (candidate := Path(start, path)).exists())
+
+
+def remove(names: tuple[str, ...]) -> None:
+    """Remove files, and their folder once it is empty."""
+    for name in names:
+        path = Path(name)
+        path.unlink(missing_ok=True)
+        if path.parent != Path() and path.parent.is_dir() and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
+
+def remove_caches() -> None:
+    """Remove what Python and its tools left in a template folder in which somebody ran them."""
+    for name in CACHES:
+        for folder in list(Path().rglob(name)):
+            shutil.rmtree(folder)
+
+
+def next_steps() -> str:
+    """Say what to do next."""
+    project = Path.cwd()
+    start = Path(os.environ.get("PWD", ".")).resolve()
+    folder = project.relative_to(start) if project.is_relative_to(start) else project
+    return f"""
+Made {ANSWERS["project_slug"]}. Next:
+
+    cd {folder}
+    make init     # install everything (about 1 GB), make the Git repository
+    make repro    # train the model, test it, pack it
+"""
+
+
+def main() -> int:
+    """Finish the project."""
+    remove_caches()
+    if os.environ.get("MODEL_TEMPLATE_UPDATE") == "1":
+        remove(OWN)
+        return 0
+    if ANSWERS["data_path"]:
+        source = find_table(ANSWERS["data_path"])
+        remove(SAMPLE)
+        target = Path(ANSWERS["__table"])
+        try:
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, target)
+        except OSError as error:
+            print(f"error: data_path: cannot copy {source} to {target.resolve()}: {error.strerror}", file=sys.stderr)
+            return 1
+    print(next_steps())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

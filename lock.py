@@ -1,0 +1,78 @@
+"""Write the lock files: `make lock`.
+
+The generated project has one requirements.txt for all answers. Everything that any answer may ask for is resolved
+together, so that every answer gets the same versions; packages that only some remotes need stand in Jinja conditions.
+"""
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+ROOT = Path(__file__).parent
+PROJECT_LOCK = ROOT / "{{cookiecutter.project_slug}}" / "requirements.txt"
+# One remote of each kind that needs packages of its own; the others need none.
+REMOTES = {"": "", "s3": "s3://b", "gs": "gs://b", "azure": "azure://b", "ssh": "ssh://h/p"}
+COMPILE = ("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--fork-strategy", "fewest")
+PLAIN = ("--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links")
+
+
+def compile_lock(sources: list[str], *options: str) -> str:
+    """Return what uv resolves for these sources."""
+    command = [*COMPILE, *PLAIN, *options, *sources]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def blocks(lock: str) -> list[str]:
+    """Split a lock into one block for each package: the line of its version and those of its hashes."""
+    return re.findall(r"^\S.*\n(?:[ \t].*\n)*", lock, flags=re.MULTILINE)
+
+
+def merge(locks: dict[str, str]) -> str:
+    """Put several locks into one template, in the order of the names; what all have in common is unconditional."""
+    users: dict[str, list[str]] = {}
+    for scheme, lock in locks.items():
+        for block in blocks(lock):
+            users.setdefault(block, []).append(scheme)
+    text = ""
+    for block in sorted(users, key=lambda block: block.partition("==")[::2]):
+        if len(users[block]) == len(locks):
+            text += block
+        else:
+            text += f"{{% if cookiecutter.__remote_scheme in {users[block]} -%}}\n{block}{{% endif -%}}\n"
+    return text
+
+
+def lock_project() -> str:
+    """Resolve the generated project once for all answers, then once for each kind of remote."""
+    with tempfile.TemporaryDirectory() as folder:
+        sources = {}
+        for scheme, remote in REMOTES.items():
+            answers = {"project_slug": f"project-{scheme or 'plain'}", "dvc_remote": remote}
+            path = cookiecutter(str(ROOT), no_input=True, extra_context=answers, output_dir=folder)
+            sources[scheme] = [f"{path}/pyproject.toml", "--group", f"{path}/pyproject.toml:dev"]
+        together = Path(folder, "together.txt")
+        together.write_text(compile_lock([part for source in sources.values() for part in source]))
+        return merge(
+            {
+                scheme: compile_lock(source, "--generate-hashes", "--constraint", str(together))
+                for scheme, source in sources.items()
+            }
+        )
+
+
+def main() -> None:
+    """Write the three lock files."""
+    print("Resolving the generated project for every kind of remote", flush=True)
+    PROJECT_LOCK.write_text(lock_project(), newline="\n")
+    for group, name in (("dev", "requirements-dev.txt"), ("generate", "requirements.txt")):
+        print(f"Resolving {name}", flush=True)
+        same = ("--constraint", "requirements-dev.txt") if group == "generate" else ()
+        lock = compile_lock(["--group", f"pyproject.toml:{group}"], "--generate-hashes", *same)
+        (ROOT / name).write_text(lock, newline="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What the tests share: projects baked from answers, and one installed environment to run them in."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+from filelock import FileLock
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent  # cookiecutter, cruft, ruff, uv: the template's own environment
+DEFAULTS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+
+
+def plain_environment(**changes: str) -> dict[str, str]:
+    """Return an environment without what a caller's shell or Git hook may have set."""
+    hidden = ("GIT_", "VIRTUAL_ENV", "PYTHONPATH", "MODEL_", "MAKE", "MFLAGS", "COV_", "PYTEST_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
+    return {**environment, "PYTHONDONTWRITEBYTECODE": "", **changes}
+
+
+def run(
+    command: str | list[str], folder: Path, check: bool | str = True, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command (a string: words without quotes), show what it printed when it fails."""
+    words = command.split() if isinstance(command, str) else command
+    environment = plain_environment(PWD=str(folder), **changes)
+    result = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
+    if check and result.returncode:
+        pytest.fail(f"{words} ended with {result.returncode}\n{result.stdout}\n{result.stderr}", pytrace=False)
+    return result
+
+
+@dataclass(frozen=True)
+class BakedProject:
+    """A generated project."""
+
+    path: Path
+    package: str
+
+    def files(self) -> set[str]:
+        """Return the names of all files."""
+        return {path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file()}
+
+    def read(self, name: str) -> str:
+        """Return the text of a file."""
+        return (self.path / name).read_text(encoding="utf-8")
+
+    def write(self, name: str, text: str) -> None:
+        """Write the text of a file."""
+        (self.path / name).write_text(text, encoding="utf-8", newline="\n")
+
+    def run(
+        self, command: str | list[str], check: bool | str = True, **changes: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project's folder."""
+        return run(command, self.path, check, **changes)
+
+    def git_status(self) -> str:
+        """Return what Git sees as changed or new."""
+        return self.run("git status --porcelain").stdout
+
+
+Bake = Callable[..., BakedProject]
+
+
+def bake_into(folder: Path, **answers: str) -> BakedProject:
+    """Generate a project from answers."""
+    path = cookiecutter(str(ROOT), no_input=True, default_config=True, output_dir=str(folder), extra_context=answers)
+    (package,) = (path.name for path in Path(path, "src").iterdir())
+    return BakedProject(Path(path), package)
+
+
+@pytest.fixture
+def bake(tmp_path: Path) -> Bake:
+    """Return a function that generates a project from answers."""
+
+    def generate(**answers: str) -> BakedProject:
+        folder = tmp_path / f"baked-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        return bake_into(folder, **answers)
+
+    return generate
+
+
+def copy_template(folder: Path) -> Path:
+    """Return a copy of the template as a fresh clone would hold it, under version control."""
+    listed = run("git ls-files --cached --others --exclude-standard -z", ROOT).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    run("git -c init.defaultBranch=main init --quiet", folder)
+    commit_all(folder, "template")
+    return folder
+
+
+def commit_all(folder: Path, message: str) -> None:
+    """Commit everything in a repository."""
+    run("git add --all", folder)
+    run(["git", *"-c user.name=T -c user.email=t@example.com commit --quiet".split(), "-m", message], folder)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, str]:
+    """Install the lock once for all workers, with the packages of an S3 remote; return variables that put it to use."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "environment"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            draft = tmp_path_factory.mktemp("draft")
+            install_lock(draft, folder, sys.executable)
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONPATH": "src", "VIRTUAL_ENV": str(folder)}
+
+
+def install_lock(draft: Path, venv: Path, python: str) -> None:
+    """Make an environment of this Python from the lock of a project that is generated into `draft`."""
+    lock = bake_into(draft, dvc_remote="s3://bucket").path / "requirements.txt"
+    uv = [str(BIN / "uv")]
+    run([*uv, "venv", "--quiet", "--python", python, str(venv)], draft)
+    install = ["pip", "install", "--require-hashes", "--build-constraints", str(lock), "--compile-bytecode"]
+    run([*uv, *install, "--requirement", str(lock)], draft, VIRTUAL_ENV=str(venv))

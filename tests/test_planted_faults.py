@@ -1,0 +1,224 @@
+"""Planted faults are caught: rows that break the contract, a wrong export, a stage that draws at random."""
+
+import csv
+import re
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from conftest import BakedProject, bake_into
+
+Row = dict[str, str]
+Rows = list[Row]
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("planted faults")]  # one worker: they share a project
+ROWS = 1200
+TARGET = "income_over_50k"
+OUTPUTS = ("data", "models", "reports")
+QUICK = {"max_iter: 100": "max_iter: 20", "importance_repeats: 3": "importance_repeats: 1"}
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> BakedProject:
+    """Return a committed and reproduced project with a part of the sample, whose rows have an id."""
+    project = bake_into(tmp_path_factory.mktemp("healthy"))
+    table = project.path.parent / "table.csv"
+    rows = read(project.path / "data/raw.csv")[:ROWS]
+    write(table, [{"person_id": f"P{number:05}", **row} for number, row in enumerate(rows)])
+    for slow, quick in QUICK.items():
+        edit(project, "params.yaml", slow, quick)
+    adopt = ["python", "-m", f"{project.package}.ops.cli", "adopt", str(table), "--target", TARGET]
+    project.run(adopt, **environment)
+    project.run("git init --quiet")
+    project.run("dvc repro --quiet", **environment)
+    commit(project)
+    return project
+
+
+@pytest.fixture
+def copy(healthy: BakedProject, tmp_path: Path) -> BakedProject:
+    """Return a copy of the healthy project, to plant a fault in."""
+    return BakedProject(Path(shutil.copytree(healthy.path, tmp_path / "copy")), healthy.package)
+
+
+def commit(project: BakedProject) -> None:
+    """Commit everything."""
+    project.run("git add --all")
+    project.run("git -c user.name=Test -c user.email=test@example.com commit --quiet --message State")
+
+
+def read(path: Path) -> Rows:
+    """Read a table as text."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, rows: Rows) -> None:
+    """Write a table of text."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def edit(project: BakedProject, name: str, old: str, new: str) -> None:
+    """Replace a piece of text that must be there."""
+    text = project.read(name)
+    assert text.count(old) == 1, f"{old!r} in {name}"
+    project.write(name, text.replace(old, new))
+
+
+def contents(project: BakedProject) -> dict[str, str]:
+    """Return the hash of every output of the pipeline."""
+    paths = [path for folder in OUTPUTS for path in (project.path / folder).rglob("*") if path.is_file()]
+    outputs = [path for path in paths if not path.match("data/raw.csv")]
+    return {str(path.relative_to(project.path)): sha256(path.read_bytes()).hexdigest() for path in outputs}
+
+
+def differences_from_scratch(project: BakedProject, environment: dict[str, str]) -> str:
+    """Reproduce a committed project from nothing, under other conditions each time; return what Git sees as changed.
+
+    Nothing of an earlier run is left: no outputs, no cache, no record of runs.
+    """
+    for seed, threads in (("1", "1"), ("2", "2")):
+        for name in ("data/train.parquet", "data/test.parquet", "models", "reports", ".dvc/cache", ".dvc/tmp"):
+            path = project.path / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        changes = {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        project.run("dvc repro --force --no-run-cache --quiet", **environment, **changes)
+        if status := project.git_status():
+            return status
+    return ""
+
+
+def put(column: str, value: str, count: int) -> Callable[[Rows], Rows]:
+    """Return what writes `value` in the rows 3, 4, ... (counted from 1)."""
+
+    def change(rows: Rows) -> Rows:
+        return [{**row, column: value} if 2 <= at < 2 + count else row for at, row in enumerate(rows)]
+
+    return change
+
+
+def without(column: str) -> Callable[[Rows], Rows]:
+    """Return what drops a column."""
+    return lambda rows: [{name: value for name, value in row.items() if name != column} for row in rows]
+
+
+def with_new(column: str) -> Callable[[Rows], Rows]:
+    """Return what adds a column."""
+    return lambda rows: [{**row, column: "good"} for row in rows]
+
+
+BROKEN_CONTRACTS = {
+    "missing column": (without("education"), r"`education`: .*missing from the table"),
+    "unknown column": (with_new("mood"), r"`mood`: .*new"),
+    "type": (put("age", "old", 2), r"`age`: is not an? integer in 2 rows, such as 'old' \(row 3\)"),
+    "whole number": (put("age", "40.5", 3), r"`age`: is not a whole number in 3 rows, such as 40\.5 \(row 3\)"),
+    "below range": (put("age", "-5", 2), r"`age`: is below min 0 in 2 rows, such as -5 \(row 3\)"),
+    "above range": (
+        put("weeks_worked", "5300", 4),
+        r"`weeks_worked`: is above max \d+ in 4 rows, such as 5300 \(row 3\)",
+    ),
+    "unseen value": (put("sex", "Femal", 2), r"`sex`: is not one of values in 2 rows, such as 'Femal' \(row 3\)"),
+    "null": (put("age", "", 5), r"`age`: is missing .*in 5 rows.*\(row 3\)"),
+    "duplicate id": (
+        put("person_id", "P00001", 2),
+        r"`person_id`: is not unique .*in 2 rows, such as 'P00001' \(row 3\)",
+    ),
+    "missing id": (put("person_id", "", 2), r"`person_id`: is missing .*in 2 rows.*\(row 3\)"),
+    "unknown class": (
+        put(TARGET, "maybe", 2),
+        rf"`{TARGET}`: is not one of values in 2 rows, such as 'maybe' \(row 3\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("break_rows", "line"), BROKEN_CONTRACTS.values(), ids=BROKEN_CONTRACTS)
+def test_broken_contract_stops_the_pipeline(
+    break_rows: Callable[[Rows], Rows], line: str, healthy: BakedProject, environment: dict[str, str]
+) -> None:
+    """One line names column, rule, number of rows and an example; every output of the last good run survives."""
+    table, before = healthy.path / "data/raw.csv", contents(healthy)
+    good = table.read_bytes()
+    write(table, break_rows(read(table)))
+    try:
+        result = healthy.run("dvc repro", check=False, **environment)
+        status = healthy.git_status()
+    finally:
+        table.write_bytes(good)
+    said = [spoken for spoken in (result.stdout + result.stderr).splitlines() if re.search(line, spoken)]
+    assert result.returncode != 0
+    assert len(said) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert contents(healthy) == before
+    assert status == " M data/raw.csv\n"
+    assert "Data and pipelines are up to date" in healthy.run("dvc repro", **environment).stdout
+
+
+def test_several_breaches_are_all_named(healthy: BakedProject, environment: dict[str, str]) -> None:
+    """A person mends a table once, not once for each rule."""
+    table = healthy.path / "data/raw.csv"
+    good = table.read_bytes()
+    write(table, put("sex", "Femal", 1)(put("age", "", 2)(read(table))))
+    try:
+        result = healthy.run("dvc repro", check=False, **environment)
+    finally:
+        table.write_bytes(good)
+    assert re.search(r"`age`: is missing .*in 2 rows", result.stderr)
+    assert re.search(r"`sex`: is not one of values in 1 row,", result.stderr)
+
+
+def test_export_that_disagrees_is_refused(copy: BakedProject, environment: dict[str, str]) -> None:
+    """A forest behind a scaler is exported wrongly, and says nothing; its bundle does not replace the good one."""
+    stage = f"src/{copy.package}/train.py"
+    edit(copy, stage, '"random_forest": [imputer]', '"random_forest": [imputer, StandardScaler()]')
+    edit(copy, "params.yaml", "model: gradient_boosting", "model: random_forest")
+    before = (copy.path / "models/bundle/manifest.json").read_bytes()
+    result = copy.run("dvc repro", check=False, **environment)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert re.search(
+        r"^error: model\.onnx and the trained model disagree on \d+ of \d+ test rows", result.stderr, flags=re.MULTILINE
+    )
+    assert (copy.path / "models/bundle/manifest.json").read_bytes() == before
+
+
+def test_damaged_bundle_is_refused(copy: BakedProject, environment: dict[str, str]) -> None:
+    """One flipped bit of the model, and the bundle does not load."""
+    path = copy.path / "models/bundle/model.onnx"
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.unlink()  # it may be a link to DVC's cache
+    path.write_bytes(damaged)
+    load = f"from {copy.package}.ops.bundle import Bundle; Bundle.load()"
+    result = copy.run(["python", "-c", load], check=False, **environment)
+    assert result.returncode != 0
+    assert "model.onnx was changed after the bundle was made" in result.stderr
+
+
+def test_healthy_project_is_reproduced_to_the_byte(copy: BakedProject, environment: dict[str, str]) -> None:
+    """Two runs from scratch, with other hash seeds and numbers of threads, leave nothing for Git to see."""
+    assert differences_from_scratch(copy, environment) == ""
+
+
+RANDOM_STAGES = {
+    "prepare": "\n\ndef in_test(table, schema, test_size):\n    return np.random.random(len(table)) < test_size\n",
+    "train": (
+        "\n\n_fit = fit\n\n\ndef fit(model, features, target, schema, params):\n"
+        "    half = np.random.permutation(len(features))[: len(features) // 2]\n"
+        "    return _fit(model, features.iloc[half], target[half], schema, params)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("stage", RANDOM_STAGES)
+def test_stage_that_draws_at_random_is_caught(stage: str, copy: BakedProject, environment: dict[str, str]) -> None:
+    """Numbers drawn without a seed show as a change of the committed results."""
+    ending = '\n\nif __name__ == "__main__":'
+    edit(copy, f"src/{copy.package}/{stage}.py", ending, RANDOM_STAGES[stage] + ending)
+    copy.run("dvc repro --quiet", **environment)
+    commit(copy)
+    assert "dvc.lock" in differences_from_scratch(copy, environment)

@@ -1,0 +1,109 @@
+"""DVC remotes for real: a local path, and S3 against a server on loopback."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from conftest import BIN, Bake, BakedProject, run
+from test_own_table import Environment, init
+
+pytestmark = pytest.mark.slow
+
+
+def share(project: BakedProject, elsewhere: Path, environment: Environment) -> None:
+    """Push the project's outputs, get them in a clone elsewhere, and find both sides equal."""
+    project.write("params.yaml", project.read("params.yaml").replace("max_iter: 100", "max_iter: 5"))
+    project.run("dvc repro --quiet", **environment)
+    project.run("git add --all")
+    project.run("git commit --no-verify --quiet --message results")
+    project.run("dvc push", **environment)
+    assert "in sync" in project.run("dvc status --cloud", **environment).stdout
+    run(["git", "clone", "--quiet", str(project.path), str(elsewhere)], project.path)
+    clone = BakedProject(elsewhere, project.package)
+    local = project.path / ".dvc/config.local"
+    if local.exists():
+        shutil.copy(local, elsewhere / ".dvc")
+    clone.run("dvc pull", **environment)
+    for name in ("data/raw.csv", "models/bundle/model.onnx"):
+        assert (elsewhere / name).read_bytes() == (project.path / name).read_bytes()
+    assert "in sync" in clone.run("dvc status --cloud", **environment).stdout
+    assert "up to date" in clone.run("dvc status", **environment).stdout
+    assert clone.git_status() == ""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Return the path of a local remote, with a space in it."""
+    return tmp_path / "our store"
+
+
+def test_local_remote_holds_the_table(bake: Bake, store: Path, environment: Environment, tmp_path: Path) -> None:
+    """`make init` puts the table under DVC and pushes it; outputs travel to a clone elsewhere."""
+    project = bake(dvc_remote=str(store))
+    out, _ = init(project, environment)
+    assert "data/raw.csv is in DVC's remote" in out
+    assert "data/raw.csv" not in project.run("git ls-files").stdout.split()
+    assert project.git_status() == ""
+    share(project, tmp_path / "clone", environment)
+
+
+def test_init_fetches_the_table_in_a_clone(bake: Bake, store: Path, environment: Environment, tmp_path: Path) -> None:
+    """A colleague's `make init` gets the table, and commits nothing."""
+    project = bake(dvc_remote=str(store))
+    init(project, environment)
+    run(["git", "clone", "--quiet", str(project.path), "clone"], tmp_path)
+    clone = BakedProject(tmp_path / "clone", project.package)
+    init(clone, environment)
+    assert (clone.path / "data/raw.csv").read_bytes() == (project.path / "data/raw.csv").read_bytes()
+    assert clone.git_status() == ""
+
+
+def test_push_that_fails_does_not_stop(bake: Bake, store: Path, environment: Environment) -> None:
+    """A remote that cannot be reached is said in one line with the remedy, and the rest is done."""
+    project = bake(dvc_remote=str(store))
+    store.write_text("a file in the way")
+    out, warnings = init(project, environment)
+    (line,) = warnings.splitlines()
+    assert line.startswith("warning: data/raw.csv is not in the remote (")
+    assert line.endswith("; run `dvc push` once it can be reached")
+    assert "Made the first commit" in out
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """Serve S3 on loopback and return its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_s3_remote(bake: Bake, server: str, environment: Environment, tmp_path: Path) -> None:
+    """Push, clone elsewhere, pull, in sync: with S3 as with a local path."""
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+    urlopen(Request(f"{server}/bucket", method="PUT")).close()
+    project = bake(dvc_remote="s3://bucket/models")
+    project.run(f"dvc config --local remote.storage.endpointurl {server}", **environment)
+    out, _ = init(project, environment | keys)
+    assert "data/raw.csv is in DVC's remote" in out
+    share(project, tmp_path / "clone", environment | keys)
