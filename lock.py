@@ -15,6 +15,11 @@ ROOT = Path(__file__).parent
 PROJECT_LOCK = ROOT / "{{cookiecutter.project_slug}}" / "requirements.txt"
 # One remote of each kind that needs packages of its own; the others need none.
 REMOTES = {"": "", "s3": "s3://b", "gs": "gs://b", "azure": "azure://b", "ssh": "ssh://h/p"}
+TEMPLATE_LOCKS = (  # group of pyproject.toml, file, a file to share versions with
+    ("dev", "requirements-dev.txt", ""),
+    ("generate", "requirements.txt", "requirements-dev.txt"),
+    ("notebook", "tests/notebook.txt", ""),
+)
 COMPILE = ("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--fork-strategy", "fewest")
 PLAIN = ("--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links")
 
@@ -64,13 +69,13 @@ def lock_project() -> str:
 
 
 def main() -> None:
-    """Write the three lock files."""
+    """Write the four lock files."""
     print("Resolving the generated project for every kind of remote", flush=True)
     PROJECT_LOCK.write_text(lock_project(), newline="\n")
-    for group, name in (("dev", "requirements-dev.txt"), ("generate", "requirements.txt")):
+    for group, name, same in TEMPLATE_LOCKS:
         print(f"Resolving {name}", flush=True)
-        same = ("--constraint", "requirements-dev.txt") if group == "generate" else ()
-        lock = compile_lock(["--group", f"pyproject.toml:{group}"], "--generate-hashes", *same)
+        constraint = ("--constraint", same) if same else ()
+        lock = compile_lock(["--group", f"pyproject.toml:{group}"], "--generate-hashes", *constraint)
         (ROOT / name).write_text(lock, newline="\n")
 
 

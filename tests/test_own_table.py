@@ -1,10 +1,11 @@
 """A person's own table, small and large, in a repository of their own."""
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Bake, BakedProject, commit_all, run
+from conftest import BIN, Bake, BakedProject, commit_all, run
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +46,16 @@ def test_own_table_gets_its_schema(own: BakedProject, environment: Environment) 
     assert "Next: `make repro`" in out.splitlines()[-1]
     own.run("dvc repro", **environment)
     assert (own.path / "models/bundle/manifest.json").exists()
+
+
+def test_notebook_runs_on_own_table(own: BakedProject, environment: Environment, tmp_path: Path) -> None:
+    """The slow test of the notebook executes it, where Jupyter is installed."""
+    init(own, environment)
+    packages = str(tmp_path / "packages")
+    install = ["pip", "install", "--quiet", "--require-hashes", "--target", packages, "--requirement"]
+    run([str(BIN / "uv"), *install, str(Path(__file__).with_name("notebook.txt"))], tmp_path, **environment)
+    variables = environment | {"PYTHONPATH": f"{own.path / 'src'}{os.pathsep}{packages}"}
+    assert "2 passed" in own.run("python -m pytest tests/test_notebook.py", **variables).stdout
 
 
 def test_edited_schema_is_kept(own: BakedProject, environment: Environment) -> None:

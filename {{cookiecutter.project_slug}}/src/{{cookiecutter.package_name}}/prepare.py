@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .ops.project import PARAMS, SCHEMA, TEST, TRAIN, UserError, read_params, replacing, run, say, warn
+from .ops.project import PARAMS, SCHEMA, TEST, TRAIN, UserError, read_params, replacing, run, say, some_rows, warn
 from .ops.table import STRING, convert, is_text, read_cells, rows
 from .schema import Schema, check, check_names, load
 
@@ -60,7 +60,7 @@ def labelled(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     ignored = table[schema.target].isin(list(schema.ignored_classes))
     for mask, why in ((missing, "the target is missing"), (ignored, "their class is in ignored_classes")):
         if mask.any():
-            say(f"left out {mask.sum():,} rows: {why}")
+            say(f"left out {some_rows(mask.sum())}: {why}")
     return table[~(missing | ignored)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .ops.project import SCHEMA, UserError, read_yaml
+from .ops.project import SCHEMA, UserError, read_yaml, some_rows
 
 TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
@@ -84,7 +84,7 @@ class Violation:
 
     def __str__(self) -> str:
         """Return the sentence that a person reads."""
-        return f"`{self.column}`: {self.rule} in {self.count:,} row{'s' * (self.count != 1)}, such as {self.example}"
+        return f"`{self.column}`: {self.rule} in {some_rows(self.count)}, such as {self.example}"
 
 
 def load(path: Path = SCHEMA) -> Schema:

@@ -49,6 +49,11 @@ def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
+def some_rows(count: int) -> str:
+    """Return `1 row`, `2,000 rows`."""
+    return f"{count:,} row{'s' * (count != 1)}"
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; UserError if it is missing, broken or something else."""
     try:

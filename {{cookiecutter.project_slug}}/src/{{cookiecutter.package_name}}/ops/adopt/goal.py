@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ...schema import Column, Reading
-from ..project import UserError
+from ..project import UserError, some_rows
 from ..table import to_number
 from . import kinds, personal
 from .kinds import Cells
@@ -34,7 +34,7 @@ def goal_of(cells: Cells, reading: Reading, task: str | None) -> Goal:
     if not cells.present:
         raise UserError(f"the target {name!r} is missing in every row: name another column")
     if cells.present < FEWEST_ROWS:
-        raise UserError(f"only {cells.present} rows have a target: at least {FEWEST_ROWS} are needed to train and test")
+        raise UserError(f"only {some_rows(cells.present)} with a target: {FEWEST_ROWS} are needed to train and test")
     if len(cells.values) == 1:
         raise UserError(
             f"the target {name!r} is {cells.texts[0]!r} in every row: there is nothing to tell apart{_spelt(cells)}"
@@ -48,7 +48,7 @@ def goal_of(cells: Cells, reading: Reading, task: str | None) -> Goal:
     if cells.missing:
         notes = (
             *notes,
-            f"`{name}`: the target is missing in {cells.missing:,} rows, which are left out{_spelt(cells)}",
+            f"`{name}`: the target is missing in {some_rows(cells.missing)}: left out{_spelt(cells)}",
         )
     return replace(goal, column=replace(goal.column, nullable=cells.missing > 0), notes=notes)
 
@@ -94,7 +94,7 @@ def _class_goal(cells: Cells, kind: str, task: str | None) -> Goal:
     rows = dict(sorted(zip(cells.texts, cells.counts.tolist(), strict=True)))
     kept = [name for name, count in rows.items() if count >= FEWEST_OF_CLASS]
     _require_classes(cells, rows, kept, task)
-    ignored = {name: f"{rows[name]} rows: too few to learn" for name in rows if name not in kept}
+    ignored = {name: f"{some_rows(rows[name])}: too few to learn" for name in rows if name not in kept}
     notes = (
         [f"`{cells.name}`: left out {_classes(ignored, rows)}, with fewer than {FEWEST_OF_CLASS} rows"]
         if ignored

@@ -1,6 +1,7 @@
 """The cells of a table -> its schema, and what a person should know about it. Reads and writes no files."""
 
 import difflib
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...schema import Column, Reading, Schema
-from ..project import UserError
+from ..project import UserError, some_rows
 from ..table import to_datetime, to_number
 from . import kinds, leaks, personal
 from .goal import FEWEST_ROWS, Goal, goal_of
@@ -77,7 +78,7 @@ def require_columns(table: Mapping[str, Cells], wishes: Wishes) -> None:
         raise UserError(f"{wishes.target!r} cannot be the target and the id or the time as well: name another column")
     if wishes.id and not table[wishes.id].unique:
         cells = table[wishes.id]
-        missing = f"{cells.missing:,} rows lack one" if cells.missing else f"{cells.counts.max():,} rows share one"
+        missing = f"{some_rows(cells.missing)} with none" if cells.missing else f"{cells.counts.max():,} rows share one"
         raise UserError(
             f"--id {wishes.id!r}: not a value of its own in each row ({missing}); leave --id out or name another"
         )
@@ -169,7 +170,7 @@ def _require_time(cells: Cells, column: Column | None) -> None:
             f"--time {cells.name!r} holds {kinds.examples(list(cells.texts), 1)}, not dates such as 2026-01-31 09:30"
         )
     if column.nullable:
-        raise UserError(f"--time {cells.name!r} is missing in {cells.missing:,} rows: fill them, or leave --time out")
+        raise UserError(f"--time {cells.name!r} is missing in {some_rows(cells.missing)}: fill them, or leave it out")
 
 
 def slices_of(schema: Schema, table: Mapping[str, Cells]) -> tuple[str, ...]:
@@ -234,7 +235,7 @@ def schema_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
         yield f"{copies:,} row{verb} equal to an earlier one in what is used{but}: {split}"
     dates = [name for name in schema.features("datetime") if not schema.columns[name].nullable]
     if dates and not schema.time:
-        yield f"{_names(dates)}: dates: `--time {dates[0]}` would test on the latest rows, as in use"
+        yield f"{_names(dates)}: dates: `--time {shlex.quote(dates[0])}` would test on the latest rows, as in use"
     for name in repeated_ids(schema, table):
         yield f"`{name}` repeats: rows of one may be in training and test; `identity: [{name}]` keeps them on one side"
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ...schema import Column, Reading
+from ..project import some_rows
 from ..table import FALSE, TRUE, is_text, matches, to_datetime, to_number, to_string
 from .vocabulary import MISSING_AMONG_NUMBERS
 
@@ -274,6 +275,6 @@ def _sentinel(cells: Cells, reading: Reading) -> str:
             and len(others) > 3
             and others.max() * 3 < abs(value)
         ):
-            rows = f"{value} in {cells.counts[at].sum():,} rows"
+            rows = f"{value} in {some_rows(cells.counts[at].sum())}"
             return f"{rows} may stand for missing: if so, list it under reading.missing"
     return ""
