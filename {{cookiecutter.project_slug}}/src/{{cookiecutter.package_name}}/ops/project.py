@@ -51,7 +51,7 @@ def warn(message: str) -> None:
 
 def some_rows(count: int) -> str:
     """Return `1 row`, `2,000 rows`."""
-    return f"{count:,} row{'s' * (count != 1)}"
+    return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

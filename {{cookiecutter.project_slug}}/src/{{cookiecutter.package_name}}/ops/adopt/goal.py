@@ -34,7 +34,7 @@ def goal_of(cells: Cells, reading: Reading, task: str | None) -> Goal:
     if not cells.present:
         raise UserError(f"the target {name!r} is missing in every row: name another column")
     if cells.present < FEWEST_ROWS:
-        raise UserError(f"only {some_rows(cells.present)} with a target: {FEWEST_ROWS} are needed to train and test")
+        raise UserError(f"only {some_rows(cells.present)} with a target: at least {FEWEST_ROWS} are needed")
     if len(cells.values) == 1:
         raise UserError(
             f"the target {name!r} is {cells.texts[0]!r} in every row: there is nothing to tell apart{_spelt(cells)}"
