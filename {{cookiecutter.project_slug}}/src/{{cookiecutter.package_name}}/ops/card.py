@@ -165,7 +165,8 @@ def lineage(manifest: dict[str, Any], bundle_digest: str) -> str:
             f" {data['rows']['test']:,} to test on",
             f"- Model: {escape(manifest['params']['train'].get('model', ''))}, exported to ONNX; its predictions"
             f" differ from the trained model's by at most {parity['differences_up_to']:g}, on"
-            f" {parity['test_rows']:,} test rows and {parity['hard_rows']:,} made to be hard (missing, unseen, extreme values)",
+            f" {parity['test_rows']:,} test rows and {parity['hard_rows']:,} made to be hard"
+            " (missing, unseen, extreme values)",
             f"- Made with: {', '.join(f'{name} {version}' for name, version in manifest['packages'].items())}",
             f"- Digest of the bundle: `{bundle_digest}`; `git log -1 -- dvc.lock` names the commit",
         ]
