@@ -32,8 +32,8 @@ On rows that the model has not seen:
 Next:
 
   cd {project}
-  git add -A && git commit -m "First model"         # results are versioned with the code
-  .venv/bin/dvc exp run -S train.learning_rate=0.2  # try a change of params.yaml
+  git add -A && git commit -m "First model"                                        # results are versioned with the code
+  source .venv/bin/activate && dvc exp run -S train.learning_rate=0.2 && dvc exp show   # try a change, compare
 """)
 
 

@@ -42,8 +42,9 @@ def next_steps() -> str:
     project = Path.cwd()
     start = Path(os.environ.get("PWD", ".")).resolve()
     folder = project.relative_to(start) if project.is_relative_to(start) else project
+    table = ANSWERS["data_path"] or "the census sample"
     return f"""
-Made {ANSWERS["project_slug"]}. Next:
+Made {ANSWERS["project_slug"]}: predicts {ANSWERS["target_column"]} from {table}. Next:
 
     cd {folder}
     make init     # install everything (about 1 GB), make the Git repository

@@ -107,6 +107,30 @@ def test_package_names_are_all_reserved(project: BakedProject, checkout: Path) -
     assert sorted(usable - {project.package} - set(re.findall(r"\w+", hook))) == []
 
 
+def test_tools_of_dvc_do_what_their_users_expect(project: BakedProject) -> None:
+    """An experiment is run, compared, drawn and thrown away with DVC's own commands."""
+    dvc = str(project.path / ".venv/bin/dvc")
+    path = f"{project.path}/.venv/bin:/usr/bin:/bin"
+    project.run([dvc, *"exp run --quiet --set-param train.learning_rate=0.2 --name faster".split()], PATH=path)
+    try:
+        shown = json.loads(project.run([dvc, "exp", "show", "--json"], PATH=path).stdout)
+        assert "faster" in json.dumps(shown)
+        (changed,) = json.loads(project.run([dvc, "params", "diff", "--json"]).stdout)["params.yaml"].values()
+        assert (changed["old"], changed["new"]) == (0.1, 0.2)
+        metrics = json.loads(project.run([dvc, "metrics", "diff", "--json"]).stdout)["reports/metrics.json"]
+        assert metrics["test.roc_auc"]["diff"] != 0
+        project.run([dvc, "metrics", "show"])
+        for command in ("show", "diff"):
+            page = project.run([dvc, "plots", command, "--out", "dvc_plots"]).stdout.strip()
+            assert "vega" in Path(page.removeprefix("file://")).read_text(encoding="utf-8").lower()
+        assert "prepare" in project.run([dvc, "dag"]).stdout
+    finally:
+        project.run("git reset --quiet --hard")
+        project.run([dvc, "exp", "remove", "--all-commits"])
+        project.run([dvc, "checkout", "--force", "--quiet"])
+    assert project.git_status() == ""
+
+
 BAD_FILES = {
     "broken YAML": ("broken.yaml", "a: [b\n", "YAML can be read"),
     "unformatted Python": ("src/income_model/x.py", '"""X."""\n\nx = {  "a":1 }\n', "ruff has nothing to format"),

@@ -36,7 +36,7 @@ def workspace(contract, tmp_path_factory):
     """Run the four stages on a part of the project's table, in a folder of their own."""
     table = ROOT / contract.table
     if not table.exists():
-        pytest.skip(f"{contract.table} is not here: run `dvc pull`")
+        pytest.skip(f"{contract.table} is not here: run `make init`, or `git restore {contract.table}`")
     folder = tmp_path_factory.mktemp("project")
     cut(table, folder / contract.table, contract)
     (folder / SCHEMA).write_bytes((ROOT / SCHEMA).read_bytes())

@@ -10,7 +10,8 @@ NOTEBOOK = Path("notebooks/explore.ipynb")
 @pytest.mark.slow
 def test_the_notebook_runs():
     """Every cell of notebooks/explore.ipynb works with the present schema and stages."""
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient", reason="Jupyter is not installed: `make notebook` does that")
     pytest.importorskip("ipykernel")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": NOTEBOOK.parent}}).execute()

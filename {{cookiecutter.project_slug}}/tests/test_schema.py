@@ -51,7 +51,7 @@ def test_good_rows_break_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("column", "values", "expected"),
     [
-        ("age", [30.0, np.nan], "`age`: is missing (nullable: false) in 1 row, such as nan (row 2)"),
+        ("age", [30.0, np.nan], "`age`: is missing (nullable: false) in 1 row, such as an empty cell (row 2)"),
         ("age", [17.0, 16.0], "`age`: is below min 18 in 2 rows, such as 17 (row 1)"),
         ("age", [18.0, 999.0], "`age`: is above max 120 in 1 row, such as 999 (row 2)"),
         ("age", [30.5, 40.0], "`age`: is not a whole number in 1 row, such as 30.5 (row 1)"),
@@ -59,7 +59,7 @@ def test_good_rows_break_nothing(tmp_path):
         ("country", ["DE", "XX"], "`country`: is not one of values in 1 row, such as 'XX' (row 2)"),
         ("bought", ["no", "maybe"], "`bought`: is not one of values in 1 row, such as 'maybe' (row 2)"),
         ("customer", ["a", "a"], "`customer`: is not unique (id) in 1 row, such as 'a' (row 2)"),
-        ("customer", ["a", None], "`customer`: is missing (id) in 1 row, such as None (row 2)"),
+        ("customer", ["a", None], "`customer`: is missing (id) in 1 row, such as an empty cell (row 2)"),
     ],
 )
 def test_each_broken_rule_is_named(tmp_path, column, values, expected):

@@ -34,7 +34,7 @@ def main() -> None:
 
 def share_to_test(params: dict[str, Any]) -> float:
     """Return `prepare.test_size`; UserError unless it is a number between 0 and 1."""
-    share = params.get("test_size")
+    share = params["test_size"]
     if isinstance(share, (int, float)) and 0 < share < 1:
         return float(share)
     raise UserError(f"prepare.test_size in {PARAMS} is {share!r}: give a share between 0 and 1, such as 0.25")

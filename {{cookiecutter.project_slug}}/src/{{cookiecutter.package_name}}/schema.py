@@ -144,6 +144,8 @@ def is_missing(values: np.ndarray) -> np.ndarray:
 
 
 def _show(value: object) -> str:
+    if value is None or value != value:
+        return "an empty cell"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return repr(text if len(text) <= 40 else text[:37] + "...") if isinstance(value, str) else text
 

@@ -147,13 +147,14 @@ def slices(found: dict[str, dict[str, dict[str, float]]]) -> Iterator[str]:
 def lineage(manifest: dict[str, Any], bundle_digest: str) -> str:
     """Return what the model was made from, and how sure it is that the exported one is the trained one."""
     data, parity = manifest["data"], manifest["parity"]
-    checked = parity["test_rows"] + parity["hard_rows"]
     return "\n".join(
         [
             f"- Table: {escape(data['table'])}, MD5 `{data['md5']}`, {data['rows']['train']:,} rows to train on,"
             f" {data['rows']['test']:,} to test on",
-            f"- Model: {escape(manifest['params']['train'].get('model', ''))}, exported to ONNX; on {checked:,} rows"
-            f" its predictions differ from the trained model's by at most {parity['differences_up_to']:g}",
+            f"- Model: {escape(manifest['params']['train'].get('model', ''))}, exported to ONNX; its predictions"
+            f" differ from the trained model's by at most {parity['differences_up_to']:g}, on"
+            f" {parity['test_rows']:,} test rows and {parity['hard_rows']:,} made to be hard"
+            " (missing, unseen, extreme values)",
             f"- Made with: {', '.join(f'{name} {version}' for name, version in manifest['packages'].items())}",
             f"- Digest of the bundle: `{bundle_digest}`; `git log -1 -- dvc.lock` names the commit",
         ]
@@ -173,7 +174,7 @@ def _warnings(manifest: dict[str, Any]) -> Iterator[str]:
     if not manifest["beats_trivial"]:
         yield "> [!WARNING]\n> This model is no better than guessing (the trivial baseline). Do not use it."
     elif not manifest["beats_linear"]:
-        yield "> [!NOTE]\n> A linear model, which is simpler, is as good."
+        yield "> [!NOTE]\n> A linear model, which is simpler, is at least as good."
 
 
 def _section(card: dict[str, Any], name: str) -> Iterator[str]:

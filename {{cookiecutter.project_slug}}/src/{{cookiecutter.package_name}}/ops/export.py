@@ -9,7 +9,7 @@ from copy import copy, deepcopy
 import numpy as np
 import onnx
 import skl2onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
@@ -36,7 +36,9 @@ def to_onnx(pipeline: Pipeline, schema: Schema) -> bytes:
     except (NotImplementedError, RuntimeError, skl2onnx.common.exceptions.MissingShapeCalculator) as error:
         cause = " ".join(str(error).split())[:200]
         raise UserError(f"the pipeline has no ONNX form ({cause}): choose steps that skl2onnx supports") from None
-    if not schema.classes:
+    if schema.classes:
+        _label_by_probability(model, schema.classes)
+    else:
         _scale_output(model, scale, offset)
     content: bytes = _canonical(model).SerializeToString(deterministic=True)
     return content
@@ -65,6 +67,25 @@ def _with_float_thresholds(estimator: BaseEstimator) -> BaseEstimator:
         rounded = exact.astype(np.float32)
         tree.nodes["num_threshold"] = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
     return estimator
+
+
+def _label_by_probability(model: onnx.ModelProto, classes: tuple[str, ...]) -> None:
+    """Let `label` be the most likely class: for two classes, trees of positive values are cut at another place."""
+    graph = model.graph
+    for node in graph.node:
+        node.output[:] = ["uncertain_label" if name == "label" else name for name in node.output]
+    graph.initializer.append(numpy_helper.from_array(np.array(classes, dtype=object), "class_names"))
+    graph.node.extend(
+        [
+            helper.make_node("ArgMax", ["probabilities"], ["code"], name="ArgMax", axis=1, keepdims=0),
+            helper.make_node("Gather", ["class_names", "code"], ["label"], name="Label"),
+        ]
+    )
+    used = {"probabilities", "label"}
+    for node in reversed(list(graph.node)):
+        if used.isdisjoint(node.output):
+            graph.node.remove(node)
+        used.update(node.input)
 
 
 def _scale_output(model: onnx.ModelProto, scale: float, offset: float) -> None:

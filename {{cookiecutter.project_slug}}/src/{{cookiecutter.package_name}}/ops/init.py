@@ -26,7 +26,10 @@ def init(_: argparse.Namespace | None = None) -> None:
     fetch_table(table)
     if not schema.get("columns"):
         say(f"Inferring {SCHEMA} from {table}")
-        adopt(table, str(schema.get("target", "")))
+        try:
+            adopt(table, str(schema.get("target", "")))
+        except UserError as error:
+            raise UserError(f"{error}; or take another table: .venv/bin/model adopt TABLE --target COLUMN") from None
     make_repository()
     store_table(table)
     add_hooks()
@@ -77,8 +80,10 @@ def has_remote() -> bool:
 def fetch_table(table: Path) -> None:
     """Get the table from DVC's remote when this is a fresh clone."""
     pointer = Path(f"{table}.dvc")
-    if table.exists() or not pointer.exists():
+    if table.exists():
         return
+    if not pointer.exists():
+        raise UserError(f"{table} is missing: restore it (`git restore {table}`), or run `model adopt` with another")
     say(f"Fetching {table} from DVC's remote")
     result = dvc("pull", str(pointer))
     if result.returncode:
