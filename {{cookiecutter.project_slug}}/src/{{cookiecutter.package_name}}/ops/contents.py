@@ -1,6 +1,6 @@
 """What a bundle holds beside the model: manifest.json, and profile.json, which monitoring compares with."""
 
-from hashlib import file_digest, md5, sha256
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from .bundle import FORMAT
 from .metrics import beats
 from .parity import Parity
 from .profile import profile
-from .project import TEST, TRAIN, read_params
+from .project import TEST, TRAIN, md5_of, read_params
 from .table import rows
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
@@ -44,12 +44,6 @@ def hashes(directory: Path) -> dict[str, dict[str, Any]]:
     """Return the SHA-256 and the size in bytes of every file in a folder."""
     contents = {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
     return {name: {"sha256": sha256(data).hexdigest(), "bytes": len(data)} for name, data in contents.items()}
-
-
-def md5_of(path: Path) -> str:
-    """Return the MD5 of a file, by which DVC knows it."""
-    with path.open("rb") as file:
-        return file_digest(file, lambda: md5(usedforsecurity=False)).hexdigest()
 
 
 def proof(easy: Parity, hard: Parity) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """`model init`: make the folder a repository that is ready to work in; `make init` calls it."""
 
 import argparse
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from .adopt import adopt
+from .programs import call, dvc, git, last_line
 from .project import SCHEMA, UserError, read_yaml, say, warn
 
 GIT_LIMIT_MB = 20  # a larger table makes every clone slow
@@ -35,34 +35,6 @@ def init(_: argparse.Namespace | None = None) -> None:
     add_hooks()
     commit()
     say("Ready. Next: `make repro` trains and tests the model; `make help` shows the rest.")
-
-
-def call(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program and keep what it prints."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        raise UserError(f"{command[0]} is not installed: install it, then run `make init` again") from None
-
-
-def git(*arguments: str) -> str:
-    """Run Git and return what it prints."""
-    result = call("git", *arguments)
-    if result.returncode:
-        raise UserError(f"`git {arguments[0]}` failed: {last_line(result.stderr)}")
-    return result.stdout.strip()
-
-
-def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the DVC of this environment."""
-    return call(sys.executable, "-m", "dvc", *arguments)
-
-
-def last_line(output: str) -> str:
-    """Return the line of an output that says most: the last error, or else the last line."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no reason given"]
-    errors = [line for line in lines if line.lower().startswith(("error", "fatal"))]
-    return (errors or lines)[-1]
 
 
 def make_repository() -> None:

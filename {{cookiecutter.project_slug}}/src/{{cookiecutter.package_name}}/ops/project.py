@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import md5
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ METRICS = Path("reports/metrics.json")
 PREDICTIONS = Path("reports/predictions.csv")
 PLOTS = Path("reports/plots")
 CARD = Path("reports/MODEL_CARD.md")
+CHUNK_BYTES = 1 << 20
 
 
 class UserError(Exception):
@@ -90,6 +92,16 @@ def read_params(section: str) -> Section:
     if not isinstance(params, dict):
         raise UserError(f"{PARAMS} has no section `{section}:`: restore it with Git")
     return Section(section, params)
+
+
+def md5_of(path: Path, seen: Callable[[int], object] = lambda size: None) -> str:
+    """Return the MD5 of a file, by which DVC knows it; `seen` is told the bytes of each chunk that was read."""
+    digest = md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            seen(len(chunk))
+    return digest.hexdigest()
 
 
 @contextmanager
