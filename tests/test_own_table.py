@@ -99,3 +99,20 @@ def test_large_table_goes_to_dvc_with_a_warning(bake: Bake, tmp_path: Path, envi
     assert "data/raw.csv.dvc" in project.run("git ls-files").stdout.split()
     assert "data/raw.csv" not in project.run("git ls-files").stdout.split()
     assert project.git_status() == ""
+
+
+def test_adopted_table_of_another_kind_is_kept_where_the_former_was(
+    bake: Bake, tmp_path: Path, environment: Environment
+) -> None:
+    """With a remote, the new table goes to DVC and the former one is forgotten: Git gets neither."""
+    first = table(tmp_path, 400)
+    project = bake(data_path=str(first), target_column="price", dvc_remote=str(tmp_path / "store"))
+    init(project, environment)
+    write = f"import pandas; pandas.read_csv({str(first)!r}, sep=';').to_parquet('other.parquet')"
+    project.run(["python", "-c", write], **environment)
+    project.run(f"python -m {project.package}.ops.cli adopt other.parquet --target price", **environment)
+    (project.path / "other.parquet").unlink()
+    project.run("git add --all")
+    assert project.run("git ls-files data").stdout.split() == ["data/.gitignore", "data/raw.parquet.dvc"]
+    project.run("dvc repro --quiet", **environment)
+    assert project.run("dvc status", **environment).stdout.strip() == "Data and pipelines are up to date."

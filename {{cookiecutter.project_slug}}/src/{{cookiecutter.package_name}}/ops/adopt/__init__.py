@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ...schema import TASKS, Reading, Schema, load
+from .. import keep
 from ..project import PARAMS, SCHEMA, UserError, replacing, say
 from ..table import STRING, header, is_parquet, read_cells, require_table, sniff
 from .infer import Wishes, infer
@@ -108,12 +109,10 @@ def put_in_place(table: Path, place: Path, schema: Schema) -> list[str]:
         load(draft)
         if not (place.exists() and table.samefile(place)):
             shutil.copyfile(table, drafts.enter_context(replacing(place)))
-            notes += _dvc_note(place, f"run `dvc add {place}`, so that DVC keeps the new one")
         notes += keep_edits(text)
     other = CSV if place == PARQUET else PARQUET
     if other.exists():
         other.unlink()
-        notes += _dvc_note(other, f"run `dvc remove {other}.dvc`: the table is {place} now")
     return notes
 
 
@@ -151,10 +150,11 @@ def _command(args: argparse.Namespace) -> None:
     if not PARAMS.exists():
         raise UserError(f"there is no {PARAMS} here: run `model adopt` in the project's folder")
     adopt(args.table, args.target, args.task, args.id, args.time)
-
-
-def _dvc_note(path: Path, note: str) -> list[str]:
-    return [note] if path.with_name(f"{path.name}.dvc").exists() else []
+    if Path(".git").exists():
+        place = Path(load().table)
+        keep.forget(PARQUET if place == CSV else CSV)
+        keep.replaced(place)
+        keep.store_table(place)
 
 
 def _spelling(schema: Schema) -> str:
