@@ -69,11 +69,12 @@ def require_sound(project: BakedProject, environment: Environment) -> str:
 
 
 def damage(path: Path) -> None:
-    """Change one byte of a file, which DVC made read-only."""
-    content = bytearray(path.read_bytes())
+    """Change one byte of a file and nothing else: DVC trusts what it made read-only."""
+    content, mode = bytearray(path.read_bytes()), path.stat().st_mode
     content[len(content) // 2] ^= 1
     path.unlink()
     path.write_bytes(content)
+    path.chmod(mode)
 
 
 def stored(project: BakedProject, path: str) -> str:
@@ -125,7 +126,8 @@ def test_ci_reproduces_from_nothing(project: BakedProject, environment: Environm
     assert f"error: {changed}" in lines
     commit_all(project.path, "Its results")
     lines = verify(project, environment).stderr.splitlines()
-    assert len(lines) == 5 and all(line.endswith("is not in DVC's remote: run `dvc push`") for line in lines), lines
+    unpushed = ["models/model.skops", "models/bundle"]
+    assert lines == [f"error: {path} is not in DVC's remote: run `dvc push`" for path in unpushed]
     project.run("dvc push --quiet", **environment)
     require_sound(project, environment)
 
@@ -183,7 +185,7 @@ def test_another_table_is_found(project: BakedProject, environment: Environment)
     require_sound(project, environment)
 
 
-@pytest.mark.parametrize("path", ["models/model.skops", "models/bundle", "data/raw.csv"])
+@pytest.mark.parametrize("path", ["models/bundle", "data/raw.csv"])
 def test_what_was_not_pushed_is_named(path: str, project: BakedProject, environment: Environment) -> None:
     """A colleague would look for it in vain."""
     (project.path.parent / "store/files/md5" / stored(project, path)).unlink()
@@ -210,9 +212,9 @@ def test_a_file_lost_from_a_pushed_folder_is_named(project: BakedProject, enviro
 def test_a_remote_that_cannot_be_reached_is_named(project: BakedProject, environment: Environment) -> None:
     """No access is a failure: nobody knows what is there."""
     set_remote(project, "s3://bucket/models", environment)
-    nowhere = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
     project.run("dvc config --local remote.storage.endpointurl http://127.0.0.1:1", **environment)
-    line = failure(project, environment | nowhere)
+    line = failure(project, environment | keys | {"AWS_MAX_ATTEMPTS": "1"})
     assert line.startswith(".dvc/config: the remote cannot be reached (")
     assert line.endswith("): mend its address or your access, then run `dvc push`")
 

@@ -83,11 +83,12 @@ def append(path, text):
 
 
 def flip(path):
-    """Change one byte in the middle of a file that DVC may have made read-only."""
-    content = bytearray(path.read_bytes())
+    """Change one byte of a file and nothing else: DVC trusts what it made read-only."""
+    content, mode = bytearray(path.read_bytes()), path.stat().st_mode
     content[len(content) // 2] ^= 1
     path.unlink()
     path.write_bytes(content)
+    path.chmod(mode)
 
 
 def stored(path):
@@ -187,6 +188,11 @@ FAULTS = {
     "no number": (lambda: edit_predictions(2, lambda text: ""), f"{PREDICTIONS} holds ''", RENEW),
     "cut predictions": (lambda: append(PREDICTIONS, "row"), f"{PREDICTIONS} has 1 cells instead of", RENEW),
     "empty predictions": (lambda: PREDICTIONS.write_text(""), f"{PREDICTIONS} has no columns `row`, `label`", RENEW),
+    "huge cell": (
+        lambda: append(PREDICTIONS, "x" * 200_000),
+        f"{PREDICTIONS} is not valid CSV",
+        RENEW,
+    ),
     "edited plot": (
         lambda: flip(next(Path("reports/plots").glob("*.svg"))),
         "reports/plots is not the one that dvc.lock names",
@@ -338,6 +344,16 @@ def test_a_damaged_file_of_a_folder_is_found(project):
     flip(CACHE / digest[:2] / digest[2:])
     (line,) = failures()
     assert line.startswith(f"{CACHE.as_posix()}/{digest[:2]}/{digest[2:]} (of {BUNDLE} in DVC's cache)"), name
+
+
+@pytest.mark.slow
+def test_verifying_changes_nothing(project):
+    """DVC deletes a damaged object that is writable when it comes across it; `model verify` leaves it to the person."""
+    path = stored(str(MODEL))
+    flip(path)
+    path.chmod(0o644)
+    assert failures() == failures()
+    assert path.exists()
 
 
 @pytest.mark.slow

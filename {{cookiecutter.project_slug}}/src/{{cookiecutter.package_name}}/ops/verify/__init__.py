@@ -1,7 +1,7 @@
 """`model verify`: are the committed results those of this code, data and parameters, and is nothing damaged or lost."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,28 @@ def find(repo: Any, outputs: list[Output], ours: Stages, theirs: Stages, checked
     checked.append(f"{METRICS} and {PREDICTIONS} are the committed ones ({some_rows(rows)})")
     yield from lock.differences(ours, theirs, [output.path for output in outputs])
     yield from uncommitted(outputs)
-    yield from storage.damages(outputs, Path(repo.cache.local.path), remote_of(repo), checked)
-    yield from lock.stale(repo.status(), ours, {output.path: output.md5 for output in outputs})
+    sound = yield from stored(repo, outputs, checked)
+    if all(sound.values()):  # of objects that are damaged and writable DVC's status deletes the evidence
+        yield from lock.stale(repo.status(), ours, {output.path: output.md5 for output in outputs})
     checked.append(f"{LOCK} is that of this code, data and parameters ({len(ours)} stages), and committed")
     if remote_of(repo):
         yield from storage.losses(repo, outputs, lock.products(theirs), checked)
     else:
         checked.append("DVC has no remote to look into")
+
+
+def stored(repo: Any, outputs: list[Output], checked: list[str]) -> Generator[Failure, None, dict[str, bool]]:
+    """Yield what is damaged in DVC's cache and among the outputs; return which objects of the cache are sound."""
+    cache = Path(repo.cache.local.path)
+    sound = storage.hash_objects(outputs, cache)
+    yield from storage.damaged_objects(sound, outputs, cache, remote_of(repo))
+    yield from storage.changed_outputs(outputs, cache, sound)
+    absent = sorted(output.path for output in outputs if not Path(output.path).exists())
+    here = len(outputs) - len(absent)
+    checked.append(f"{len(sound)} objects of DVC's cache and {here} outputs hash to what they should")
+    if absent:
+        checked.append(f"not here, so not checked: {', '.join(absent)} (`dvc pull` or `dvc repro` brings them)")
+    return sound
 
 
 def require_commit() -> None:
@@ -105,14 +120,14 @@ def bundle(checked: list[str]) -> Iterator[Failure]:
     try:
         files = read_verified(BUNDLE)
     except UserError as error:
-        yield str(BUNDLE), str(error)
+        yield BUNDLE.as_posix(), str(error)
     else:
         checked.append(f"{BUNDLE} is intact ({len(files) + 1} files)")
 
 
 def uncommitted(outputs: list[Output]) -> Iterator[Failure]:
     """Yield a failure for results that Git is to keep and that are not in the last commit, and for *.dvc likewise."""
-    paths = sorted({str(LOCK), *(output.path for output in outputs)} - {str(METRICS), str(PREDICTIONS)})
+    paths = sorted({str(LOCK), *(output.path for output in outputs)} - {METRICS.as_posix(), PREDICTIONS.as_posix()})
     here = names("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths)
     if lost := sorted(here - names("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *paths)):
         more = f" and {len(lost) - 1} more are" if lost[1:] else " is"

@@ -25,11 +25,11 @@ def failures() -> Generator[Failure, None, int]:
     """Yield what is wrong with metrics and predictions; return the number of predicted rows."""
     tables = yield from both(PREDICTIONS, table)
     if tables and (problem := table_difference(*tables)):
-        yield str(PREDICTIONS), f"{PREDICTIONS} is not the committed one ({problem}): {RENEW}"
+        yield PREDICTIONS.as_posix(), f"{PREDICTIONS} is not the committed one ({problem}): {RENEW}"
     metrics = yield from both(METRICS, numbers)
     scale = spread(tables[1]) if tables else 0.0
     if metrics and (problem := metrics_difference(*metrics, scale)):
-        yield str(METRICS), f"{METRICS} is not the committed one ({problem}): {RENEW}"
+        yield METRICS.as_posix(), f"{METRICS} is not the committed one ({problem}): {RENEW}"
     return len(tables[0][1]) if tables else 0
 
 
@@ -37,9 +37,9 @@ def both(path: Path, read: Callable[[str], Content]) -> Generator[Failure, None,
     """Return a file as the work tree and as the last commit have it; None after a failure."""
     ours, theirs = work_tree(path), committed(path)
     if ours is None:
-        yield str(path), f"{path} is missing: {RENEW}"
+        yield path.as_posix(), f"{path} is missing: {RENEW}"
     elif theirs is None:
-        yield str(path), f"{path} is not committed: {COMMIT}"
+        yield path.as_posix(), f"{path} is not committed: {COMMIT}"
     else:
         name = str(path)
         try:
@@ -47,7 +47,7 @@ def both(path: Path, read: Callable[[str], Content]) -> Generator[Failure, None,
             name = f"the committed {path}"
             return found, read(theirs)
         except ValueError as error:
-            yield str(path), f"{name} {error}: {RENEW}"
+            yield path.as_posix(), f"{name} {error}: {RENEW}"
     return None
 
 
@@ -83,7 +83,10 @@ def refuse(constant: str) -> NoReturn:
 
 def table(text: str) -> Table:
     """Return the table of predictions; ValueError if it is damaged."""
-    header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    try:
+        header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    except csv.Error as error:
+        raise ValueError(f"is not valid CSV ({error})") from None
     if header[:2] != ["row", "label"] or len(header) < 3:
         raise ValueError("has no columns `row`, `label` and predictions")
     for count, row in enumerate(rows, 2):
@@ -126,9 +129,12 @@ def table_difference(ours: Table, theirs: Table) -> str:
 
 
 def spread(predictions: Table) -> float:
-    """Return the standard deviation of a regression's labels; 0 of classes."""
+    """Return the standard deviation of a regression's labels; 0 of classes, or if a label is no number."""
     header, keys, _ = predictions
-    return float(np.std([number(label) for _, label in keys])) if header[2:] == ["prediction"] and keys else 0.0
+    if header[2:] != ["prediction"] or not keys:
+        return 0.0
+    deviation = float(np.std([number(label) for _, label in keys]))
+    return deviation if math.isfinite(deviation) else 0.0
 
 
 def metrics_difference(ours: Metrics, theirs: Metrics, spread: float) -> str:

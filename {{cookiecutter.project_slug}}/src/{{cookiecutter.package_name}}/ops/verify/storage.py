@@ -60,22 +60,49 @@ def pointer(path: Path) -> str:
     return path.as_posix() if path.suffix == ".dvc" else path.with_name(LOCK.name).as_posix()
 
 
-def damages(outputs: list[Output], cache: Path, remote: str, checked: list[str]) -> Iterator[Failure]:
-    """Yield a failure for each object in the cache and each output that does not hash to what its name or lock says."""
-    here = [output for output in outputs if Path(output.path).exists()]
-    needed = {digest: output for output in outputs if output.cached for digest in objects(output.md5, cache)}
-    with tqdm(desc="hashing", unit="B", unit_scale=True, delay=2, disable=None, leave=False) as bar:
-        stored = {digest: object_path(cache, digest) for digest in needed if known(cache, digest)}
-        sound = {digest for digest, path in stored.items() if md5_of(path, bar.update) == digest.removesuffix(FOLDER)}
-        for digest in sorted(stored.keys() - sound):
-            path = near(stored[digest])
-            yield path, damaged_object(path, needed[digest], remote)
-        for output in here:
-            if hash_of(Path(output.path), bar.update) != output.md5:
-                yield output.path, changed_output(output, sound.issuperset(objects(output.md5, cache)))
-    checked.append(f"{len(stored)} objects of DVC's cache and {len(here)} outputs hash to what they should")
-    if absent := sorted(output.path for output in outputs if output not in here):
-        checked.append(f"not here, so not checked: {', '.join(absent)} (`dvc pull` or `dvc repro` brings them)")
+def hash_objects(outputs: list[Output], cache: Path) -> dict[str, bool]:
+    """Return hash -> sound, for every object of the outputs that the cache has."""
+    needed = {digest for output in outputs if output.cached for digest in objects(output.md5, cache)}
+    with progress() as bar:
+        return {
+            digest: md5_of(object_path(cache, digest), bar.update) == digest.removesuffix(FOLDER)
+            for digest in sorted(needed)
+            if known(cache, digest)
+        }
+
+
+def damaged_objects(sound: Mapping[str, bool], outputs: list[Output], cache: Path, remote: str) -> Iterator[Failure]:
+    """Yield a failure for each object in the cache that does not hash to its name."""
+    owners = {digest: output for output in outputs if output.cached for digest in objects(output.md5, cache)}
+    for digest, whole in sound.items():
+        if not whole:
+            path, output = near(object_path(cache, digest)), owners[digest]
+            made = "dvc repro" if output.is_stage_output else "dvc fetch" if remote else f"dvc add {output.path}"
+            problem = f"{path} (of {output.path} in DVC's cache) does not hash to its name"
+            yield path, f"{problem}: delete it, then run `{made}`"
+
+
+def changed_outputs(outputs: list[Output], cache: Path, sound: Mapping[str, bool]) -> Iterator[Failure]:
+    """Yield a failure for each output that is here and is not the one that dvc.lock or *.dvc names."""
+    with progress() as bar:
+        for output in outputs:
+            if Path(output.path).exists() and hash_of(Path(output.path), bar.update) != output.md5:
+                restorable = output.cached and all(sound.get(digest) for digest in objects(output.md5, cache))
+                yield output.path, changed_output(output, restorable)
+
+
+def changed_output(output: Output, restorable: bool) -> str:
+    """Say how to mend an output."""
+    problem = f"{output.path} is not the one that {output.pointer} names"
+    restore = f"delete it, then run `dvc checkout {output.path}`"
+    if output.is_stage_output:
+        return f"{problem}: {restore if restorable else RENEW}"
+    return f"{problem}: run `dvc add {output.path} && dvc repro`, or, if it should not have changed, {restore}"
+
+
+def progress() -> Any:
+    """Show on a terminal's stderr how many bytes were hashed, if it takes longer than two seconds."""
+    return tqdm(desc="hashing", unit="B", unit_scale=True, delay=2, disable=None, leave=False)
 
 
 def objects(digest: str, cache: Path) -> list[str]:
@@ -118,21 +145,6 @@ def hash_of(path: Path, seen: Seen) -> str:
 def near(path: Path) -> str:
     """Return a path as seen from this folder, if it is in there."""
     return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
-
-
-def damaged_object(path: str, output: Output, remote: str) -> str:
-    """Say how to mend an object in the cache."""
-    made = "dvc repro" if output.is_stage_output else "dvc fetch" if remote else f"dvc add {output.path}"
-    return f"{path} (of {output.path} in DVC's cache) does not hash to its name: delete it, then run `{made}`"
-
-
-def changed_output(output: Output, in_cache: bool) -> str:
-    """Say how to mend an output."""
-    problem = f"{output.path} is not the one that {output.pointer} names"
-    restore = f"delete it, then run `dvc checkout {output.path}`"
-    if output.is_stage_output:
-        return f"{problem}: {restore if output.cached and in_cache else RENEW}"
-    return f"{problem}: run `dvc add {output.path} && dvc repro`, or, if it should not have changed, {restore}"
 
 
 def losses(repo: Any, outputs: list[Output], locked: Mapping[str, str], checked: list[str]) -> Iterator[Failure]:
