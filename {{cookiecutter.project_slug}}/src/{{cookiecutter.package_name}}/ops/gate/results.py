@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Results:
     labels: np.ndarray
     predicted: np.ndarray
 
-    @property
+    @cached_property
     def truth(self) -> np.ndarray:
         """The labels as codes of the sorted classes, or as values."""
         if self.schema.task == "regression":
