@@ -1,7 +1,7 @@
 """What a judgement costs: `make demo`, then `python benchmarks/gate.py --repeat 5`.
 
-For each task, two made-up versions of a model with 20,000 test rows and four columns of eight values to measure by, two of
-them sensitive, in a Git repository in a temporary folder: `model gate` with a margin for every metric, against
+For each task, two made-up versions of a model with 20,000 test rows and four columns of eight values to measure by,
+two of them sensitive, in a Git repository in a temporary folder: `model gate` with a margin for every metric, against
 `model gate --help`, which is what Python and its packages take to start. Medians.
 """
 

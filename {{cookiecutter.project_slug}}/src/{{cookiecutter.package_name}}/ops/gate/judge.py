@@ -13,7 +13,9 @@ from statistics import NormalDist
 import numpy as np
 
 from ..metrics import HIGHER_IS_BETTER, SLICE_METRICS, positive_code
+from ..project import PREDICTIONS
 from . import resample
+from .history import CannotJudge
 from .resample import Weighted
 from .results import Pairs, Results
 from .rules import Rules
@@ -172,6 +174,8 @@ def measured(comparisons: Sequence[Comparison], rows: int, predicted: np.ndarray
         spread = float(losses.std())
         low, high = np.quantile(losses, [1 - rules.confidence, rules.confidence])
         detectable = (NormalDist().inv_cdf(rules.confidence) + NormalDist().inv_cdf(POWER)) * spread
+        if not np.isfinite([loss, low, high]).all():
+            raise CannotJudge(f"{comparison.finding.name} is no number for these predictions: look at {PREDICTIONS}")
         finding = replace(comparison.finding, before=before, after=after, loss=loss, low=float(low), high=float(high))
         found.append(replace(finding, p=p_value(loss, losses, spread, comparison.lost_won), detectable=detectable))
     return found

@@ -113,7 +113,7 @@ def _levels(hit: np.ndarray, score: np.ndarray) -> tuple[csr_array, np.ndarray]:
 
 
 def _binned(bins: np.ndarray, positions: np.ndarray, share: float, shape: tuple[int, int]) -> csr_array:
-    """Return the matrix (bins, rows) that adds a share of each row's weight to its bin; bins past the last are left out."""
+    """Return the matrix (bins, rows) that adds a share of each row's weight to its bin, if there is such a bin."""
     kept = bins < shape[0]
     return csr_array((np.full(kept.sum(), share), (bins[kept], positions[kept])), shape=shape)
 
