@@ -53,6 +53,11 @@ def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
+def one_line(text: object) -> str:
+    """Return any text as one line without control characters: what terminals and CI logs obey means nothing in it."""
+    return " ".join("".join(mark if mark.isprintable() else " " for mark in str(text)).split())
+
+
 def some_rows(count: int) -> str:
     """Return `1 row`, `2,000 rows`."""
     return f"{count:,} {'row' if count == 1 else 'rows'}"

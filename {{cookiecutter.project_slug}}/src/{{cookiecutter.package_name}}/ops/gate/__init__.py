@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from ..metrics import beats, headline
-from ..project import UserError, say, write_json, write_text
+from ..metrics import TASK_METRICS, beats, headline
+from ..project import UserError, one_line, say, write_json, write_text
 from ..table import groups
 from . import history
 from .budgets import budgets
@@ -82,17 +83,23 @@ def command(args: argparse.Namespace) -> None:
     """Judge, write the reports, say the verdict, end with its exit status."""
     from .report import in_short, markdown
 
-    judgement = Judgement(accepted=" ".join(args.accept.split()))
+    judgement = Judgement(accepted=one_line(args.accept))
     try:
-        gate(args.base, judgement)
+        with threadpool_limits(1):  # many small products: more threads take longer, and their sums would vary
+            gate(args.base, judgement)
     except Incomparable as error:
-        judgement.verdict, judgement.reason = INCOMPARABLE, str(error)
+        judgement.verdict, judgement.reason = INCOMPARABLE, one_line(error)
     except UserError as error:
-        judgement.verdict, judgement.reason = CANNOT_JUDGE, str(error)
-    if args.report:
-        write_text(args.report, markdown(judgement))
-    if args.json:
-        write_json(args.json, as_json(judgement))
+        judgement.verdict, judgement.reason = CANNOT_JUDGE, one_line(error)
+    try:
+        if args.report:
+            write_text(args.report, markdown(judgement))
+        if args.json:
+            write_json(args.json, as_json(judgement))
+    except OSError as error:
+        where = error.filename2 or error.filename
+        print(f"error: the report cannot be written to {where}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     status = judgement.exit_status
     if status == 2:
         print(f"error: {judgement.reason}", file=sys.stderr)
@@ -120,20 +127,36 @@ def gate(revision: str, judgement: Judgement) -> None:
         return
     judgement.rules = rules_with_margins(base, judgement.notes)
     judgement.changes = changed_parameters(base.params, candidate.params)
-    judgement.loosened = loosened(base.rules, candidate.rules, measured_columns(base, candidate))
+    judgement.loosened = loosened(base.rules, candidate.rules, (base.schema, candidate.schema))
     require_comparable(base, candidate)
-    pairs = {"base": paired(base, candidate, commit, judgement)} | served(candidate, commit, judgement)
+    pairs = {"base": paired(base, candidate, commit, judgement)} | served(base, candidate, judgement)
     judgement.findings = judge(pairs, groups_of(pairs["base"], judgement), base.schema.sensitive, judgement.rules)
+    note_unmeasured(judgement)
     judgement.findings += baselines(base, candidate) + budgets(base, candidate, judgement.rules)
     judgement.verdict = overall(judgement.findings)
 
 
+def note_unmeasured(judgement: Judgement) -> None:
+    """Note the metrics that these rows do not define; Incomparable if none is left to judge by."""
+    judged = {finding.name for finding in judgement.findings if (finding.against, finding.kind) == ("base", "metric")}
+    missing = [name for name in judgement.rules.margins if name not in judged]
+    if not judged:
+        raise Incomparable(
+            f"these test rows define none of {', '.join(missing)} (too few of a class): add rows or margins for other"
+            " metrics, then accept it with a reason"
+        )
+    if missing:
+        judgement.notes.append(f"not judged, since these test rows have too few of a class: {', '.join(missing)}")
+
+
 def rules_with_margins(base: Results, notes: list[str]) -> Rules:
     """Return the base's rules; without margins, those that its own test rows can resolve."""
-    if base.rules.margins:
-        return base.rules
+    known = {name: margin for name, margin in base.rules.margins.items() if name in TASK_METRICS[base.schema.task]}
+    if known:
+        return replace(base.rules, margins=known)
     notes.append(
-        "the base's params.yaml has no margins: judged by what its test rows can tell; `model margins` writes them"
+        f"the base's params.yaml has no margins for a {base.schema.task} task: judged by what its test rows can tell;"
+        " `model margins` writes them"
     )
     return replace(base.rules, margins=proposed(base))
 
@@ -156,9 +179,9 @@ def paired(base: Results, candidate: Results, commit: str, judgement: Judgement)
         )
         pairs = pair(scored, candidate)
     if len(pairs.base.ids) < judgement.rules.min_rows:
-        raise CannotJudge(
+        raise Incomparable(
             f"{len(pairs.base.ids):,} test rows are too few to judge by (gate.min_rows is {judgement.rules.min_rows}):"
-            " add rows, or lower it in a change of its own"
+            " add rows, or lower it and accept that change with a reason"
         )
     if pairs.corrected:
         judgement.notes.append(f"{pairs.corrected:,} rows have another label than before (a data correction): left out")
@@ -171,11 +194,10 @@ def paired(base: Results, candidate: Results, commit: str, judgement: Judgement)
     return pairs
 
 
-def served(candidate: Results, base: str, judgement: Judgement) -> dict[str, Pairs]:
-    """Return the version that serves, paired with the candidate, unless it is the base itself."""
-    name = str(candidate.params.get("package", {}).get("name", ""))
-    commit = history.serving(name)
-    if commit is None or commit == base:
+def served(base: Results, candidate: Results, judgement: Judgement) -> dict[str, Pairs]:
+    """Return the version that serves under the base's name, paired with the candidate, unless it is the base itself."""
+    commit = history.serving(model_name(base))
+    if commit is None or commit == judgement.base:
         return {}
     judgement.served = commit
     version = from_commit(commit)
@@ -195,10 +217,10 @@ def served(candidate: Results, base: str, judgement: Judgement) -> dict[str, Pai
     return {"served": pairs}
 
 
-def measured_columns(base: Results, candidate: Results) -> tuple[set[str], set[str]]:
-    """Return the columns that are measured by group, before and after."""
-    before, after = ({*results.schema.slices, *results.schema.sensitive} for results in (base, candidate))
-    return before, after
+def model_name(results: Results) -> str:
+    """Return what the registry calls the model."""
+    section = results.params.get("package")
+    return str(section.get("name", "")) if isinstance(section, dict) else ""
 
 
 def groups_of(pairs: Pairs, judgement: Judgement) -> dict[str, dict[str, np.ndarray]]:
@@ -225,7 +247,7 @@ def baselines(base: Results | None, candidate: Results) -> list[Finding]:
     for other in [name for name in ("trivial", "linear") if name in metrics["baseline"]]:
         name = headline(task, metrics["test"], metrics["baseline"][other])
         now, before = beats(metrics, task, other), base is None or beats(base.metrics, task, other)
-        text = f"the model does {'' if now else 'not '}beat the {other} baseline"
+        text = f"the model {'beats' if now else 'does not beat'} the {other} baseline"
         worse = other == "trivial" and not now and before and base is not None
         found.append(
             Finding(

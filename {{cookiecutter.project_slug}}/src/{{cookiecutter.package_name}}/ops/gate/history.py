@@ -47,19 +47,25 @@ def read_at(commit: str, path: Path) -> bytes | None:
 
 def changed_files() -> list[str]:
     """Return the tracked files of this folder that differ from HEAD."""
-    return [line[3:] for line in git("status", "--porcelain", "--untracked-files=no", "--", ".").splitlines()]
+    return [line for line in git("diff", "--name-only", "-z", "--relative", "HEAD", "--", ".").split("\0") if line]
 
 
 def serving(name: str, stage: str = "prod") -> str | None:
     """Return the commit that the newest tag `NAME#STAGE#N` assigns to a stage (GTO's format); None if there is none."""
     pattern = f"refs/tags/{name}#{stage}*"
-    tags = git("for-each-ref", "--sort=-creatordate", "--format=%(refname:strip=2) %(*objectname)", pattern)
-    for tag, _, commit in (line.partition(" ") for line in tags.splitlines()):
+    form = "%(creatordate:unix) %(*objectname) %(refname:strip=2)"
+    tags = [line.split(" ", 2) for line in git("for-each-ref", f"--format={form}", pattern).splitlines()]
+    for _, commit, tag in sorted(tags, key=lambda tag: (int(tag[0]), _counter(tag[2])), reverse=True):
         if tag.startswith(f"{name}#{stage}!#"):
             return None
         if tag.startswith(f"{name}#{stage}#") and commit:
             return commit
     return None
+
+
+def _counter(tag: str) -> int:
+    number = tag.rpartition("#")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _git(*arguments: str, folder: Path = Path()) -> subprocess.CompletedProcess[bytes]:

@@ -7,13 +7,15 @@ explains (paired bootstrap, Efron and Tibshirani 1993; exact McNemar 1947 for ac
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, exp, lgamma, log
+from math import ceil, exp, lgamma, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
 
 from ..metrics import HIGHER_IS_BETTER, SLICE_METRICS, positive_code
+from ..project import PREDICTIONS
 from . import resample
+from .history import CannotJudge
 from .resample import Weighted
 from .results import Pairs, Results
 from .rules import Rules
@@ -96,19 +98,18 @@ def of_groups(pairs: Pairs, groups: Groups, rules: Rules) -> Iterator[Comparison
 
 def of_metric(finding: Finding, pairs: Pairs, positions: np.ndarray) -> Comparison:
     """Return the comparison of a metric on some of the pairs."""
-    before, after = pairs.base.take(positions), pairs.candidate.take(positions)
-    lost_won = None
+    versions, lost_won = (pairs.base, pairs.candidate), None
     if finding.name == "accuracy":
-        right = [version.predicted.argmax(axis=1) == version.truth for version in (before, after)]
+        right = [(v.predicted[positions].argmax(axis=1) == v.truth[positions]) for v in versions]
         lost_won = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
-    functions = [metric(finding.name, version) for version in (before, after)]
+    functions = [metric(finding.name, version, positions) for version in versions]
     return Comparison(replace(finding, rows=len(positions)), positions, functions[0], functions[1], lost_won)
 
 
-def metric(name: str, version: Results) -> Weighted:
-    """Return a metric of a version as a function of the weights of its rows."""
-    schema = version.schema
-    return resample.weighted_metric(name, schema.task, version.truth, version.predicted, positive_code(schema))
+def metric(name: str, version: Results, rows: np.ndarray | slice = slice(None)) -> Weighted:
+    """Return a metric of a version as a function of the weights of its rows, or of some of them."""
+    schema, truth, predicted = version.schema, version.truth[rows], version.predicted[rows]
+    return resample.weighted_metric(name, schema.task, truth, predicted, positive_code(schema))
 
 
 def judgeable(name: str, version: Results, positions: np.ndarray) -> bool:
@@ -157,12 +158,8 @@ def rates(version: Results) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def gap(version: Results, name: str, groups: Sequence[np.ndarray]) -> Weighted:
     """Return the largest difference of a rate between any two groups."""
     part, whole = rates(version)[name]
-    functions = [(rows, resample.rate(part[rows], whole[rows])) for rows in groups]
-
-    def value(w: np.ndarray) -> np.ndarray:
-        return np.ptp([function(w[rows]) for rows, function in functions], axis=0)
-
-    return value
+    by_group = resample.rates(part, whole, groups)
+    return lambda w: np.ptp(by_group(w), axis=0)
 
 
 def measured(comparisons: Sequence[Comparison], rows: int, predicted: np.ndarray, rules: Rules) -> list[Finding]:
@@ -177,6 +174,8 @@ def measured(comparisons: Sequence[Comparison], rows: int, predicted: np.ndarray
         spread = float(losses.std())
         low, high = np.quantile(losses, [1 - rules.confidence, rules.confidence])
         detectable = (NormalDist().inv_cdf(rules.confidence) + NormalDist().inv_cdf(POWER)) * spread
+        if not np.isfinite([loss, low, high]).all():
+            raise CannotJudge(f"{comparison.finding.name} is no number for these predictions: look at {PREDICTIONS}")
         finding = replace(comparison.finding, before=before, after=after, loss=loss, low=float(low), high=float(high))
         found.append(replace(finding, p=p_value(loss, losses, spread, comparison.lost_won), detectable=detectable))
     return found
@@ -186,12 +185,11 @@ def losses_of_draws(comparisons: Sequence[Comparison], rows: int, columns: int) 
     """Return the losses (comparisons, draws) on rows drawn with replacement, the same rows for both versions."""
     blocks = []
     for w in resample.weights(rows, resample.draws_for(rows, columns)) if comparisons else ():
-        taken: dict[int, np.ndarray] = {}
-        losses = []
+        losses, taken, part = [], None, w
         for comparison in comparisons:
-            if id(comparison.positions) not in taken:
-                taken[id(comparison.positions)] = w[comparison.positions]
-            part = taken[id(comparison.positions)]
+            if comparison.positions is not taken:  # those of one group follow one another
+                taken = comparison.positions
+                part = w if len(taken) == rows else w[taken]
             losses.append(sign(comparison.finding) * (comparison.before(part) - comparison.after(part)))
         blocks.append(losses)
     return np.concatenate(blocks, axis=1) if blocks else np.empty((0, 0))
@@ -258,8 +256,7 @@ def rows_needed(finding: Finding, p: float, rules: Rules) -> int | None:
         factor = normal.inv_cdf(rules.confidence) / max(normal.inv_cdf(1 - min(p, 0.499)), z / MOST_TIMES)
     else:
         factor = z * spread / max(finding.margin - finding.loss, 1e-300)
-    times = max(factor, 1.0) ** 2
-    return ceil(finding.rows * times) if times <= MOST_TIMES else None
+    return ceil(finding.rows * max(factor, 1.0) ** 2) if factor <= sqrt(MOST_TIMES) else None
 
 
 def overall(found: Sequence[Finding]) -> str:

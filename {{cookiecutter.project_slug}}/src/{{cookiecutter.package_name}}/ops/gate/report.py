@@ -1,10 +1,11 @@
 """The gate's report in Markdown: what a reviewer needs in ten seconds first, the rest folded away."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..markdown import escape, folded, table, title
 from ..metrics import HIGHER_IS_BETTER
+from ..project import one_line
 from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 LONGEST = 60_000  # a comment on GitHub may have 65,536 characters
 MOST_ROWS = 40  # of a table; the worst come first
 MOST_TEXT = 200  # characters of a text that comes from data
+MOST_NAME, MOST_PROSE = 80, 1000  # of a name within a sentence, of a sentence
 HEADLINES = {
     PASS: "✅ The model is not worse",
     REGRESSION: "❌ The model is worse",
@@ -30,7 +32,7 @@ def in_short(judgement: "Judgement") -> str:
     lines += [f"  {line}" for line in reasons(judgement)]
     lines += [f"  looser rule: {line}" for line in judgement.loosened]
     lines += [f"  accepted: {judgement.accepted}"] if judgement.accepted else []
-    return "\n".join(lines)
+    return "\n".join(line[:2] + one_line(line) if line.startswith("  ") else line for line in lines)
 
 
 def markdown(judgement: "Judgement") -> str:
@@ -48,16 +50,16 @@ def parts(judgement: "Judgement") -> Iterator[str]:
     """Yield the parts of the report, the most important ones first."""
     yield f"## {HEADLINES[judgement.verdict]}{', but accepted' if judgement.accepted else ''}"
     if judgement.reason:
-        yield cut(judgement.reason)
+        yield cut(judgement.reason, MOST_PROSE)
     if lines := reasons(judgement):
-        yield listed(escape(line) for line in lines)
+        yield listed(cut(line, MOST_PROSE) for line in lines)
     yield from _decision(judgement)
     yield from _metrics(judgement)
     yield from _others(judgement)
     yield from _groups(judgement)
     if judgement.changes:
         rows = [[cut(cell) for cell in change] for change in judgement.changes[:MOST_ROWS]]
-        yield folded(f"{len(judgement.changes)} parameters changed", table(["parameter", "before", "now"], rows))
+        yield folded(f"{len(judgement.changes)} parameters changed", table(["parameter", "before", "now"], rows) + more(judgement.changes))
     yield folded("What was compared, and how", "\n\n".join(_lineage(judgement)))
 
 
@@ -74,8 +76,9 @@ def sentence(finding: Finding) -> str:
     """Return what happened to one comparison, in words."""
     if finding.text:
         return finding.text
-    where = f" for {finding.column} = {finding.group}" if finding.kind == "slice" else ""
-    where = f" between groups of {finding.column}" if finding.kind == "gap" else where
+    column, group = (short(text, MOST_NAME) for text in (finding.column, finding.group))
+    where = f" for {column} = {group}" if finding.kind == "slice" else ""
+    where = f" between groups of {column}" if finding.kind == "gap" else where
     against = " than in the version that serves" if finding.against == "served" else ""
     what = f"{'gap in ' if finding.kind == 'gap' else ''}{title(finding.name)}{where}"
     if finding.kind == "budget":
@@ -94,16 +97,17 @@ def _decision(judgement: "Judgement") -> Iterator[str]:
     """Yield what was decided by people, and what is to be done."""
     if judgement.loosened:
         text = "**This change loosens the rule that it is judged by.** The former rule was applied."
-        yield f"{text}\n\n{listed(cut(line) for line in judgement.loosened)}"
+        lines = [cut(line) for line in judgement.loosened[:MOST_ROWS]]
+        yield f"{text}\n\n{listed(lines)}{more(judgement.loosened)}"
     if judgement.accepted:
-        yield f"> **Accepted:** {cut(judgement.accepted)}"
+        yield f"> **Accepted:** {cut(judgement.accepted, MOST_PROSE)}"
     elif judgement.exit_status == 1 or judgement.verdict == "not comparable":
         yield (
             "To merge it all the same: add the label `accept-regression`, and a line `Accept-regression: why` to the"
             " text of the pull request. The verdict stays visible."
         )
     if judgement.notes:
-        yield listed(cut(note) for note in judgement.notes)
+        yield listed(cut(note, MOST_PROSE) for note in judgement.notes)
 
 
 def _metrics(judgement: "Judgement") -> Iterator[str]:
@@ -112,7 +116,7 @@ def _metrics(judgement: "Judgement") -> Iterator[str]:
         rows = [f for f in found if f.against == against]
         if rows:
             yield f"{heading}\n\n{metrics_table(rows)}".strip()
-            if len(rows) > 1 and against == "base":
+            if sum(f.margin > 0 for f in rows) > 1 and against == "base":
                 yield folded("Picture: loss in units of the margin (above 1 is too much)", chart(rows))
 
 
@@ -185,10 +189,9 @@ def _groups(judgement: "Judgement") -> Iterator[str]:
             for f in found
         ]
         header = ["column", "group", "rows", "metric", "base", "this", "difference", "margin", "verdict"]
-        more = f"\n\nand {len(rows) - MOST_ROWS} more, none worse" if len(rows) > MOST_ROWS else ""
         counts = {mark: sum(f.verdict == mark for f in found) for mark in order}
         summary = ", ".join(f"{count} {mark}" for mark, count in counts.items() if count)
-        yield folded(f"{len(found)} {what}: {summary}", table(header, rows[:MOST_ROWS]) + more)
+        yield folded(f"{len(found)} {what}: {summary}", table(header, rows[:MOST_ROWS]) + more(rows, ", none worse"))
 
 
 def _lineage(judgement: "Judgement") -> Iterator[str]:
@@ -211,12 +214,21 @@ def _lineage(judgement: "Judgement") -> Iterator[str]:
     )
 
 
+def more(items: Sequence[object], what: str = "") -> str:
+    """Return how many items a table or list leaves out."""
+    return f"\n\nand {len(items) - MOST_ROWS:,} more{what}" if len(items) > MOST_ROWS else ""
+
+
 def listed(lines: Iterable[str]) -> str:
     """Return a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
-def cut(text: object) -> str:
+def cut(text: object, most: int = MOST_TEXT) -> str:
     """Return a text from data, files or people: escaped, and not too long."""
-    plain = str(text)
-    return escape(plain if len(plain) <= MOST_TEXT else f"{plain[:MOST_TEXT]}...")
+    return escape(short(str(text), most))
+
+
+def short(text: str, most: int) -> str:
+    """Return the beginning of a text that is too long."""
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -4,9 +4,10 @@ A metric is prepared once for the predictions of n rows and gives back a functio
 (draws,). Weights of ones give the metric itself, as `ops.metrics` defines it; tests hold the two together.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from ..metrics import CALIBRATION_BINS, calibration_bin
 
@@ -69,43 +70,52 @@ def row_loss(name: str, task: str, truth: np.ndarray, predicted: np.ndarray, pos
 
 def mean(values: np.ndarray) -> Weighted:
     """Return the weighted mean of (n,) values."""
-    return lambda w: (values @ w) / w.sum(axis=0)
+    with_ones = np.stack([values, np.ones(len(values))])  # one pass over the weights for the sum and its divisor
+    return lambda w: _ratio(*(with_ones @ w))
 
 
 def roc_auc(hit: np.ndarray, score: np.ndarray) -> Weighted:
     """Return the share of (positive, negative) pairs in the right order, ties counted half (Mann and Whitney 1947)."""
-    positives, negatives = np.flatnonzero(hit), np.flatnonzero(~hit)
-    negatives = negatives[np.argsort(score[negatives], kind="stable")]
-    lower, not_higher = (np.searchsorted(score[negatives], score[positives], side) for side in ("left", "right"))
+    if 2 * hit.sum() > len(hit):  # the other way round it is the same, with fewer levels
+        hit, score = ~hit, -score
+    at_level, levels = _levels(hit, score)
+    negatives, everyone_else = np.flatnonzero(~hit), (~hit).astype(float)
+    first = [np.searchsorted(levels, score[negatives], side) for side in ("left", "right")]  # the two differ for ties
+    below = _binned(np.concatenate(first), np.tile(negatives, 2), 0.5, (len(levels), len(hit)))
 
     def value(w: np.ndarray) -> np.ndarray:
-        below, drawn = summed(w[negatives]), w[positives]
-        pairs = drawn.sum(axis=0) * below[-1]
-        return _ratio(np.einsum("ij,ij->j", drawn, below[lower] + below[not_higher]) / 2, pairs)
+        drawn = at_level @ w
+        in_order = np.einsum("ij,ij->j", drawn, np.cumsum(below @ w, axis=0))
+        return _ratio(in_order, drawn.sum(axis=0) * (everyone_else @ w))
 
     return value
 
 
 def average_precision(hit: np.ndarray, score: np.ndarray) -> Weighted:
     """Return the mean over the positives of the precision among all rows with at least their score."""
-    order = np.argsort(-score, kind="stable")
-    positives = order[hit[order]]
-    reached = np.searchsorted(-score[order], -score[positives], "right")
-    found = np.searchsorted(-score[positives], -score[positives], "right")
+    at_level, levels = _levels(hit, -score)
+    reached_from = np.searchsorted(levels, -score, "left")
+    others = _binned(reached_from[~hit], np.flatnonzero(~hit), 1.0, (len(levels), len(hit)))
 
     def value(w: np.ndarray) -> np.ndarray:
-        drawn, so_far = w[positives], summed(w[order])
-        hits = summed(drawn)
-        return _ratio((drawn * _ratio(hits[found], so_far[reached])).sum(axis=0), hits[-1])
+        drawn = at_level @ w
+        hits = np.cumsum(drawn, axis=0)
+        reached = hits + np.cumsum(others @ w, axis=0)
+        return _ratio((drawn * hits / np.maximum(reached, TINY)).sum(axis=0), hits[-1])
 
     return value
 
 
-def summed(w: np.ndarray) -> np.ndarray:
-    """Return the sums of the first 0, 1, ... n rows of (n, draws): (n + 1, draws)."""
-    sums = np.zeros((len(w) + 1, w.shape[1]))
-    np.cumsum(w, axis=0, out=sums[1:])
-    return sums
+def _levels(hit: np.ndarray, score: np.ndarray) -> tuple[csr_array, np.ndarray]:
+    """Return the distinct scores of the positives, ascending, and what sums the weights of the rows at each of them."""
+    levels, level = np.unique(score[hit], return_inverse=True)
+    return _binned(level, np.flatnonzero(hit), 1.0, (len(levels), len(hit))), levels
+
+
+def _binned(bins: np.ndarray, positions: np.ndarray, share: float, shape: tuple[int, int]) -> csr_array:
+    """Return the matrix (bins, rows) that adds a share of each row's weight to its bin, if there is such a bin."""
+    kept = bins < shape[0]
+    return csr_array((np.full(kept.sum(), share), (bins[kept], positions[kept])), shape=shape)
 
 
 def f1(hit: np.ndarray, chosen: np.ndarray) -> Weighted:
@@ -114,15 +124,18 @@ def f1(hit: np.ndarray, chosen: np.ndarray) -> Weighted:
     return lambda w: _ratio(2 * (both @ w), either @ w)
 
 
-def rate(part: np.ndarray, whole: np.ndarray) -> Weighted:
-    """Return the weighted sum of `part` (n,) over that of `whole` (n,)."""
-    return lambda w: _ratio(part @ w, whole @ w)
+def rates(part: np.ndarray, whole: np.ndarray, groups: Sequence[np.ndarray]) -> Weighted:
+    """Return the weighted sum of `part` (n,) over that of `whole` (n,) in each group of rows: (groups, draws)."""
+    group = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups])
+    rows, shape = np.concatenate(groups), (len(groups), len(part))
+    parts, wholes = (csr_array((values[rows], (group, rows)), shape=shape) for values in (part, whole))
+    return lambda w: _ratio(parts @ w, wholes @ w)
 
 
 def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> Weighted:
-    signed = np.zeros((CALIBRATION_BINS, len(confidence)))
-    signed[calibration_bin(confidence), np.arange(len(confidence))] = correct - confidence
-    return lambda w: np.abs(signed @ w).sum(axis=0) / w.sum(axis=0)
+    rows, shape = np.arange(len(confidence)), (CALIBRATION_BINS, len(confidence))
+    signed = csr_array((correct - confidence, (calibration_bin(confidence), rows)), shape=shape)
+    return lambda w: _ratio(np.abs(signed @ w).sum(axis=0), w.sum(axis=0))
 
 
 def _regression(name: str, truth: np.ndarray, predicted: np.ndarray) -> Weighted:

@@ -57,7 +57,10 @@ def read_test(columns: list[str] | None = None) -> pd.DataFrame:
         raise CannotJudge(
             f"{TEST} is missing: run `dvc repro` (or `dvc checkout`), groups and new rows are judged by it"
         )
-    return pd.read_parquet(TEST, columns=columns)
+    try:
+        return pd.read_parquet(TEST, columns=columns)
+    except (ValueError, OSError):  # pyarrow's errors are of these kinds
+        raise CannotJudge(f"{TEST} is damaged or lacks columns of schema.yaml: run `dvc repro`") from None
 
 
 def require_columns(base: Results, candidate: Results) -> None:
@@ -102,7 +105,7 @@ def bring_bundle(folder: Path) -> str:
     made = dvc(folder, "repro")
     if made.returncode:
         reason = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise CannotJudge(
+        raise Incomparable(
             "too few test rows are in both versions, and the model of the base can be neither fetched nor made anew"
             f" ({reason}): `dvc push` it from where it was made, or accept the change with a reason"
         )
@@ -117,7 +120,7 @@ def score(frame: pd.DataFrame, folder: Path) -> np.ndarray:
     run = _run(folder, "-c", code, str(rows), str(output))
     if run.returncode:
         reason = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise CannotJudge(f"the model of the base cannot score the new test rows ({reason}): accept with a reason")
+        raise Incomparable(f"the model of the base cannot score the new test rows ({reason}): accept with a reason")
     return np.asarray(np.load(output), dtype=float)
 
 

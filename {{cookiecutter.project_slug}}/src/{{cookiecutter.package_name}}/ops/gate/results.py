@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ import yaml
 
 from ... import schema as contract
 from ...schema import Schema
-from ..metrics import TASK_METRICS
+from ..metrics import TASK_METRICS, headline
 from ..project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, UserError
 from .history import CannotJudge, Incomparable, read_at
 from .rules import Rules, rules_of
 
-MOST_ROWS = 20_000  # what `evaluate` keeps at most; fewer rows are all of them
+MOST_ROWS, MOST_CELLS = 20_000, 1_000_000  # what `evaluate` keeps at most; fewer rows are all of them
 NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabilities have 6 digits
+NEARLY_ONE = 0.01  # what the probabilities of a row add up to
 Reader = Callable[[Path], bytes | None]
 
 
@@ -38,7 +40,7 @@ class Results:
     labels: np.ndarray
     predicted: np.ndarray
 
-    @property
+    @cached_property
     def truth(self) -> np.ndarray:
         """The labels as codes of the sorted classes, or as values."""
         if self.schema.task == "regression":
@@ -118,6 +120,8 @@ def _metrics(content: bytes, where: str, schema: Schema) -> dict[str, Any]:
         metrics = json.loads(content, parse_constant=refuse)
         parts = [metrics["test"], *metrics["baseline"].values()]
         numbers = [(name, value) for part in parts for name, value in part.items()]
+        if any(headline(schema.task, part) not in part for part in parts):
+            raise ValueError(f"it lacks {headline(schema.task)}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CannotJudge(f"{METRICS} in {where} is damaged ({error}): run `dvc repro --force evaluate`") from None
     for name, value in numbers:
@@ -135,20 +139,24 @@ def _predictions(content: bytes, where: str, schema: Schema) -> tuple[np.ndarray
     remedy = "run `dvc repro --force evaluate`"
     expected = ["row", "label", *([f"p_{name}" for name in schema.classes] or ["prediction"])]
     try:
-        header, *rows = csv.reader(io.StringIO(content.decode()))
-        if header != expected:
+        rows = list(csv.reader(io.StringIO(content.decode())))
+        if rows[:1] != [expected]:
             raise ValueError(f"its columns are not {', '.join(expected[:6])}")
-        if not rows:
+        if len(rows) == 1:
             raise ValueError("it has no rows")
-        table = np.array(rows, dtype=object)
+        if any(len(row) != len(expected) for row in rows):
+            raise ValueError("not all rows are as long as the header")
+        table = np.array(rows[1:], dtype=object)
         predicted = table[:, 2:].astype(float)
-    except (ValueError, IndexError) as error:
+    except (ValueError, csv.Error) as error:
         raise CannotJudge(f"{PREDICTIONS} in {where} is damaged ({error}): {remedy}") from None
     ids, labels = table[:, 0], table[:, 1]
     if len(set(ids)) < len(ids):
         raise CannotJudge(f"{PREDICTIONS} in {where} holds a row twice: {remedy}")
     if not np.isfinite(predicted).all():
         raise CannotJudge(f"{PREDICTIONS} in {where} holds a prediction that is not a number: {remedy}")
+    if schema.classes and ((predicted < 0).any() or (np.abs(predicted.sum(axis=1) - 1) > NEARLY_ONE).any()):
+        raise CannotJudge(f"{PREDICTIONS} in {where} holds probabilities that do not add up to 1: {remedy}")
     _require_labels(labels, schema, where, remedy)
     return ids, labels, predicted if schema.classes else predicted[:, 0]
 
@@ -188,7 +196,7 @@ def require_comparable(base: Results, candidate: Results) -> None:
 
 def require_consistent(results: Results, recomputed: dict[str, float]) -> None:
     """Raise CannotJudge where metrics.json is not what predictions.csv gives, if that holds all test rows."""
-    if len(results.ids) >= MOST_ROWS:
+    if len(results.ids) >= min(MOST_ROWS, MOST_CELLS // max(len(results.schema.classes), 1)):
         return
     for name, value in recomputed.items():
         if not isclose(value, results.metrics["test"][name], rel_tol=NEARLY_EQUAL, abs_tol=NEARLY_EQUAL):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from math import isfinite
 from typing import Any
 
+from ...schema import Schema
 from ..metrics import TASK_METRICS
 from .history import CannotJudge
 
@@ -45,8 +46,8 @@ def rules_of(params: dict[str, Any], where: str) -> Rules:
     return rules
 
 
-def loosened(before: Rules, after: Rules, slices: tuple[set[str], set[str]]) -> list[str]:
-    """Return one sentence for each rule that is looser after a change, slices (before, after) included."""
+def loosened(before: Rules, after: Rules, schemas: tuple[Schema, Schema]) -> list[str]:
+    """Return one sentence for each rule that is looser after a change, and for what schemas (before, after) drop."""
     found = [
         f"gate.margins.{name}: " + (f"{margin:g} -> {after.margins[name]:g}" if name in after.margins else "removed")
         for name, margin in before.margins.items()
@@ -57,7 +58,10 @@ def loosened(before: Rules, after: Rules, slices: tuple[set[str], set[str]]) -> 
             found.append(f"gate.{name}: {getattr(before, name):g} -> {getattr(after, name):g}")
     if before.strict and not after.strict:
         found.append("gate.strict: true -> false")
-    return found + [f"schema.yaml: {name!r} is no longer measured by group" for name in sorted(slices[0] - slices[1])]
+    measured = [{*schema.slices, *schema.sensitive} for schema in schemas]
+    found += [f"schema.yaml: {name!r} is no longer measured by group" for name in sorted(measured[0] - measured[1])]
+    insensitive = (set(schemas[0].sensitive) - set(schemas[1].sensitive)) & measured[1]
+    return found + [f"schema.yaml: {name!r} is no longer sensitive" for name in sorted(insensitive)]
 
 
 def _problems(rules: Rules) -> Iterator[str]:
