@@ -145,9 +145,9 @@ def scenarios() -> Iterator[Scenario]:
         for rows in SIZES:
             usual = usual_margins(draw, rows, task)
             yield Scenario(f"equal: {name}", task, draw, rows, {"proposed": usual, "0": dict.fromkeys(usual, 0.0)})
-    draw = binary(0.3, worse=True)
+    draw, only = binary(0.3, worse=True), {"accuracy": 0.01}
     for rows in SIZES:
-        only = {"accuracy": 0.01}
+        yield Scenario("equal accuracy, judged alone", "binary", binary(0.3), rows, {"1 point": only})
         yield Scenario("accuracy - 3 points, judged alone", "binary", draw, rows, {"1 point": only})
         everything = {**usual_margins(draw, rows, "binary"), **only}
         yield Scenario("accuracy - 3 points, judged with all", "binary", draw, rows, {"1 point": everything})
