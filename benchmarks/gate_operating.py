@@ -9,7 +9,7 @@ tolerance: block if a metric is worse by more than the margin.
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import NamedTuple
 
@@ -124,13 +124,21 @@ def groups(rows: int, random: np.random.Generator) -> dict[str, dict[str, np.nda
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is drawn, and which margins it is judged by; each draw is measured once for all of them."""
+    """What is drawn, and by which metrics and margins it is judged."""
 
     name: str
     task: str
     draw: Draw
     rows: int
-    margins: dict[str, dict[str, float]]  # name -> metric -> margin; the same metrics in each
+    given: dict[str, float] = field(default_factory=dict)  # margins of their own
+    alone: bool = False  # no other metrics are judged than the given ones
+
+    def margins(self) -> dict[str, dict[str, float]]:
+        """Return name -> metric -> margin, the usual ones as `model margins` proposes them for a draw of their own."""
+        if self.alone:
+            return {"1 point": self.given}
+        usual = proposed(paired(self.draw(self.rows, np.random.default_rng(2**32)), self.task).base)
+        return {"1 point": usual | self.given} if self.given else {"proposed": usual, "0": dict.fromkeys(usual, 0.0)}
 
 
 def scenarios() -> Iterator[Scenario]:
@@ -142,20 +150,12 @@ def scenarios() -> Iterator[Scenario]:
         ("numbers", "regression", regression),
     ]
     for name, task, draw in kinds:
-        for rows in SIZES:
-            usual = usual_margins(draw, rows, task)
-            yield Scenario(f"equal: {name}", task, draw, rows, {"proposed": usual, "0": dict.fromkeys(usual, 0.0)})
-    draw, only = binary(0.3, worse=True), {"accuracy": 0.01}
+        yield from (Scenario(f"equal: {name}", task, draw, rows) for rows in SIZES)
+    lossy, margin = binary(0.3, worse=True), {"accuracy": 0.01}
     for rows in SIZES:
-        yield Scenario("equal accuracy, judged alone", "binary", binary(0.3), rows, {"1 point": only})
-        yield Scenario("accuracy - 3 points, judged alone", "binary", draw, rows, {"1 point": only})
-        everything = {**usual_margins(draw, rows, "binary"), **only}
-        yield Scenario("accuracy - 3 points, judged with all", "binary", draw, rows, {"1 point": everything})
-
-
-def usual_margins(draw: Draw, rows: int, task: str) -> dict[str, float]:
-    """Return the margins that `model margins` proposes, for rows that are drawn for that alone."""
-    return proposed(paired(draw(rows, np.random.default_rng(2**32)), task).base)
+        yield Scenario("equal accuracy, judged alone", "binary", binary(0.3), rows, margin, alone=True)
+        yield Scenario("accuracy - 3 points, judged alone", "binary", lossy, rows, margin, alone=True)
+        yield Scenario("accuracy - 3 points, judged with all", "binary", lossy, rows, margin)
 
 
 class Outcome(NamedTuple):
@@ -166,14 +166,13 @@ class Outcome(NamedTuple):
     everything: bool
 
 
-def outcomes(scenario: Scenario, seed: int) -> list[Outcome]:
-    """Draw once, and judge by each set of margins."""
+def outcomes(scenario: Scenario, margins: Sequence[dict[str, float]], seed: int) -> list[Outcome]:
+    """Draw once, and judge by each set of margins, which are for the same metrics."""
     random = np.random.default_rng(seed)
     pairs = {"base": paired(scenario.draw(scenario.rows, random), scenario.task)}
     by_group = groups(scenario.rows, random)
-    first, *others = scenario.margins.values()
-    found = judge(pairs, by_group, SENSITIVE, Rules(margins=first))
-    return [outcome(found), *(outcome(judged_again(found, margins)) for margins in others)]
+    found = judge(pairs, by_group, SENSITIVE, Rules(margins=margins[0]))
+    return [outcome(found), *(outcome(judged_again(found, other)) for other in margins[1:])]
 
 
 def judged_again(found: Sequence[Finding], margins: dict[str, float]) -> list[Finding]:
@@ -198,10 +197,11 @@ def share(hits: int, trials: int) -> str:
 
 def lines(scenario: Scenario, repeat: int) -> Iterator[str]:
     """Yield a line of the table for each set of margins."""
-    by_margins = zip(*(outcomes(scenario, seed) for seed in range(repeat)), strict=True)
-    for margins, found in zip(scenario.margins, by_margins, strict=True):
+    margins = scenario.margins()
+    by_margins = zip(*(outcomes(scenario, list(margins.values()), seed) for seed in range(repeat)), strict=True)
+    for name, found in zip(margins, by_margins, strict=True):
         cells = [share(sum(hits), repeat) for hits in zip(*found, strict=True)]
-        yield f"| {' | '.join([scenario.name, f'{scenario.rows:,}', margins, *cells])} |"
+        yield f"| {' | '.join([scenario.name, f'{scenario.rows:,}', name, *cells])} |"
 
 
 def main() -> None:
