@@ -71,6 +71,13 @@ def test_repro_again_does_nothing(project: BakedProject) -> None:
     assert project.git_status() == ""
 
 
+def test_margins_are_those_of_the_sample(project: BakedProject) -> None:
+    """`model margins` writes what the sample's params.yaml holds already."""
+    before = project.read("params.yaml")
+    assert "roc_auc" in project.run(".venv/bin/model margins").stdout
+    assert project.read("params.yaml") == before
+
+
 def test_generated_tests_pass(project: BakedProject) -> None:
     """The project's own tests pass, all of them."""
     assert " passed" in project.run("make test").stdout

@@ -48,6 +48,18 @@ def test_own_table_gets_its_schema(own: BakedProject, environment: Environment) 
     assert (own.path / "models/bundle/manifest.json").exists()
 
 
+def test_first_model_gets_margins(own: BakedProject, environment: Environment) -> None:
+    """What `make repro` runs after the pipeline writes margins where there are none, and is quiet where there are."""
+    init(own, environment)
+    own.run("dvc repro", **environment)
+    command = f"python -m {own.package}.ops.cli margins --missing"
+    assert "rmse" in own.run(command, **environment).stdout
+    written = own.read("params.yaml")
+    assert list(yaml.safe_load(written)["gate"]["margins"]) == ["rmse", "mae"]
+    assert own.run(command, **environment).stdout == ""
+    assert own.read("params.yaml") == written
+
+
 def test_notebook_runs_on_own_table(own: BakedProject, environment: Environment, tmp_path: Path) -> None:
     """The slow test of the notebook executes it, where Jupyter is installed."""
     init(own, environment)

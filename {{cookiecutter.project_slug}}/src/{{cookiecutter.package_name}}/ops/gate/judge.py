@@ -25,6 +25,7 @@ FEWEST_OF_EACH = 10  # positives and negatives: fewer cannot be ranked
 NEEDS_BOTH = frozenset({"roc_auc", "average_precision", "f1"})
 MOST_TIMES = 1000  # as many rows: nobody will have them
 POWER = 0.8
+WHOLE = 0.8  # of the error that all comparisons together may make: that of the whole-test metrics
 Groups = Mapping[str, Mapping[str, np.ndarray]]
 
 
@@ -221,7 +222,7 @@ def binomial_tail(hits: int, trials: int) -> float:
 def decided(found: Sequence[Finding], rules: Rules) -> list[Finding]:
     """Return the findings with adjusted p, verdict, and how many rows would settle what is open."""
     decisions = []
-    for finding, p in zip(found, holm([finding.p for finding in found]), strict=True):
+    for finding, p in zip(found, holm([finding.p for finding in found], weights(found)), strict=True):
         verdict = verdict_of(finding, p, rules)
         needed = rows_needed(finding, p, rules) if verdict == INCONCLUSIVE else None
         decisions.append(replace(finding, p=p, verdict=verdict, rows_needed=needed))
@@ -235,12 +236,19 @@ def verdict_of(finding: Finding, p: float, rules: Rules) -> str:
     return PASS if finding.high <= finding.margin and finding.loss <= finding.margin else INCONCLUSIVE
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """Return p values adjusted so that the chance of any false alarm is that of one test (Holm 1979)."""
-    adjusted, largest = [0.0] * len(values), 0.0
-    for rank, position in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[position]))
-        adjusted[position] = largest
+def weights(found: Sequence[Finding]) -> list[float]:
+    """Return each comparison's part of the error: the many groups share a fifth, so that they do not drown the whole."""
+    parts = [WHOLE if finding.kind == "metric" else 1 - WHOLE for finding in found]
+    return [part / parts.count(part) for part in parts]
+
+
+def holm(values: Sequence[float], weights: Sequence[float] = ()) -> list[float]:
+    """Return p values adjusted so that the chance of any false alarm is that of one test (Holm 1979, section 3)."""
+    weights = weights or [1.0] * len(values)
+    adjusted, largest, left = [0.0] * len(values), 0.0, list(weights)
+    for position in sorted(range(len(values)), key=lambda position: values[position] / weights[position]):
+        largest = max(largest, min(1.0, values[position] / weights[position] * sum(left)))
+        adjusted[position], left[position] = largest, 0.0
     return adjusted
 
 

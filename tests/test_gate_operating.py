@@ -1,0 +1,43 @@
+"""The gate blocks equal models seldom and a true loss nearly always: a short run of benchmarks/gate_operating.py."""
+
+import pytest
+from conftest import ROOT, Bake, BakedProject
+
+MOST_FALSE_ALARMS, FEWEST_CATCHES = 0.05, 0.95
+REPEAT = 200
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gate operating")]
+
+
+@pytest.fixture
+def project(bake: Bake) -> BakedProject:
+    """Return a generated project."""
+    return bake()
+
+
+def blocked(project: BakedProject, environment: dict[str, str], *options: str) -> list[tuple[str, float, float]]:
+    """Run the benchmark and return name, share that the gate blocks, share that a fixed tolerance blocks."""
+    benchmark = [str(ROOT / "benchmarks" / "gate_operating.py"), "--repeat", str(REPEAT), *options]
+    lines = project.run(["python", *benchmark], **environment).stdout.splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [(f"{name}, margins {margins}", share(gate), share(fixed)) for name, _, margins, gate, fixed, _ in cells]
+
+
+def share(cell: str) -> float:
+    """Return 0.028 for `2.8% (1.7% to 4.6%)`."""
+    return float(cell.split("%")[0]) / 100
+
+
+def test_equal_models_are_seldom_blocked(project: BakedProject, environment: dict[str, str]) -> None:
+    """Of equally good models, at most one in twenty is blocked, over all metrics and groups, whatever the margins."""
+    found = blocked(project, environment, "--draws", "300", "--rows", "300", "--only", "equal: ")
+    assert len(found) == 8
+    assert [case for case in found if case[1] > MOST_FALSE_ALARMS] == []
+    assert min(fixed for _, _, fixed in found) > MOST_FALSE_ALARMS  # what a fixed tolerance would do
+
+
+def test_true_loss_is_blocked(project: BakedProject, environment: dict[str, str]) -> None:
+    """A true loss of 3 points of accuracy on 1,000 rows is blocked, judged alone or with all else."""
+    found = blocked(project, environment, "--draws", "100", "--rows", "1000", "--only", "3 points")
+    assert len(found) == 2
+    assert [case for case in found if case[1] < FEWEST_CATCHES] == []
