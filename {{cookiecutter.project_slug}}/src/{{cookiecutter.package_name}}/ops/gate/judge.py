@@ -237,7 +237,7 @@ def verdict_of(finding: Finding, p: float, rules: Rules) -> str:
 
 
 def weights(found: Sequence[Finding]) -> list[float]:
-    """Return each comparison's part of the error: the many groups share a fifth, so that they do not drown the whole."""
+    """Return each comparison's part of the error: the many groups share a fifth, so as not to drown the whole."""
     parts = [WHOLE if finding.kind == "metric" else 1 - WHOLE for finding in found]
     return [part / parts.count(part) for part in parts]
 

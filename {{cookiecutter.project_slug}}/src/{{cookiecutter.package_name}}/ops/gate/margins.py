@@ -17,7 +17,7 @@ from . import resample
 from .judge import judgeable, metric
 from .results import Results, from_work_tree
 
-# Of the metric's standard error: most harmless changes stay within, most damage does not (docs/gate.md has the figures).
+# Of the metric's standard error: most harmless changes stay within, most damage does not (figures: docs/gate.md).
 # Paired rows leave a small part of the error in a loss for probabilities, a large one where rows are right or wrong.
 SHARES = {"log_loss": 0.25, "roc_auc": 0.4, "accuracy": 1.0, "f1": 1.5, "rmse": 0.3, "mae": 0.3}
 COMMENT = "how much worse a metric may get: what {rows:,} test rows can tell, by `model margins`"

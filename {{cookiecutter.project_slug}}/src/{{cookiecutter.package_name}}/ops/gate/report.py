@@ -59,7 +59,10 @@ def parts(judgement: "Judgement") -> Iterator[str]:
     yield from _groups(judgement)
     if judgement.changes:
         rows = [[cut(cell) for cell in change] for change in judgement.changes[:MOST_ROWS]]
-        yield folded(f"{len(judgement.changes)} parameters changed", table(["parameter", "before", "now"], rows) + more(judgement.changes))
+        yield folded(
+            f"{len(judgement.changes)} parameters changed",
+            table(["parameter", "before", "now"], rows) + more(judgement.changes),
+        )
     yield folded("What was compared, and how", "\n\n".join(_lineage(judgement)))
 
 
