@@ -24,11 +24,11 @@ from .ops.project import (
     warn,
     write_json,
 )
+from .ops.table import groups
 from .schema import Schema, load
 
 CHUNK_ROWS = 50_000
 MOST_ROWS, MOST_CELLS = 20_000, 1_000_000  # of predictions.csv, which is kept in Git
-MISSING = "(missing)"
 
 Item = TypeVar("Item")
 
@@ -102,14 +102,6 @@ def slices(
         }
         for column in schema.slices
     }
-
-
-def groups(column: pd.Series) -> dict[str, np.ndarray]:
-    """Return the positions of the rows of each value of a category or boolean column; missing is a value too."""
-    if column.dtype.kind == "f":
-        column = column.map({1.0: "true", 0.0: "false"})
-    values = column.astype(object).where(column.notna(), MISSING).to_numpy()
-    return dict(pd.Series(np.arange(len(values))).groupby(values).indices)
 
 
 def importance(

@@ -89,7 +89,11 @@ class Violation:
 
 def load(path: Path = SCHEMA) -> Schema:
     """Read schema.yaml; UserError names the line's key and what is wrong with it."""
-    content = read_yaml(path)
+    return parse(read_yaml(path), path)
+
+
+def parse(content: dict[str, Any], path: Path = SCHEMA) -> Schema:
+    """Return the contract in the content of a schema.yaml; UserError as `load` has it."""
     if "columns" not in content:
         raise UserError(f"{path} names no columns yet: run `model adopt TABLE --target COLUMN`, which infers them")
     try:

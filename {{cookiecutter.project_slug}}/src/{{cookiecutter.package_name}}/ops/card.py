@@ -4,7 +4,6 @@ Model cards: Mitchell et al. 2019 (FAT*). Names and values that come from data a
 the section `card:` of params.yaml is Markdown and stands as it is.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import yaml
 
 from ..schema import Schema
 from .bundle import digest
+from .markdown import escape, folded, table, title
 from .metrics import HIGHER_IS_BETTER
 from .project import CARD, PLOTS, read_params, write_text
 
@@ -23,19 +23,7 @@ PARTS = {
     "data": "Where the data comes from",
     "contact": "Contact",
 }
-TITLES = {
-    "roc_auc": "ROC AUC",
-    "brier": "Brier score",
-    "f1": "F1",
-    "ece": "expected calibration error",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R²",
-}
 MOST_ROWS_SHOWN = 12
-SPECIAL = re.compile(  # marks, links, and what starts a list or a heading
-    r"[\\`*\[\]{}<>#|~$&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.|^[-+=]|^\d+[.)](?=\s|$)"
-)
 FIRST_PICTURES = ("roc", "residuals")
 
 
@@ -179,29 +167,6 @@ def parameters(params: dict[str, Any]) -> list[list[str]]:
         for section, values in params.items()
         for name, value in values.items()
     ]
-
-
-def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table of cells that are escaped already."""
-    lines = [list(header), *map(list, body)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def folded(summary: str, text: str) -> str:
-    """Return text that is shown when its summary is clicked."""
-    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
-
-
-def escape(value: object) -> str:
-    """Return any text as one line of Markdown that means nothing but itself, in tables too."""
-    text = " ".join(str(value).split())
-    return SPECIAL.sub(lambda found: "".join(f"&#{ord(mark)};" for mark in found[0]), text) or "(empty)"
-
-
-def title(name: str) -> str:
-    """Return a metric's name as people write it."""
-    return TITLES.get(name, name.replace("_", " "))
 
 
 def _warnings(manifest: dict[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import yaml
 
 PARAMS = Path("params.yaml")
+LOCK = Path("dvc.lock")
 SCHEMA = Path("schema.yaml")
 TRAIN = Path("data/train.parquet")
 TEST = Path("data/test.parquet")

@@ -32,6 +32,7 @@ NUMBER_STYLES = (  # decimal, thousands, what a cell of that style looks like
     (",", " ", "[-+]?[1-9]\\d{0,2}([ \u00a0\u202f]\\d{3})+(,\\d+)?"),
 )
 STRING = pd.StringDtype(na_value=np.nan)
+NO_VALUE = "(missing)"  # the group of the rows without a value
 SAMPLE_ROWS = 100_000
 MOSTLY = 0.9  # of a column's cells look like numbers: a few may spell missing in a way of their own
 
@@ -194,6 +195,14 @@ CONVERTERS = {
     "text": to_string,
     "datetime": to_datetime,
 }
+
+
+def groups(column: pd.Series) -> dict[str, np.ndarray]:
+    """Return the positions of the rows of each value of a category or boolean column; missing is a value too."""
+    if column.dtype.kind == "f":
+        column = column.map({1.0: "true", 0.0: "false"})
+    values = column.astype(object).where(column.notna(), NO_VALUE).to_numpy()
+    return dict(pd.Series(np.arange(len(values))).groupby(values).indices)
 
 
 def is_text(cells: pd.Series) -> bool:

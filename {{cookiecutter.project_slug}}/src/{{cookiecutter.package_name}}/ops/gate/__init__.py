@@ -1,0 +1,262 @@
+"""`model gate --base REV`: is this change worse than what it started from? Exit status 0 no, 1 yes, 2 cannot judge."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..metrics import beats, headline
+from ..project import UserError, say, write_json, write_text
+from ..table import groups
+from . import history
+from .budgets import budgets
+from .history import CannotJudge, Incomparable
+from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, metric, overall
+from .margins import proposed
+from .rescore import read_test, rescored
+from .results import (
+    Pairs,
+    Results,
+    from_commit,
+    from_work_tree,
+    pair,
+    read_rules,
+    require_comparable,
+    require_consistent,
+)
+from .rules import Rules, loosened
+
+FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
+FEWEST_PAIRED = 0.5  # of the candidate's rows; with fewer, the base's model scores the candidate's rows
+EXIT = {PASS: 0, FIRST: 0, INCONCLUSIVE: 0, REGRESSION: 1, INCOMPARABLE: 2, CANNOT_JUDGE: 2}
+FORMAT = 1
+
+
+@dataclass
+class Judgement:
+    """All that the report says; `docs/gate.md` describes its JSON."""
+
+    verdict: str = CANNOT_JUDGE
+    reason: str = ""
+    base: str = ""
+    head: str = ""
+    served: str = ""
+    accepted: str = ""
+    rules: Rules = field(default_factory=Rules)
+    findings: list[Finding] = field(default_factory=list)
+    loosened: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after
+    rows: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def exit_status(self) -> int:
+        """0, 1 or 2; a reason to accept opens the gate for what a person can weigh, not for damaged results."""
+        if self.accepted and self.verdict != CANNOT_JUDGE:
+            return 0
+        if self.verdict == INCONCLUSIVE and self.rules.strict:
+            return 1
+        return max(EXIT[self.verdict], int(bool(self.loosened)))
+
+
+def add_parser(commands: Any) -> None:
+    """Register the subcommand."""
+    text = "Judge whether this work tree's model is worse than that of the commit it started from."
+    parser = commands.add_parser(
+        "gate",
+        help=text,
+        description=f"{text} Exit status: 0 it is not, or these rows cannot tell; 1 it is; 2 cannot judge.",
+    )
+    parser.add_argument("--base", required=True, metavar="REV", help="a branch or commit, such as origin/main")
+    parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report for people here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report for machines here")
+    parser.add_argument("--accept", default="", metavar="REASON", help="let it pass all the same; the reason is shown")
+    parser.set_defaults(command=lambda args: command(args))
+
+
+def command(args: argparse.Namespace) -> None:
+    """Judge, write the reports, say the verdict, end with its exit status."""
+    from .report import in_short, markdown
+
+    judgement = Judgement(accepted=" ".join(args.accept.split()))
+    try:
+        gate(args.base, judgement)
+    except Incomparable as error:
+        judgement.verdict, judgement.reason = INCOMPARABLE, str(error)
+    except UserError as error:
+        judgement.verdict, judgement.reason = CANNOT_JUDGE, str(error)
+    if args.report:
+        write_text(args.report, markdown(judgement))
+    if args.json:
+        write_json(args.json, as_json(judgement))
+    status = judgement.exit_status
+    if status == 2:
+        print(f"error: {judgement.reason}", file=sys.stderr)
+    else:
+        say(in_short(judgement))
+    sys.exit(status)
+
+
+def gate(revision: str, judgement: Judgement) -> None:
+    """Fill in the judgement of the work tree against the commit at which it left `revision`."""
+    commit = judgement.base = history.merge_base(revision)
+    judgement.head = history.git("rev-parse", "HEAD")
+    base = from_commit(commit)
+    candidate = from_work_tree()
+    if changed := history.changed_files():
+        judgement.notes.append(f"{len(changed)} files of the work tree are not committed, such as {changed[0]}")
+    candidate_values = recomputed(candidate)
+    require_consistent(candidate, candidate_values)
+    if base is None:
+        judgement.rules = read_rules(commit) or candidate.rules
+        judgement.verdict, judgement.findings = FIRST, baselines(None, candidate)
+        judgement.notes.append(
+            f"commit {commit[:9]} has no model yet: there is nothing to compare with but the baselines"
+        )
+        return
+    judgement.rules = rules_with_margins(base, judgement.notes)
+    judgement.changes = changed_parameters(base.params, candidate.params)
+    judgement.loosened = loosened(base.rules, candidate.rules, measured_columns(base, candidate))
+    require_comparable(base, candidate)
+    pairs = {"base": paired(base, candidate, commit, judgement)} | served(candidate, commit, judgement)
+    judgement.findings = judge(pairs, groups_of(pairs["base"], judgement), base.schema.sensitive, judgement.rules)
+    judgement.findings += baselines(base, candidate) + budgets(base, candidate, judgement.rules)
+    judgement.verdict = overall(judgement.findings)
+
+
+def rules_with_margins(base: Results, notes: list[str]) -> Rules:
+    """Return the base's rules; without margins, those that its own test rows can resolve."""
+    if base.rules.margins:
+        return base.rules
+    notes.append(
+        "the base's params.yaml has no margins: judged by what its test rows can tell; `model margins` writes them"
+    )
+    return replace(base.rules, margins=proposed(base))
+
+
+def recomputed(results: Results) -> dict[str, float]:
+    """Return the metrics of metrics.json, computed from the predictions."""
+    ones = np.ones((len(results.ids), 1))
+    return {name: float(metric(name, results)(ones)[0]) for name in results.metrics["test"]}
+
+
+def paired(base: Results, candidate: Results, commit: str, judgement: Judgement) -> Pairs:
+    """Return the two versions on the same rows; if too few are in both, the base's model scores the candidate's."""
+    pairs = pair(base, candidate)
+    count = len(pairs.base.ids)
+    if count < max(judgement.rules.min_rows, FEWEST_PAIRED * len(candidate.ids)):
+        scored, source = rescored(base, commit, candidate)
+        judgement.notes.append(
+            f"only {count:,} of {len(candidate.ids):,} test rows are in both versions, so the base's model ({source})"
+            " scored this change's test rows; rows that it was trained on favour it"
+        )
+        pairs = pair(scored, candidate)
+    if len(pairs.base.ids) < judgement.rules.min_rows:
+        raise CannotJudge(
+            f"{len(pairs.base.ids):,} test rows are too few to judge by (gate.min_rows is {judgement.rules.min_rows}):"
+            " add rows, or lower it in a change of its own"
+        )
+    if pairs.corrected:
+        judgement.notes.append(f"{pairs.corrected:,} rows have another label than before (a data correction): left out")
+    judgement.rows = {
+        "paired": len(pairs.base.ids),
+        "corrected": pairs.corrected,
+        "only_base": pairs.only_base,
+        "only_candidate": pairs.only_candidate,
+    }
+    return pairs
+
+
+def served(candidate: Results, base: str, judgement: Judgement) -> dict[str, Pairs]:
+    """Return the version that serves, paired with the candidate, unless it is the base itself."""
+    name = str(candidate.params.get("package", {}).get("name", ""))
+    commit = history.serving(name)
+    if commit is None or commit == base:
+        return {}
+    judgement.served = commit
+    version = from_commit(commit)
+    if version is None:
+        raise CannotJudge(
+            f"commit {commit[:9]}, which serves as prod, has no reports/: fetch its history, or promote another"
+        )
+    try:
+        require_comparable(version, candidate)
+    except Incomparable as error:
+        judgement.notes.append(f"not compared with the version that serves: {error}")
+        return {}
+    pairs = pair(version, candidate)
+    if len(pairs.base.ids) < judgement.rules.min_rows:
+        judgement.notes.append("not compared with the version that serves: too few test rows are in both")
+        return {}
+    return {"served": pairs}
+
+
+def measured_columns(base: Results, candidate: Results) -> tuple[set[str], set[str]]:
+    """Return the columns that are measured by group, before and after."""
+    before, after = ({*results.schema.slices, *results.schema.sensitive} for results in (base, candidate))
+    return before, after
+
+
+def groups_of(pairs: Pairs, judgement: Judgement) -> dict[str, dict[str, np.ndarray]]:
+    """Return column -> value -> positions among the pairs, for the slices and sensitive columns of the base."""
+    wanted = [*pairs.base.schema.slices, *pairs.base.schema.sensitive]
+    columns = [name for name in dict.fromkeys(wanted) if name in pairs.candidate.schema.columns]
+    if not columns:
+        return {}
+    frame = read_test(["row", *columns]).set_index("row")
+    if not set(pairs.base.ids) <= set(frame.index):
+        raise CannotJudge("data/test.parquet does not hold the rows of the predictions: run `dvc repro`")
+    frame = frame.loc[pairs.base.ids]
+    found = {name: groups(frame[name]) for name in columns}
+    few = sum(len(rows) < judgement.rules.min_rows for values in found.values() for rows in values.values())
+    if few:
+        judgement.notes.append(f"{few} groups of fewer than {judgement.rules.min_rows} rows are not judged")
+    return found
+
+
+def baselines(base: Results | None, candidate: Results) -> list[Finding]:
+    """Return whether the model beats its baselines; no longer beating the trivial one is a regression."""
+    found = []
+    task, metrics = candidate.schema.task, candidate.metrics
+    for other in [name for name in ("trivial", "linear") if name in metrics["baseline"]]:
+        name = headline(task, metrics["test"], metrics["baseline"][other])
+        now, before = beats(metrics, task, other), base is None or beats(base.metrics, task, other)
+        text = f"the model does {'' if now else 'not '}beat the {other} baseline"
+        worse = other == "trivial" and not now and before and base is not None
+        found.append(
+            Finding(
+                "base",
+                "baseline",
+                name,
+                column=other,
+                before=metrics["baseline"][other][name],
+                after=metrics["test"][name],
+                verdict=REGRESSION if worse else PASS,
+                text=text,
+            )
+        )
+    return found
+
+
+def changed_parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return name, former and new value of each parameter that differs; `-` where there is none."""
+    old, new = flat(before), flat(after)
+    names = sorted(old.keys() | new.keys())
+    return [(name, old.get(name, "-"), new.get(name, "-")) for name in names if old.get(name) != new.get(name)]
+
+
+def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as `section.name` and texts."""
+    found: dict[str, str] = {}
+    for name, value in params.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
+    return found
+
+
+def as_json(judgement: Judgement) -> dict[str, Any]:
+    """Return the judgement as docs/gate.md describes it."""
+    return {"format": FORMAT, "exit_status": judgement.exit_status, **asdict(judgement)}

@@ -1,0 +1,222 @@
+"""The gate's report in Markdown: what a reviewer needs in ten seconds first, the rest folded away."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ..markdown import escape, folded, table, title
+from ..metrics import HIGHER_IS_BETTER
+from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding
+
+if TYPE_CHECKING:
+    from . import Judgement
+
+LONGEST = 60_000  # a comment on GitHub may have 65,536 characters
+MOST_ROWS = 40  # of a table; the worst come first
+MOST_TEXT = 200  # characters of a text that comes from data
+HEADLINES = {
+    PASS: "✅ The model is not worse",
+    REGRESSION: "❌ The model is worse",
+    INCONCLUSIVE: "⚠️ These test rows cannot tell whether the model is worse",
+    "first model": "✅ The first model",
+    "not comparable": "⛔ Not comparable with the model before",
+    "cannot judge": "⛔ Cannot judge",
+}
+MARKS = {PASS: "✅ pass", REGRESSION: "❌ regression", INCONCLUSIVE: "⚠️ inconclusive"}
+
+
+def in_short(judgement: "Judgement") -> str:
+    """Return the verdict as a few lines for the terminal."""
+    lines = [HEADLINES[judgement.verdict].split(" ", 1)[1]]
+    lines += [f"  {line}" for line in reasons(judgement)]
+    lines += [f"  looser rule: {line}" for line in judgement.loosened]
+    lines += [f"  accepted: {judgement.accepted}"] if judgement.accepted else []
+    return "\n".join(lines)
+
+
+def markdown(judgement: "Judgement") -> str:
+    """Return the whole report; the last, longest parts are left out where it would be too long."""
+    text = ""
+    for part in parts(judgement):
+        if len(text) + len(part) > LONGEST - MOST_TEXT:
+            text += "\n\n_The rest is left out: too long._"
+            break
+        text += f"\n\n{part}"
+    return text.strip() + "\n"
+
+
+def parts(judgement: "Judgement") -> Iterator[str]:
+    """Yield the parts of the report, the most important ones first."""
+    yield f"## {HEADLINES[judgement.verdict]}{', but accepted' if judgement.accepted else ''}"
+    if judgement.reason:
+        yield cut(judgement.reason)
+    if lines := reasons(judgement):
+        yield listed(escape(line) for line in lines)
+    yield from _decision(judgement)
+    yield from _metrics(judgement)
+    yield from _others(judgement)
+    yield from _groups(judgement)
+    if judgement.changes:
+        rows = [[cut(cell) for cell in change] for change in judgement.changes[:MOST_ROWS]]
+        yield folded(f"{len(judgement.changes)} parameters changed", table(["parameter", "before", "now"], rows))
+    yield folded("What was compared, and how", "\n\n".join(_lineage(judgement)))
+
+
+def reasons(judgement: "Judgement") -> list[str]:
+    """Return one sentence for each regression, the largest first; else for what these rows cannot tell."""
+    wanted = judgement.verdict if judgement.verdict in (REGRESSION, INCONCLUSIVE) else ""
+    found = [f for f in judgement.findings if f.verdict == wanted and (wanted == REGRESSION or f.kind == "metric")]
+    found.sort(key=lambda f: (f.kind == "slice", -f.loss / f.margin if f.margin else -f.loss))
+    lines = [sentence(finding) for finding in found[:8]]
+    return lines + ([f"and {len(found) - 8} more"] if len(found) > 8 else [])
+
+
+def sentence(finding: Finding) -> str:
+    """Return what happened to one comparison, in words."""
+    if finding.text:
+        return finding.text
+    where = f" for {finding.column} = {finding.group}" if finding.kind == "slice" else ""
+    where = f" between groups of {finding.column}" if finding.kind == "gap" else where
+    against = " than in the version that serves" if finding.against == "served" else ""
+    what = f"{'gap in ' if finding.kind == 'gap' else ''}{title(finding.name)}{where}"
+    if finding.kind == "budget":
+        return f"{finding.name}: {finding.after:,.4g}, allowed: {finding.before + finding.margin:,.4g}"
+    change = f"{finding.before:.4g}, now {finding.after:.4g}"
+    if finding.verdict == REGRESSION:
+        return f"{what} is worse by {finding.loss:.3g}{against} ({change}; allowed: {finding.margin:g})"
+    needed = f"about {finding.rows_needed:,} test rows would tell" if finding.rows_needed else "no number of rows would"
+    return (
+        f"{what}: {change}; the loss is between {finding.low:.2g} and {finding.high:.2g}, allowed: {finding.margin:g};"
+        f" {needed} ({finding.rows:,} can show a loss of {finding.detectable:.2g})"
+    )
+
+
+def _decision(judgement: "Judgement") -> Iterator[str]:
+    """Yield what was decided by people, and what is to be done."""
+    if judgement.loosened:
+        text = "**This change loosens the rule that it is judged by.** The former rule was applied."
+        yield f"{text}\n\n{listed(cut(line) for line in judgement.loosened)}"
+    if judgement.accepted:
+        yield f"> **Accepted:** {cut(judgement.accepted)}"
+    elif judgement.exit_status == 1 or judgement.verdict == "not comparable":
+        yield (
+            "To merge it all the same: add the label `accept-regression`, and a line `Accept-regression: why` to the"
+            " text of the pull request. The verdict stays visible."
+        )
+    if judgement.notes:
+        yield listed(cut(note) for note in judgement.notes)
+
+
+def _metrics(judgement: "Judgement") -> Iterator[str]:
+    found = [f for f in judgement.findings if f.kind == "metric"]
+    for against, heading in (("base", ""), ("served", "### Beside the version that serves")):
+        rows = [f for f in found if f.against == against]
+        if rows:
+            yield f"{heading}\n\n{metrics_table(rows)}".strip()
+            if len(rows) > 1 and against == "base":
+                yield folded("Picture: loss in units of the margin (above 1 is too much)", chart(rows))
+
+
+def metrics_table(found: Iterable[Finding]) -> str:
+    """Return the table metric / base / this / difference with interval / margin / verdict."""
+    header = ["metric", "base", "this", "difference", "margin", "verdict"]
+    return table(header, [[arrowed(f.name), *numbers(f), verdict(f)] for f in found])
+
+
+def numbers(finding: Finding) -> list[str]:
+    """Return base, this, difference with interval (as the metric counts, not as a loss), margin."""
+    flip = -1 if finding.name in HIGHER_IS_BETTER and finding.kind != "gap" else 1
+    ends = sorted((flip * finding.low, flip * finding.high))
+    difference = f"{flip * finding.loss + 0.0:+.3g} ({ends[0] + 0.0:+.2g} to {ends[1] + 0.0:+.2g})"
+    return [f"{finding.before:.4g}", f"{finding.after:.4g}", difference, f"{finding.margin:g}"]
+
+
+def arrowed(name: str) -> str:
+    """Return the name of a metric with the direction in which it is better."""
+    return f"{title(name)} {'↑' if name in HIGHER_IS_BETTER else '↓'}"
+
+
+def verdict(finding: Finding) -> str:
+    """Return the verdict in a cell: `better` where that is beyond chance, too."""
+    if finding.verdict == PASS and finding.high < 0:
+        return "✅ better"
+    if finding.verdict == INCONCLUSIVE and finding.rows_needed:
+        return f"{MARKS[INCONCLUSIVE]}: needs about {finding.rows_needed:,} rows"
+    return MARKS[finding.verdict]
+
+
+def chart(found: list[Finding]) -> str:
+    """Return a Mermaid chart that GitHub draws: the loss of each metric in units of its margin, and the limit."""
+    shown = [f for f in found if f.margin > 0]
+    losses = [max(-3.0, min(3.0, f.loss / f.margin)) for f in shown]
+    names = ", ".join(f'"{title(f.name)}"' for f in shown)
+    return "\n".join(
+        [
+            "```mermaid",
+            "xychart-beta",
+            f"  x-axis [{names}]",
+            f'  y-axis "loss / margin" {min(-1.0, *losses):.2f} --> {max(1.5, *losses):.2f}',
+            f"  bar [{', '.join(f'{loss:.3f}' for loss in losses)}]",
+            f"  line [{', '.join('1' for _ in losses)}]",
+            "```",
+        ]
+    )
+
+
+def _others(judgement: "Judgement") -> Iterator[str]:
+    """Yield baselines and budgets."""
+    rows = [
+        [cut(f.text or f.name), f"{f.before:,.4g}", f"{f.after:,.4g}", MARKS[f.verdict]]
+        for f in judgement.findings
+        if f.kind in ("baseline", "budget")
+    ]
+    if rows:
+        yield table(["", "before, or baseline", "this", "verdict"], rows)
+
+
+def _groups(judgement: "Judgement") -> Iterator[str]:
+    for kind, what in (("gap", "gaps between groups of sensitive columns"), ("slice", "comparisons by group")):
+        found = [f for f in judgement.findings if f.kind == kind]
+        if not found:
+            continue
+        order = {REGRESSION: 0, INCONCLUSIVE: 1, PASS: 2}
+        found.sort(key=lambda f: (order[f.verdict], -f.loss))
+        rows = [
+            [cut(f.column), cut(f.group) if f.group else "", f"{f.rows:,}", title(f.name), *numbers(f), verdict(f)]
+            for f in found
+        ]
+        header = ["column", "group", "rows", "metric", "base", "this", "difference", "margin", "verdict"]
+        more = f"\n\nand {len(rows) - MOST_ROWS} more, none worse" if len(rows) > MOST_ROWS else ""
+        counts = {mark: sum(f.verdict == mark for f in found) for mark in order}
+        summary = ", ".join(f"{count} {mark}" for mark, count in counts.items() if count)
+        yield folded(f"{len(found)} {what}: {summary}", table(header, rows[:MOST_ROWS]) + more)
+
+
+def _lineage(judgement: "Judgement") -> Iterator[str]:
+    lines = [f"base: commit `{judgement.base[:12]}`"] if judgement.base else []
+    lines += [f"this: `{judgement.head[:12]}` and the work tree"] if judgement.head else []
+    lines += [f"serving: commit `{judgement.served[:12]}`"] if judgement.served else []
+    if judgement.rows:
+        rows = judgement.rows
+        lines.append(
+            f"{rows['paired']:,} test rows in both, {rows['only_base']:,} only in the base,"
+            f" {rows['only_candidate']:,} only here, {rows['corrected']:,} with a corrected label"
+        )
+    yield listed(lines)
+    confidence, chance = judgement.rules.confidence, 1 - judgement.rules.confidence
+    yield (
+        "Both models are judged on the same rows, by their difference. Each end of an interval holds with"
+        f" {confidence:.0%} confidence (paired bootstrap). A regression is a loss over its margin that chance explains"
+        f" in fewer than {chance:.0%} of cases, over all comparisons together (Holm; for accuracy exact McNemar)."
+        " The rules are those of the base commit."
+    )
+
+
+def listed(lines: Iterable[str]) -> str:
+    """Return a Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def cut(text: object) -> str:
+    """Return a text from data, files or people: escaped, and not too long."""
+    plain = str(text)
+    return escape(plain if len(plain) <= MOST_TEXT else f"{plain[:MOST_TEXT]}...")

@@ -1,0 +1,131 @@
+"""The predictions of a former version for other rows: when the test rows changed, too few are left to pair.
+
+The former version is laid out in a folder of its own, with its own code; its bundle comes from DVC's cache, from the
+remote, or is made anew.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..project import BUNDLE, TEST, say
+from .history import CannotJudge, Incomparable, git
+from .results import Results
+
+SCORE = """
+import sys
+import numpy, pandas
+from {package}.ops.bundle import Bundle
+from {package}.ops.table import rows
+bundle = Bundle.load()
+frame = pandas.read_parquet(sys.argv[1])
+numpy.save(sys.argv[2], bundle.predict(rows(frame[bundle.schema.features()])))
+"""
+
+
+def rescored(base: Results, commit: str, candidate: Results) -> tuple[Results, str]:
+    """Return the base's predictions for the candidate's test rows, and where its bundle came from."""
+    frame = test_rows(candidate)
+    require_columns(base, candidate)
+    with laid_out(commit) as folder:
+        source = bring_bundle(folder)
+        predicted = score(frame, folder)
+    return replace(base, ids=candidate.ids, labels=candidate.labels, predicted=predicted), source
+
+
+def test_rows(candidate: Results) -> pd.DataFrame:
+    """Return the typed test rows that the candidate's predictions are of, in their order."""
+    frame = read_test().set_index("row")
+    if not set(candidate.ids) <= set(frame.index):
+        raise CannotJudge(f"{TEST} does not hold the rows of the predictions: run `dvc repro`")
+    return frame.loc[candidate.ids]
+
+
+def read_test(columns: list[str] | None = None) -> pd.DataFrame:
+    """Return data/test.parquet, or some of its columns."""
+    if not TEST.exists():
+        raise CannotJudge(
+            f"{TEST} is missing: run `dvc repro` (or `dvc checkout`), groups and new rows are judged by it"
+        )
+    return pd.read_parquet(TEST, columns=columns)
+
+
+def require_columns(base: Results, candidate: Results) -> None:
+    """Raise Incomparable where the candidate's rows lack what the base's model reads."""
+    for name in base.schema.features():
+        column = candidate.schema.columns.get(name)
+        if column is None or column.type != base.schema.columns[name].type:
+            raise Incomparable(
+                f"the old model needs the column {name!r} as {base.schema.columns[name].type}, which the new test rows"
+                " do not have, and too few rows are in both versions: accept the change with a reason"
+            )
+
+
+@contextmanager
+def laid_out(commit: str) -> Iterator[Path]:
+    """Give a folder with the project as it is in a commit, sharing this one's DVC cache and settings."""
+    prefix = git("rev-parse", "--show-prefix")
+    archive = subprocess.run(["git", "archive", f"{commit}:{prefix}"], capture_output=True)
+    if archive.returncode:
+        raise CannotJudge(f"`git archive` failed: {archive.stderr.decode(errors='replace').strip()}")
+    with tempfile.TemporaryDirectory(prefix="model-gate-") as name:
+        folder = Path(name)
+        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+            files.extractall(folder, filter="data")
+        local = Path(".dvc/config.local")
+        settings = local.read_text(encoding="utf-8") if local.exists() else ""
+        (folder / ".dvc").mkdir(exist_ok=True)
+        (folder / local).write_text(settings, encoding="utf-8")
+        for option, value in (("cache.dir", str(Path(".dvc/cache").resolve())), ("core.no_scm", "true")):
+            dvc(folder, "config", "--local", option, value)
+        yield folder
+
+
+def bring_bundle(folder: Path) -> str:
+    """Put models/bundle in place and return how: from the cache, the remote, or by running the pipeline."""
+    if dvc(folder, "checkout", str(BUNDLE)).returncode == 0:
+        return "from DVC's cache"
+    if dvc(folder, "pull", str(BUNDLE)).returncode == 0:
+        return "from DVC's remote"
+    say("the base's model is neither in DVC's cache nor in its remote: making it anew, which takes as long as training")
+    dvc(folder, "pull", "--allow-missing")
+    made = dvc(folder, "repro")
+    if made.returncode:
+        reason = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise CannotJudge(
+            "too few test rows are in both versions, and the model of the base can be neither fetched nor made anew"
+            f" ({reason}): `dvc push` it from where it was made, or accept the change with a reason"
+        )
+    return "made anew from its commit"
+
+
+def score(frame: pd.DataFrame, folder: Path) -> np.ndarray:
+    """Return what the bundle in a folder predicts for typed rows, run by that folder's own code."""
+    rows, output = folder / "rows.parquet", folder / "predicted.npy"
+    frame.to_parquet(rows)
+    code = SCORE.format(package=__package__.split(".")[0])
+    run = _run(folder, "-c", code, str(rows), str(output))
+    if run.returncode:
+        reason = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise CannotJudge(f"the model of the base cannot score the new test rows ({reason}): accept with a reason")
+    return np.asarray(np.load(output), dtype=float)
+
+
+def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run DVC in a folder, with that folder's code."""
+    return _run(folder, "-m", "dvc", *arguments)
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)

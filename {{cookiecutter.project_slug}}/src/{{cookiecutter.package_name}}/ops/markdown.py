@@ -1,0 +1,45 @@
+"""Markdown as GitHub and Hugging Face show it: texts from data, files and branch names mean nothing but themselves."""
+
+import re
+from collections.abc import Iterable
+
+TITLES = {
+    "roc_auc": "ROC AUC",
+    "brier": "Brier score",
+    "f1": "F1",
+    "ece": "expected calibration error",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+}
+SPECIAL = re.compile(  # marks, links, and what starts a list or a heading
+    r"[\\`*\[\]{}<>#|~$&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.|^[-+=]|^\d+[.)](?=\s|$)"
+)
+MENTIONS = frozenset("@#")  # read once more after Markdown: a space of no width keeps them from names and numbers
+
+
+def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table of cells that are escaped already."""
+    lines = [list(header), *map(list, body)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def folded(summary: str, text: str) -> str:
+    """Return text that is shown when its summary is clicked."""
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
+
+
+def escape(value: object) -> str:
+    """Return any text as one line of Markdown that means nothing but itself, in tables too."""
+    text = " ".join(str(value).split())
+    return SPECIAL.sub(lambda found: "".join(map(_entity, found[0])), text) or "(empty)"
+
+
+def title(name: str) -> str:
+    """Return a metric's name as people write it."""
+    return TITLES.get(name, name.replace("_", " "))
+
+
+def _entity(mark: str) -> str:
+    return f"&#{ord(mark)};" + "&#8203;" * (mark in MENTIONS)
