@@ -1,0 +1,130 @@
+"""A small stand-in for GitHub's API, for gh: pull requests, comments, labels and rulesets of one repository.
+
+gh speaks plain HTTP to it over a Unix socket, which `http_unix_socket` in its configuration names.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+REPOSITORY = "acme/income-model"
+BOT = {"login": "github-actions[bot]", "type": "Bot"}
+PAGE = 2  # few enough for a second page of comments
+
+
+class Hub(ThreadingMixIn, UnixStreamServer):
+    """The state of the repository, and the server that shows it."""
+
+    daemon_threads = True
+
+    def __init__(self, socket: Path) -> None:
+        """Listen on a socket."""
+        super().__init__(str(socket), Answer)
+        self.pulls: dict[int, dict[str, Any]] = {}
+        self.comments: dict[int, list[dict[str, Any]]] = {}
+        self.timeline: dict[int, list[dict[str, Any]]] = {}
+        self.labels: list[dict[str, Any]] = []
+        self.rulesets: list[dict[str, Any]] = []
+        self.requests: list[str] = []
+
+    def comment(self, number: int, user: dict[str, str], body: str) -> dict[str, Any]:
+        """Add a comment to a pull request."""
+        comments = self.comments.setdefault(number, [])
+        identity = 1 + sum(map(len, self.comments.values()))
+        comments.append({"id": identity, "user": user, "body": body})
+        return comments[-1]
+
+    def answer(self, method: str, path: str, query: dict[str, str], sent: Any) -> Any:
+        """Return what the API answers, or None for an address it does not know."""
+        kind, _, rest = path.removeprefix(f"/repos/{REPOSITORY}/").partition("/")
+        numbers = [int(number) for number in re.findall(r"\d+", rest)]
+        match method, kind, re.sub(r"\d+", "N", rest):
+            case "GET", "pulls", "":
+                return [pull for pull in self.pulls.values() if _listed(pull, query)]
+            case "GET", "pulls", "N":
+                return self.pulls[numbers[0]]
+            case "GET", "issues", "N/timeline":
+                return self.timeline.get(numbers[0], [])
+            case "GET", "issues", "N/comments":
+                return self.comments.get(numbers[0], [])
+            case "POST", "issues", "N/comments":
+                return self.comment(numbers[0], BOT, sent["body"])
+            case "PATCH", "issues", "comments/N":
+                (found,) = [it for all_ in self.comments.values() for it in all_ if it["id"] == numbers[0]]
+                found.update(sent)
+                return found
+            case "POST", "labels", "":
+                self.labels.append(sent)
+                return sent
+            case "GET", "rulesets", "":
+                return self.rulesets
+            case "POST", "rulesets", "":
+                self.rulesets.append(sent | {"id": 1 + len(self.rulesets)})
+                return self.rulesets[-1]
+            case "PUT", "rulesets", "N":
+                self.rulesets[numbers[0] - 1] = sent | {"id": numbers[0]}
+                return sent
+        return None
+
+
+def _listed(pull: dict[str, Any], query: dict[str, str]) -> bool:
+    owner, _, branch = query["head"].partition(":")
+    head = (pull["head"]["repo"]["owner"]["login"], pull["head"]["ref"])
+    return (pull["state"], pull["base"]["ref"], *head) == (query["state"], query["base"], owner, branch)
+
+
+class Answer(BaseHTTPRequestHandler):
+    """One request, answered in JSON; lists come in pages."""
+
+    server: Hub
+
+    def handle_any(self) -> None:
+        """Answer a request of any method."""
+        url = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        sent = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
+        self.server.requests.append(f"{self.command} {url.path}")
+        found = self.server.answer(self.command, url.path, query, sent)
+        self.send_response(404 if found is None else 200)
+        if isinstance(found, list):
+            page = int(query.get("page", 1))
+            if len(found) > page * PAGE:
+                self.send_header("Link", f'<https://api.github.com{url.path}?page={page + 1}>; rel="next"')
+            found = found[(page - 1) * PAGE : page * PAGE]
+        body = json.dumps(found if found is not None else {"message": "Not Found"}).encode()
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PATCH = do_PUT = handle_any
+
+    def address_string(self) -> str:
+        """Return a name for the client, which has no address."""
+        return "gh"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[tuple[Hub, dict[str, str]]]:
+    """Run the API; yield it and the variables with which gh uses it."""
+    socket = folder / "api"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yml").write_text(f"http_unix_socket: {socket}\n")
+    with Hub(socket) as hub:
+        thread = threading.Thread(target=hub.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield hub, {"GH_CONFIG_DIR": str(folder), "GH_TOKEN": "none", "GH_REPO": REPOSITORY}
+        finally:
+            hub.shutdown()
+            thread.join()

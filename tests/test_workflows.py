@@ -1,0 +1,239 @@
+"""The generated workflows: linted, and what cannot be run here (triggers, permissions, limits) read as YAML."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import BIN, ROOT, BakedProject, bake_into
+from hub import serve
+
+pytestmark = pytest.mark.xdist_group("workflows")  # one worker: they share a project
+
+WORKFLOWS = ("ci", "comment", "model")
+REQUIRED = {"ci": "Required by CI", "model": "Required by Model"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """Generate a project."""
+    return bake_into(tmp_path_factory.mktemp("baked"), github_owner="octo-team")
+
+
+@pytest.fixture(scope="module", params=WORKFLOWS)
+def name(request: pytest.FixtureRequest) -> str:
+    """Return the name of each workflow."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def workflow(project: BakedProject, name: str) -> dict[str, Any]:
+    """Return each workflow."""
+    return load(project, name)
+
+
+def load(project: BakedProject, name: str) -> dict[str, Any]:
+    """Read a workflow, whose key `on` YAML takes for a boolean."""
+    content: dict[Any, Any] = yaml.safe_load(project.read(f".github/workflows/{name}.yml"))
+    return {"on": content.pop(True), **content}
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps of all jobs."""
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+LINTERS = {
+    "jactionlint": ["jactionlint", *(f".github/workflows/{name}.yml" for name in WORKFLOWS)],
+    "zizmor": ["zizmor", "--quiet", "--offline", "--persona", "auditor", ".github"],
+    "schema of workflows": [
+        *"check-jsonschema --builtin-schema vendor.github-workflows".split(),
+        *(f".github/workflows/{name}.yml" for name in WORKFLOWS),
+    ],
+    "schema of Dependabot": "check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml".split(),
+    "schema of issue forms": [
+        *"check-jsonschema --builtin-schema vendor.github-issue-forms".split(),
+        *(f".github/ISSUE_TEMPLATE/{name}.yml" for name in ("bug", "idea")),
+    ],
+}
+
+
+@pytest.mark.parametrize("linter", LINTERS.values(), ids=LINTERS)
+def test_linters_find_nothing(project: BakedProject, linter: list[str]) -> None:
+    """Workflows and forms are sound."""
+    project.run([str(BIN / linter[0]), *linter[1:]])
+
+
+def test_every_workflow_is_looked_at(project: BakedProject) -> None:
+    """No workflow is without these tests."""
+    assert {path.stem for path in (project.path / ".github/workflows").iterdir()} == set(WORKFLOWS)
+
+
+def test_triggers(project: BakedProject) -> None:
+    """Code and model are checked on pull requests, in the merge queue and on main; whatever the paths."""
+    pull_request = {"branches": ["main"]}
+    assert load(project, "ci")["on"] == {
+        "push": {"branches": ["main"]},
+        "pull_request": pull_request,
+        "merge_group": None,
+    }
+    types = ["opened", "reopened", "synchronize", "edited", "labeled", "unlabeled"]
+    assert load(project, "model")["on"] == {
+        "push": {"branches": ["main"]},
+        "pull_request": {**pull_request, "types": types},
+        "merge_group": None,
+    }
+    model = load(project, "model")["name"]
+    assert load(project, "comment")["on"] == {"workflow_run": {"workflows": [model], "types": ["completed"]}}
+
+
+PERMISSIONS = {
+    "ci": {"lint": {"contents": "read"}, "tests": {"contents": "read"}, "required": {}},
+    "model": {"acceptance": {"pull-requests": "read"}, "model": {"contents": "read"}, "required": {}},
+    "comment": {"comment": {"actions": "read", "pull-requests": "write"}},
+}
+
+
+def test_permissions(workflow: dict[str, Any], name: str) -> None:
+    """Nothing is granted but what a job needs, and what runs a fork's code can only read the repository."""
+    assert workflow["permissions"] == {}
+    assert {key: job["permissions"] for key, job in workflow["jobs"].items()} == PERMISSIONS[name]
+
+
+def test_grants_have_a_reason(project: BakedProject, name: str) -> None:
+    """Every grant says what it is for."""
+    text = project.read(f".github/workflows/{name}.yml")
+    granted = re.findall(r"^      [a-z-]+: (?:read|write)\b.*", text, flags=re.MULTILINE)
+    assert granted
+    assert [line for line in granted if " # to " not in line] == []
+
+
+def test_limits(workflow: dict[str, Any], name: str) -> None:
+    """Every job ends in time; a newer commit replaces the run of an older one, but never a run of main."""
+    assert all(job["timeout-minutes"] <= 120 for job in workflow["jobs"].values())
+    group, cancel = workflow["concurrency"]["group"], workflow["concurrency"]["cancel-in-progress"]
+    if name == "comment":
+        assert "head_repository" in group
+        assert "head_branch" in group
+        assert cancel is False
+    else:
+        assert "github.ref" in group
+        assert cancel == "${{ github.event_name == 'pull_request' }}"
+
+
+def uses(text: str) -> dict[str, str]:
+    """Return the pin of every action in a workflow, or of several ones if they differ."""
+    found: dict[str, set[str]] = {}
+    for action, pin in re.findall(r"uses: ([\w-]+/[\w-]+)(?:/[\w/-]+)?@(.*)", text):
+        found.setdefault(action, set()).add(pin)
+    return {action: " or ".join(sorted(pins)) for action, pins in found.items()}
+
+
+def test_actions_are_pinned(project: BakedProject) -> None:
+    """Every action is the full commit of a release, the same one everywhere, in the template's own workflow too."""
+    files = [*(project.path / ".github/workflows").iterdir(), *(ROOT / ".github/workflows").iterdir()]
+    used = uses("".join(path.read_text(encoding="utf-8") for path in files))
+    assert len(used) >= 5
+    assert {
+        action: pin for action, pin in used.items() if not re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", pin)
+    } == {}
+
+
+def test_scripts_hold_no_expression(workflow: dict[str, Any]) -> None:
+    """What others can write (branch, text, label) reaches a script through its environment only."""
+    assert [step for step in steps(workflow) if "${{" in step.get("run", "")] == []
+
+
+def test_credentials_do_not_stay(workflow: dict[str, Any], name: str) -> None:
+    """A checkout leaves no token behind; what may write checks nothing out and runs nothing but its own script."""
+    checkouts = [step for step in steps(workflow) if step.get("uses", "").startswith("actions/checkout")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+    if name == "comment":
+        assert [step["uses"].split("@")[0] for step in steps(workflow) if "uses" in step] == [
+            "actions/download-artifact"
+        ]
+        scripts = "".join(step.get("run", "") for step in steps(workflow))
+        assert re.findall(r"\b(git|make|python3?|bash|sh|source|eval|chmod)\b", scripts) == []
+
+
+def test_python_is_the_one_answered(project: BakedProject, name: str) -> None:
+    """CI takes Python from .python-version and uv from the lock."""
+    for step in steps(load(project, name)):
+        if step.get("uses", "").startswith("actions/setup-python"):
+            assert step["with"] == {"python-version-file": ".python-version"}
+        if step.get("uses", "").startswith("astral-sh/setup-uv"):
+            assert step["with"] == {"version-file": "requirements.txt"}
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_required_job_waits_for_all_others(project: BakedProject, name: str) -> None:
+    """One job of a fixed name fails unless every other job succeeded; a skipped one counts as failed."""
+    jobs = load(project, name)["jobs"]
+    required = jobs.pop("required")
+    assert required["name"] == REQUIRED[name]
+    assert required["if"] == "always()"
+    assert required["needs"] == list(jobs)
+    (step,) = required["steps"]
+    assert step["run"] == f'test "$RESULTS" = "{" ".join(["success"] * len(jobs))}"'
+    assert not any("${{" in job["name"] for job in jobs.values())
+
+
+def test_ruleset_requires_these_checks(project: BakedProject) -> None:
+    """A merge into main needs a pull request, and that the required jobs passed on top of main."""
+    ruleset = json.loads(project.read(".github/ruleset.json"))
+    rules = {rule["type"]: rule.get("parameters") for rule in ruleset["rules"]}
+    assert {"deletion", "non_fast_forward", "pull_request", "required_status_checks"} == set(rules)
+    checks = rules["required_status_checks"]
+    assert checks["strict_required_status_checks_policy"] is True
+    assert {check["context"] for check in checks["required_status_checks"]} == set(REQUIRED.values())
+    assert ruleset["bypass_actors"] == []
+
+
+def test_rule_has_an_owner(project: BakedProject) -> None:
+    """Whoever owns the repository is asked when the rule changes."""
+    owned = dict(line.split() for line in project.read(".github/CODEOWNERS").splitlines() if not line.startswith("#"))
+    assert owned == dict.fromkeys(["/.github/", "/params.yaml", f"/src/{project.package}/ops/"], "@octo-team")
+    assert all((project.path / path.strip("/")).exists() for path in owned)
+
+
+def protect(project: BakedProject, variables: dict[str, str]) -> tuple[int, str, str]:
+    """Run `make protect` with gh; return status and what it printed."""
+    plain = {"PATH": f"{BIN}:/usr/bin:/bin", "GH_TOKEN": "", "GITHUB_TOKEN": ""}
+    result = project.run("make protect", check=False, **plain | variables)
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_protect_sets_the_rules_once(project: BakedProject, tmp_path: Path) -> None:
+    """`make protect` makes label and ruleset; a second time it updates them."""
+    with serve(tmp_path) as (hub, variables):
+        for _ in range(2):
+            status, said, _ = protect(project, variables)
+            assert (status, said) == (0, "main takes nothing but pull requests whose checks pass\n")
+        assert [ruleset["name"] for ruleset in hub.rulesets] == ["main"]
+        assert hub.rulesets[0]["rules"] == json.loads(project.read(".github/ruleset.json"))["rules"]
+        assert {label["name"] for label in hub.labels} == {"accept-regression"}
+
+
+def test_protect_says_what_is_missing(project: BakedProject, tmp_path: Path) -> None:
+    """Without gh, a login or permission, one line says what to do."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for program in ("make", "sh"):
+        (programs / program).symlink_to(f"/usr/bin/{program}")
+    assert "make protect: needs gh" in protect(project, {"PATH": str(programs)})[2]
+    assert (
+        "make protect: gh is not logged in; run: gh auth login" in protect(project, {"GH_CONFIG_DIR": str(tmp_path)})[2]
+    )
+    with serve(tmp_path / "api") as (_, variables):
+        status, _, said = protect(project, variables | {"GH_REPO": "acme/other"})
+    assert status != 0
+    assert "make protect: GitHub refused" in said
+
+
+def test_pull_request_template_accepts_nothing_by_itself(project: BakedProject) -> None:
+    """The line that accepts a regression is there to fill in, commented out."""
+    text = project.read(".github/pull_request_template.md")
+    assert "\nAccept-regression:\n" in text
+    assert "Accept-regression:" not in re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
