@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..markdown import escape, folded, table, title
-from ..metrics import HIGHER_IS_BETTER
+from ..metrics import HIGHER_IS_BETTER, gain
 from ..project import one_line
 from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding
 
@@ -144,6 +144,8 @@ def arrowed(name: str) -> str:
 
 def verdict(finding: Finding) -> str:
     """Return the verdict in a cell: `better` where that is beyond chance, too."""
+    if finding.kind == "baseline" and finding.verdict == PASS:
+        return "✅" if gain(finding.name, finding.before, finding.after) > 0 else "⚠️"
     if finding.verdict == PASS and finding.high < 0:
         return "✅ better"
     if finding.verdict == INCONCLUSIVE and finding.rows_needed:
@@ -171,13 +173,14 @@ def chart(found: list[Finding]) -> str:
 
 def _others(judgement: "Judgement") -> Iterator[str]:
     """Yield baselines and budgets."""
-    rows = [
-        [cut(f.text or f.name), f"{f.before:,.4g}", f"{f.after:,.4g}", MARKS[f.verdict]]
-        for f in judgement.findings
-        if f.kind in ("baseline", "budget")
-    ]
-    if rows:
-        yield table(["", "before, or baseline", "this", "verdict"], rows)
+    for kind, header in (("baseline", ["", "baseline", "this", ""]), ("budget", ["", "base", "this", "verdict"])):
+        rows = [
+            [cut(f.text or f.name), f"{f.before:,.4g}", f"{f.after:,.4g}", verdict(f)]
+            for f in judgement.findings
+            if f.kind == kind
+        ]
+        if rows:
+            yield table(header, rows)
 
 
 def _groups(judgement: "Judgement") -> Iterator[str]:
