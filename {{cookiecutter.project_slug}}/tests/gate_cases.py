@@ -78,7 +78,8 @@ def results_for(task="binary", rows=400, noise=1.0, **gate):
     labels = frame["y"].astype(str).to_numpy(dtype=object)
     params = {"gate": {"margins": MARGINS[task], **gate}}
     predicted = predict(truth, CLASSES[task], noise)
-    return Results("memory", contract, rules_of(params, "memory"), params, {}, {}, frame["row"].array, labels, predicted)
+    rules, ids = rules_of(params, "memory"), frame["row"].to_numpy(dtype=object)
+    return Results("memory", contract, rules, params, {}, {}, ids, labels, predicted)
 
 
 @dataclass

@@ -221,6 +221,14 @@ def test_predictions_survive_csv_whatever_the_classes_are_called(tmp_path):
     assert float(first[3]) == pytest.approx(frame["x"][0], rel=1e-5)
 
 
+def test_probabilities_near_one_keep_their_digits():
+    """What is left to 1 has as many as what is left to 0: a confident model's order is not lost."""
+    assert ["0.123457", "0.8765433", "0.9999998765432", "1", "0"] == evaluate.probabilities(
+        np.array([0.123456789, 0.87654331, 0.9999998765432, 1.0, 0.0])
+    )
+
+
+
 def test_values_far_from_zero_keep_their_differences():
     """Six digits would make seconds since 1970 all alike."""
     values = 1_700_000_000 + np.arange(100.0)

@@ -142,7 +142,7 @@ def predictions(frame: pd.DataFrame, predicted: np.ndarray, schema: Schema) -> p
     table = pd.DataFrame({"row": frame["row"].array, "label": frame[schema.target].array})
     if schema.task == "regression":
         return table.assign(label=texts(table["label"], 15), prediction=texts(predicted, digits(predicted)))
-    columns = {f"p_{name}": texts(predicted[:, code], 6) for code, name in enumerate(schema.classes)}
+    columns = {f"p_{name}": probabilities(predicted[:, code]) for code, name in enumerate(schema.classes)}
     return pd.concat([table, pd.DataFrame(columns)], axis="columns")
 
 
@@ -150,6 +150,13 @@ def digits(values: np.ndarray) -> int:
     """Return how many significant digits show a millionth of the values' spread: 6, more if they are far from zero."""
     size, spread = np.abs(values).max(), values.std()
     return int(np.clip(6 + np.log10(size / spread), 6, 15)) if 0 < spread < size else 6
+
+
+def probabilities(values: np.ndarray) -> list[str]:
+    """Write probabilities with 6 significant digits, near 1 so many that what is left to 1 has them."""
+    with np.errstate(divide="ignore"):
+        nines = np.clip(np.floor(-np.log10(1 - values.clip(0, 1))), 0, 10).astype(int)
+    return [f"{value:.{6 + count}g}" for value, count in zip(values, nines, strict=True)]
 
 
 def texts(values: Iterable[float], digits: int) -> list[str]:
