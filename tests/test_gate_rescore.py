@@ -1,0 +1,110 @@
+"""When the test rows changed, the base's model scores the new ones: from DVC's cache, its remote, or made anew."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+from conftest import BakedProject, bake_into, commit_all, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gate rescore")]  # one worker: they share a project
+
+ROWS = 1500
+QUICK = {"max_iter: 100": "max_iter: 20", "importance_repeats: 3": "importance_repeats: 1"}
+Environment = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -> BakedProject:
+    """Return a project with a model on main, and a branch with another one, on rows of which few are the same."""
+    folder = tmp_path_factory.mktemp("rescore")
+    project = bake_into(folder, dvc_remote=str(folder / "store"))
+    table = project.read("data/raw.csv").splitlines(keepends=True)
+    project.write("data/raw.csv", "".join(table[: ROWS + 1]))
+    for slow, quick in QUICK.items():
+        project.write("params.yaml", project.read("params.yaml").replace(slow, quick))
+    project.run("git -c init.defaultBranch=main init --quiet")
+    project.run("dvc repro --quiet", **environment)
+    commit_all(project.path, "First model")
+    project.run("dvc push --quiet", **environment)
+    project.run("git switch --quiet --create rows")
+    project.write("data/raw.csv", table[0] + "".join(table[ROWS - 100 : 2 * ROWS]))
+    project.run("dvc repro --quiet", **environment)
+    commit_all(project.path, "Other rows")
+    return project
+
+
+@pytest.fixture
+def copy(changed: BakedProject, tmp_path: Path) -> BakedProject:
+    """Return a copy, to take away from."""
+    return BakedProject(Path(shutil.copytree(changed.path, tmp_path / "copy")), changed.package)
+
+
+@contextmanager
+def lost_remote(changed: BakedProject) -> Iterator[None]:
+    """Take the remote away for a while."""
+    store = changed.path.parent / "store"
+    store.rename(store.with_name("gone"))
+    yield
+    store.with_name("gone").rename(store)
+
+
+def gate(project: BakedProject, environment: Environment) -> tuple[int, dict[str, object], str]:
+    """Judge against main; return exit status, report for machines, errors."""
+    command = f"python -m {project.package}.ops.cli gate --base main --json gate.json"
+    result = project.run(command, check=False, **environment)
+    return result.returncode, json.loads(project.read("gate.json")), result.stderr
+
+
+@pytest.mark.parametrize("source", ["from DVC's cache", "from DVC's remote", "made anew from its commit"])
+def test_the_former_model_scores_new_rows(
+    changed: BakedProject, copy: BakedProject, environment: Environment, source: str
+) -> None:
+    """The report says that it did, and where its bundle came from; nothing is left in the repository."""
+    if source != "from DVC's cache":
+        shutil.rmtree(copy.path / ".dvc/cache")
+    before = copy.git_status()
+    with lost_remote(changed) if source == "made anew from its commit" else nullcontext():
+        status, report, errors = gate(copy, environment)
+    assert status in (0, 1), errors
+    assert report["verdict"] in ("pass", "inconclusive", "regression")
+    assert source in str(report["notes"])
+    assert report["rows"]["paired"] > 300  # type: ignore[index]
+    (copy.path / "gate.json").unlink()
+    assert copy.git_status() == before
+    assert run("git worktree list", copy.path).stdout.count("\n") == 1
+
+
+def test_a_former_model_that_is_lost_needs_a_person(
+    changed: BakedProject, copy: BakedProject, environment: Environment
+) -> None:
+    """Neither kept nor to be made again: not judged, never passed."""
+    copy.run("git switch --quiet --force main")
+    copy.write("dvc.yaml", copy.read("dvc.yaml").replace(".prepare\n", ".prepares\n"))
+    commit_all(copy.path, "A base that cannot run")
+    copy.run(["git", *"-c user.name=T -c user.email=t@example.com rebase --quiet main rows".split()])
+    shutil.rmtree(copy.path / ".dvc/cache")
+    with lost_remote(changed):
+        status, report, errors = gate(copy, environment)
+    assert (status, report["verdict"]) == (2, "not comparable")
+    (line,) = errors.splitlines()
+    assert line.startswith("error: too few test rows are in both versions, and the model of the base can be neither")
+
+
+def test_added_rows_are_paired_without_the_former_model(copy: BakedProject, environment: Environment) -> None:
+    """A table that only grows is judged by the rows that both versions have: no old row has moved."""
+    copy.run("git switch --quiet --force main")
+    table = BakedProject(copy.path, copy.package).read("data/raw.csv").splitlines(keepends=True)
+    sample = copy.run("git show rows:data/raw.csv").stdout.splitlines(keepends=True)
+    copy.run("git switch --quiet --create more")
+    copy.write("data/raw.csv", "".join([*table, *sample[201:401]]))
+    copy.run("dvc repro --quiet", **environment)
+    shutil.rmtree(copy.path / ".dvc/cache")
+    status, report, errors = gate(copy, environment)
+    assert status in (0, 1), errors
+    rows = report["rows"]
+    assert isinstance(rows, dict)
+    assert (rows["only_base"], rows["only_candidate"] > 20) == (0, True)
+    assert "scored this change's test rows" not in str(report["notes"])
