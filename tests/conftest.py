@@ -12,10 +12,26 @@ from pathlib import Path
 import pytest
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent  # cookiecutter, cruft, ruff, uv: the template's own environment
 DEFAULTS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+ABREAST = "tests/test_any_table.py"  # its tests share little and take long
+
+
+class ByModule(LoadScopeScheduling):  # type: ignore[misc]
+    """Run the tests of a module, which share projects, on one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return nodeid if module == ABREAST else module
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByModule:
+    """Spread the tests over the workers by module."""
+    return ByModule(config, log)
 
 
 def plain_environment(**changes: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import BakedProject, commit_all, copy_template, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first day")]  # one worker: they share a project
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

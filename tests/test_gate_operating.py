@@ -6,7 +6,7 @@ from conftest import ROOT, Bake, BakedProject
 MOST_FALSE_ALARMS, FEWEST_CATCHES = 0.05, 0.95
 REPEAT = 200
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gate operating")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import BakedProject, bake_into, commit_all, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gate rescore")]  # one worker: they share a project
+pytestmark = pytest.mark.slow
 
 ROWS = 1500
 QUICK = {"max_iter: 100": "max_iter: 20", "importance_repeats: 3": "importance_repeats: 1"}

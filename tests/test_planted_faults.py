@@ -13,7 +13,7 @@ from conftest import BakedProject, bake_into
 Row = dict[str, str]
 Rows = list[Row]
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("planted faults")]  # one worker: they share a project
+pytestmark = pytest.mark.slow
 ROWS = 1200
 TARGET = "income_over_50k"
 OUTPUTS = ("data", "models", "reports")

@@ -12,7 +12,7 @@ import pytest
 from conftest import BIN, BakedProject, bake_into, commit_all, plain_environment, run
 from hub import BOT, REPOSITORY, Hub, serve
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pull requests")]  # one worker: they share a project
+pytestmark = pytest.mark.slow
 
 ROWS = 1500
 QUICK = {"max_iter: 100": "max_iter: 20", "importance_repeats: 3": "importance_repeats: 1"}

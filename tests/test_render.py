@@ -15,8 +15,6 @@ import yaml
 from conftest import BIN, DEFAULTS, ROOT, Bake, BakedProject, bake_into
 from packaging.requirements import Requirement
 
-pytestmark = pytest.mark.xdist_group("render")  # one worker: each render is looked at by many tests
-
 # The answers that are chosen from a list, and those whose kind changes what is generated.
 TABLES = {"sample": None, "csv": b"a,b\n1,2\n", "tsv": b"a\tb\n1\t2\n", "parquet": b"PAR1..b..\5\0\0\0PAR1"}
 OPTIONS: dict[str, list[str]] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import BIN, BakedProject, bake_into, commit_all, copy_template, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("update")]  # one worker: they share a project
+pytestmark = pytest.mark.slow
 
 CRUFT = str(BIN / "cruft")
 

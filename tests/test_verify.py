@@ -10,7 +10,7 @@ from conftest import BakedProject, bake_into, commit_all, run
 
 Environment = dict[str, str]
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("verify")]  # one worker: they share a project
+pytestmark = pytest.mark.slow
 QUICK = {"max_iter: 100": "max_iter: 5", "importance_repeats: 3": "importance_repeats: 1"}
 RENEW = "run `dvc repro`, then commit dvc.lock and reports/"
 

@@ -10,8 +10,6 @@ import yaml
 from conftest import BIN, ROOT, BakedProject, bake_into
 from hub import serve
 
-pytestmark = pytest.mark.xdist_group("workflows")  # one worker: they share a project
-
 WORKFLOWS = ("ci", "comment", "model")
 REQUIRED = {"ci": "Required by CI", "model": "Required by Model"}
 

@@ -404,6 +404,7 @@ def test_small_losses_do_not_add_up(project):
 # The parts
 
 
+@pytest.mark.filterwarnings("ignore:The y_prob values do not sum to one")
 @pytest.mark.parametrize("task", TASKS)
 def test_weighted_metrics_are_the_plain_ones(task):
     """With weights of one they are those of metrics.json; with weights of k, those of rows that are there k times."""
