@@ -17,6 +17,7 @@ from .ops.project import (
     PREDICTIONS,
     TEST,
     UserError,
+    most_predictions,
     read_params,
     replacing,
     run,
@@ -28,7 +29,6 @@ from .ops.table import groups
 from .schema import Schema, load
 
 CHUNK_ROWS = 50_000
-MOST_ROWS, MOST_CELLS = 20_000, 1_000_000  # of predictions.csv, which is kept in Git
 
 Item = TypeVar("Item")
 
@@ -44,7 +44,7 @@ def main() -> None:
     metrics["slices"] = slices(test, truth, predicted["model"], schema, params["min_slice_rows"])
     some = smallest(test["row"], params["importance_rows"])
     importances = importance(estimators["model"], test.iloc[some], truth[some], schema, params["importance_repeats"])
-    kept = smallest(test["row"], min(MOST_ROWS, MOST_CELLS // max(len(schema.classes), 1)))
+    kept = smallest(test["row"], most_predictions(len(schema.classes)))
     table = predictions(test.iloc[kept], predicted["model"][kept], schema)
 
     plots.write(truth, predicted, metrics, importances, schema)

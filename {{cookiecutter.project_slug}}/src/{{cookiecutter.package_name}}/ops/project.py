@@ -27,6 +27,7 @@ PREDICTIONS = Path("reports/predictions.csv")
 PLOTS = Path("reports/plots")
 CARD = Path("reports/MODEL_CARD.md")
 CHUNK_BYTES = 1 << 20
+MOST_ROWS, MOST_CELLS = 20_000, 1_000_000  # of predictions.csv, which is kept in Git
 
 
 class UserError(Exception):
@@ -61,6 +62,11 @@ def one_line(text: object) -> str:
 def some_rows(count: int) -> str:
     """Return `1 row`, `2,000 rows`."""
     return f"{count:,} {'row' if count == 1 else 'rows'}"
+
+
+def most_predictions(classes: int) -> int:
+    """Return how many rows predictions.csv holds at most, for a number of classes (0: a regression)."""
+    return min(MOST_ROWS, MOST_CELLS // max(classes, 1))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -16,11 +16,10 @@ import yaml
 from ... import schema as contract
 from ...schema import Schema
 from ..metrics import TASK_METRICS, headline
-from ..project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, UserError
+from ..project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, UserError, most_predictions
 from .history import CannotJudge, Incomparable, read_at
 from .rules import Rules, rules_of
 
-MOST_ROWS, MOST_CELLS = 20_000, 1_000_000  # what `evaluate` keeps at most; fewer rows are all of them
 NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabilities have 6 digits
 NEARLY_ONE = 0.01  # what the probabilities of a row add up to
 Reader = Callable[[Path], bytes | None]
@@ -196,7 +195,7 @@ def require_comparable(base: Results, candidate: Results) -> None:
 
 def require_consistent(results: Results, recomputed: dict[str, float]) -> None:
     """Raise CannotJudge where metrics.json is not what predictions.csv gives, if that holds all test rows."""
-    if len(results.ids) >= min(MOST_ROWS, MOST_CELLS // max(len(results.schema.classes), 1)):
+    if len(results.ids) >= most_predictions(len(results.schema.classes)):
         return
     for name, value in recomputed.items():
         if not isclose(value, results.metrics["test"][name], rel_tol=NEARLY_EQUAL, abs_tol=NEARLY_EQUAL):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..programs import call, committed, git, last_line
-from ..project import BUNDLE, METRICS, PREDICTIONS, UserError, say, some_rows
+from ..project import BUNDLE, LOCK, METRICS, PREDICTIONS, UserError, say, some_rows
 from . import lock, results, storage
-from .lock import COMMIT, LOCK, RENEW, Failure, Stages
+from .lock import COMMIT, RENEW, Failure, Stages
 from .storage import Output
 
 HELP = "Check that the committed results are true and whole."

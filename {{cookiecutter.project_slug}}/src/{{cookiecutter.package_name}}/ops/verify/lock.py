@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
-from ..project import UserError
+from ..project import LOCK, UserError
 
-LOCK = Path("dvc.lock")
 COMMIT = "run `git add --all && git commit`"
 RENEW = "run `dvc repro`, then commit dvc.lock and reports/"
 

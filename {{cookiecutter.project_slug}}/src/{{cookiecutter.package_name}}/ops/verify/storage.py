@@ -14,8 +14,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ..programs import last_line
-from ..project import md5_of
-from .lock import LOCK, RENEW, Failure
+from ..project import LOCK, md5_of
+from .lock import RENEW, Failure
 
 FOLDER = ".dir"  # ends the hash of a folder: that of the list of its files
 REMOTE_CONFIG = ".dvc/config"
