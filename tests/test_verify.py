@@ -134,10 +134,9 @@ def test_ci_reproduces_from_nothing(project: BakedProject, environment: Environm
 
 @pytest.mark.parametrize("path", ["models/model.skops", "models/bundle", "data/raw.csv"])
 def test_a_damaged_cache_object_is_mended(path: str, project: BakedProject, environment: Environment) -> None:
-    """DVC does not notice it; the command of the line brings it back."""
+    """DVC may not notice it; the command of the line brings it back."""
     name = f".dvc/cache/files/md5/{stored(project, path)}"
     damage(project.path / name)
-    assert "up to date" in project.run("dvc status", **environment).stdout
     remedy = "dvc fetch" if path == "data/raw.csv" else "dvc repro"
     expected = f"{name} (of {path} in DVC's cache) does not hash to its name: delete it, then run `{remedy}`"
     assert failure(project, environment) == expected
