@@ -298,6 +298,29 @@ def test_another_question_needs_a_person(project, what):
     assert "we ask something else now" in accepted.report
 
 
+def test_another_class_needs_a_person(tmp_path):
+    """A model that knows one class more answers another question."""
+    project = Project(tmp_path, "multiclass")
+    project.branch()
+    project.edit(SCHEMA, lambda text: text.replace("- c\n", "- c\n    - d\n"))
+    project.edit(
+        PREDICTIONS, lambda text: text.replace("p_c\n", "p_c,p_d\n", 1).replace("\n", ",0\n").replace("p_d,0", "p_d")
+    )
+    require(project.gate(), 2, INCOMPARABLE, "the classes changed from a, b, c to a, b, c, d")
+
+
+def test_a_new_slice_is_judged_from_the_next_change_on(project):
+    """There is nothing to compare with yet, and the report says so."""
+    project.contract["slices"] = []
+    project.write()
+    project.branch()
+    project.contract["slices"] = ["region"]
+    project.write()
+    outcome = project.gate()
+    require(outcome, 0, PASS, "judged from the next change on: region")
+    assert not findings(outcome, column="region")
+
+
 def test_a_metric_that_is_judged_and_gone_needs_a_person(project):
     """Leaving it out is no way to pass."""
     project.branch()

@@ -129,11 +129,20 @@ def gate(revision: str, judgement: Judgement) -> None:
     judgement.changes = changed_parameters(base.params, candidate.params)
     judgement.loosened = loosened(base.rules, candidate.rules, (base.schema, candidate.schema))
     require_comparable(base, candidate)
+    note_new(base, candidate, judgement.notes)
     pairs = {"base": paired(base, candidate, commit, judgement)} | served(base, candidate, judgement)
     judgement.findings = judge(pairs, groups_of(pairs["base"], judgement), base.schema.sensitive, judgement.rules)
     note_unmeasured(judgement)
     judgement.findings += baselines(base, candidate) + budgets(base, candidate, judgement.rules)
     judgement.verdict = overall(judgement.findings)
+
+
+def note_new(base: Results, candidate: Results, notes: list[str]) -> None:
+    """Note what this change measures for the first time: it is judged from the next change on."""
+    columns = [{*results.schema.slices, *results.schema.sensitive} for results in (base, candidate)]
+    new = sorted(columns[1] - columns[0]) + sorted(candidate.metrics["test"].keys() - base.metrics["test"].keys())
+    if new:
+        notes.append(f"measured for the first time, so judged from the next change on: {', '.join(new)}")
 
 
 def note_unmeasured(judgement: Judgement) -> None:
