@@ -189,6 +189,19 @@ def test_a_shallow_clone_says_how_to_deepen_it(project, tmp_path_factory):
     require(project.gate(base="origin/main"), 2, CANNOT_JUDGE, "git fetch --unshallow")
 
 
+@pytest.mark.parametrize(("rows", "verdict"), [(19, INCOMPARABLE), (30, PASS)])
+def test_few_rows_are_judged_and_fewer_need_a_person(tmp_path, rows, verdict):
+    """A small table has its gate too; below twenty test rows nothing can be said."""
+    project = Project(tmp_path, rows=rows)
+    project.params["gate"]["margins"] = {"log_loss": 0.02}
+    project.write()
+    project.branch()
+    if verdict == PASS:
+        require(project.gate(), 0, PASS)
+    else:  # and there is no bundle that could score others
+        require(project.gate("--accept", "few rows"), 0, INCOMPARABLE)
+
+
 def test_a_folder_without_commits_is_named(tmp_path):
     """The remedy is to commit."""
     require(Project(tmp_path).gate(), 2, CANNOT_JUDGE, "has no commit yet")
@@ -198,7 +211,7 @@ def test_uncommitted_files_are_noted(project):
     """The work tree is judged, and the report says that it is not the commit."""
     project.branch()
     project.write(noise=1.01)
-    assert "are not committed, such as reports/" in project.gate().report
+    assert "not committed: reports/" in project.gate().report
 
 
 # Results that are none

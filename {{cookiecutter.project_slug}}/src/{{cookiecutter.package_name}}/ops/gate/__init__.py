@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..metrics import TASK_METRICS, beats, headline
-from ..project import UserError, one_line, say, write_json, write_text
+from ..project import UserError, one_line, say, some_rows, write_json, write_text
 from ..table import groups
 from . import history
 from .budgets import budgets
@@ -32,6 +32,7 @@ from .results import (
 from .rules import Rules, loosened
 
 FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
+FEWEST_ROWS = 20  # of the test: fewer say nothing
 FEWEST_PAIRED = 0.5  # of the candidate's rows; with fewer, the base's model scores the candidate's rows
 EXIT = {PASS: 0, FIRST: 0, INCONCLUSIVE: 0, REGRESSION: 1, INCOMPARABLE: 2, CANNOT_JUDGE: 2}
 FORMAT = 1
@@ -115,7 +116,7 @@ def gate(revision: str, judgement: Judgement) -> None:
     base = from_commit(commit)
     candidate = from_work_tree()
     if changed := history.changed_files():
-        judgement.notes.append(f"{len(changed)} files of the work tree are not committed, such as {changed[0]}")
+        judgement.notes.append(f"not committed: {changed[0]}{f' and {len(changed) - 1} more' if changed[1:] else ''}")
     candidate_values = recomputed(candidate)
     require_consistent(candidate, candidate_values)
     if base is None:
@@ -180,17 +181,17 @@ def paired(base: Results, candidate: Results, commit: str, judgement: Judgement)
     """Return the two versions on the same rows; if too few are in both, the base's model scores the candidate's."""
     pairs = pair(base, candidate)
     count = len(pairs.base.ids)
-    if count < max(judgement.rules.min_rows, FEWEST_PAIRED * len(candidate.ids)):
+    if count < max(FEWEST_ROWS, FEWEST_PAIRED * len(candidate.ids)):
         scored, source = rescored(base, commit, candidate)
         judgement.notes.append(
             f"only {count:,} of {len(candidate.ids):,} test rows are in both versions, so the base's model ({source})"
             " scored this change's test rows; rows that it was trained on favour it"
         )
         pairs = pair(scored, candidate)
-    if len(pairs.base.ids) < judgement.rules.min_rows:
+    if len(pairs.base.ids) < FEWEST_ROWS:
         raise Incomparable(
-            f"{len(pairs.base.ids):,} test rows are too few to judge by (gate.min_rows is {judgement.rules.min_rows}):"
-            " add rows, or lower it and accept that change with a reason"
+            f"{some_rows(len(pairs.base.ids))} to test on, at least {FEWEST_ROWS} are needed: add rows, or accept the"
+            " change with a reason"
         )
     if pairs.corrected:
         judgement.notes.append(f"{pairs.corrected:,} rows have another label than before (a data correction): left out")
@@ -220,7 +221,7 @@ def served(base: Results, candidate: Results, judgement: Judgement) -> dict[str,
         judgement.notes.append(f"not compared with the version that serves: {error}")
         return {}
     pairs = pair(version, candidate)
-    if len(pairs.base.ids) < judgement.rules.min_rows:
+    if len(pairs.base.ids) < FEWEST_ROWS:
         judgement.notes.append("not compared with the version that serves: too few test rows are in both")
         return {}
     return {"served": pairs}
