@@ -138,6 +138,7 @@ def test_tools_of_dvc_do_what_their_users_expect(project: BakedProject) -> None:
     assert project.git_status() == ""
 
 
+PERSON = "-c user.name=T -c user.email=t@example.com"  # a fresh machine knows nobody
 BAD_FILES = {
     "broken YAML": ("broken.yaml", "a: [b\n", "YAML can be read"),
     "unformatted Python": ("src/income_model/x.py", '"""X."""\n\nx = {  "a":1 }\n', "ruff has nothing to format"),
@@ -178,7 +179,7 @@ def test_bad_commit_is_stopped(project: BakedProject, name: str, content: str, h
     project.write(name, content)
     try:
         project.run(["git", "add", "--force", name])
-        result = project.run("git commit --message bad", check=False)
+        result = project.run(f"git {PERSON} commit --message bad", check=False)
         assert result.returncode != 0
         (line,) = [line for line in (result.stdout + result.stderr).splitlines() if line.startswith(hook)]
         assert line.endswith("Failed")
@@ -191,7 +192,7 @@ def test_good_commit_passes(project: BakedProject) -> None:
     """The hooks let a sound change through."""
     project.write("notes.md", "# Notes\n")
     project.run("git add notes.md")
-    project.run("git commit --message notes")
+    project.run(f"git {PERSON} commit --message notes")
 
 
 @pytest.mark.parametrize("python", ["3.9", "none"])
