@@ -2,6 +2,7 @@
 
 The generated project has one requirements.txt for all answers. Everything that any answer may ask for is resolved
 together, so that every answer gets the same versions; packages that only some remotes need stand in Jinja conditions.
+The image that serves has a small lock of its own, with the same versions again.
 """
 
 import re
@@ -13,6 +14,7 @@ from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).parent
 PROJECT_LOCK = ROOT / "{{cookiecutter.project_slug}}" / "requirements.txt"
+SERVING_LOCK = PROJECT_LOCK.with_name("requirements-serve.txt")
 # One remote of each kind that needs packages of its own; the others need none.
 REMOTES = {"": "", "s3": "s3://b", "gs": "gs://b", "azure": "azure://b", "ssh": "ssh://h/p"}
 TEMPLATE_LOCKS = (  # group of pyproject.toml, file, a file to share versions with
@@ -50,28 +52,27 @@ def merge(locks: dict[str, str]) -> str:
     return text
 
 
-def lock_project() -> str:
-    """Resolve the generated project once for all answers, then once for each kind of remote."""
+def lock_project() -> tuple[str, str]:
+    """Resolve the generated project once for all answers, then once for each kind of remote, and for the image."""
     with tempfile.TemporaryDirectory() as folder:
         sources = {}
         for scheme, remote in REMOTES.items():
             answers = {"project_slug": f"project-{scheme or 'plain'}", "dvc_remote": remote}
+            answers["deploy_target"] = "container"
             path = cookiecutter(str(ROOT), no_input=True, extra_context=answers, output_dir=folder)
             sources[scheme] = [f"{path}/pyproject.toml", "--group", f"{path}/pyproject.toml:dev"]
         together = Path(folder, "together.txt")
         together.write_text(compile_lock([part for source in sources.values() for part in source]))
-        return merge(
-            {
-                scheme: compile_lock(source, "--generate-hashes", "--constraint", str(together))
-                for scheme, source in sources.items()
-            }
-        )
+        same = ("--generate-hashes", "--constraint", str(together))
+        locks = {scheme: compile_lock(source, *same) for scheme, source in sources.items()}
+        return merge(locks), compile_lock(["--group", f"{path}/pyproject.toml:serve"], *same)
 
 
 def main() -> None:
-    """Write the four lock files."""
+    """Write the five lock files."""
     print("Resolving the generated project for every kind of remote", flush=True)
-    PROJECT_LOCK.write_text(lock_project(), newline="\n")
+    for path, text in zip((PROJECT_LOCK, SERVING_LOCK), lock_project(), strict=True):
+        path.write_text(text, newline="\n")
     for group, name, same in TEMPLATE_LOCKS:
         print(f"Resolving {name}", flush=True)
         constraint = ("--constraint", same) if same else ()

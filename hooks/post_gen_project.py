@@ -10,6 +10,9 @@ from typing import Any
 ANSWERS: dict[str, Any] = json.loads(r"""{{ cookiecutter | tojson }}""")
 SAMPLE = ("data/raw.csv", "data/census_1995.csv", "data/SOURCE.md")
 CACHES = ("__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache", ".ipynb_checkpoints")
+# What an answer does not ask for is not there.
+SERVING = ("requirements-serve.txt",)
+UNASKED = {"none": SERVING, "container": (), "kubernetes": ()}
 # What `make update` must not touch: the project's own table and its schema.
 OWN = (*SAMPLE, "schema.yaml")
 
@@ -55,6 +58,7 @@ Made {ANSWERS["project_slug"]}: predicts {ANSWERS["target_column"]} from {table}
 def main() -> int:
     """Finish the project."""
     remove_caches()
+    remove(UNASKED[ANSWERS["deploy_target"]])
     if os.environ.get("MODEL_TEMPLATE_UPDATE") == "1":
         remove(OWN)
         return 0

@@ -69,6 +69,21 @@ def test_each_broken_rule_is_named(tmp_path, column, values, expected):
     assert [expected] == [str(violation) for violation in found]
 
 
+def test_columns_that_are_not_there_are_not_checked(tmp_path):
+    """A request that is served has no target; what it has is checked."""
+    rows = good_rows(age=np.array([17.0, 30.0]))
+    del rows["bought"], rows["customer"]
+    (found,) = check(rows, contract(tmp_path))
+    assert ("age", [True, False], 1) == (found.column, found.broken.tolist(), found.count)
+
+
+def test_what_tells_who_somebody_is_stays_out_of_the_log(tmp_path):
+    """Sensitive and personal columns are logged only if the contract says so."""
+    columns = {**CONTRACT["columns"], "income": {"type": "number", "nullable": True, "personal": True}}
+    assert {"country", "income"} == contract(tmp_path, columns=columns, sensitive=["country"]).unlogged
+    assert {"income"} == contract(tmp_path, columns=columns, sensitive=["country"], logged=["country"]).unlogged
+
+
 def test_missing_and_new_columns_are_named(tmp_path):
     """A column that went away and one that appeared are both told; an ignored one may come and go."""
     found = check_names(["customer", "age", "country", "income", "extra"], contract(tmp_path))
@@ -92,6 +107,8 @@ def test_ignored_classes_are_neither_learned_nor_violations(tmp_path):
         ({"slices": ["income"]}, "'income' cannot be a slice"),
         ({"identity": ["bought"]}, "`identity` must not hold the target"),
         ({"id": None}, "`id` or `identity` must say"),
+        ({"violations": "ignore"}, "violations 'ignore' is none of reject, flag"),
+        ({"logged": ["note"]}, "`logged` names 'note', which is not in `columns`"),
         ({"time": "age"}, "must be of type datetime"),
         ({"colour": "red"}, "unexpected keyword argument 'colour'"),
         ({"columns": {"age": {"type": "int"}}}, "`age`: type 'int' is none of"),

@@ -14,6 +14,7 @@ from .ops.project import SCHEMA, UserError, read_yaml, some_rows
 
 TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
+ANSWERS = ("reject", "flag")
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
 
 
@@ -27,6 +28,7 @@ class Column:
     max: float | None = None
     values: tuple[str, ...] | None = None
     feature: bool = True
+    personal: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Schema:
     time: str | None = None
     slices: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    violations: str = "reject"
+    logged: tuple[str, ...] = ()
     ignored: dict[str, str] = field(default_factory=dict)
     ignored_classes: dict[str, str] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
@@ -72,15 +76,26 @@ class Schema:
             if column.feature and name != self.target and (not types or column.type in types)
         ]
 
+    @property
+    def unlogged(self) -> set[str]:
+        """The columns that the log of predictions leaves out: about people, and not released by `logged`."""
+        personal = {name for name, column in self.columns.items() if column.personal}
+        return (personal | set(self.sensitive)) - set(self.logged)
+
 
 @dataclass(frozen=True)
 class Violation:
-    """One rule that rows break: how many of them, and the first one as an example."""
+    """One rule that rows break: which of them, the mask `broken` (n,), and the first one as an example."""
 
     column: str
     rule: str
-    count: int
+    broken: np.ndarray
     example: str
+
+    @property
+    def count(self) -> int:
+        """How many rows break the rule."""
+        return int(self.broken.sum())
 
     def __str__(self) -> str:
         """Return the sentence that a person reads."""
@@ -106,13 +121,18 @@ def parse(content: dict[str, Any], path: Path = SCHEMA) -> Schema:
 
 
 def check(rows: Mapping[str, np.ndarray], schema: Schema) -> list[Violation]:
-    """Return what the typed columns `rows` (name -> (n,) array) break of the contract, in the schema's order."""
+    """Return what the typed columns `rows` (name -> (n,) array) break of the contract, in the schema's order.
+
+    Columns that are not in `rows` are not checked: `check_names` finds what is missing.
+    """
     violations = []
     for name, column in schema.columns.items():
+        if name not in rows:
+            continue
         values = rows[name]
         for rule, broken in _rules(column, values, name == schema.target, schema):
             violations += violation(name, rule, broken, values)
-    if schema.id:
+    if schema.id and schema.id in rows:
         violations += _check_id(schema.id, rows[schema.id])
     return violations
 
@@ -133,7 +153,7 @@ def violation(column: str, rule: str, broken: np.ndarray, values: np.ndarray) ->
     if not broken.any():
         return []
     first = int(np.argmax(broken))
-    return [Violation(column, rule, int(broken.sum()), f"{_show(values[first])} (row {first + 1:,})")]
+    return [Violation(column, rule, broken, f"{_show(values[first])} (row {first + 1:,})")]
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:
@@ -182,7 +202,7 @@ def _build(content: dict[str, Any]) -> Schema:
     reading = content.pop("reading", None) or {}
     if "missing" in reading:
         reading = {**reading, "missing": _texts("missing", reading["missing"])}
-    for key in ("identity", "slices", "sensitive"):
+    for key in ("identity", "slices", "sensitive", "logged"):
         content[key] = _texts(key, content.get(key))
     for key in ("ignored", "ignored_classes"):
         content[key] = {str(name): str(reason) for name, reason in (content.get(key) or {}).items()}
@@ -216,13 +236,15 @@ def _texts(key: str, values: object) -> tuple[str, ...]:
 def _problems(schema: Schema) -> Iterator[str]:
     """Yield what does not fit together."""
     named = {"target": [schema.target], "identity": schema.identity, "slices": schema.slices}
-    named |= {"sensitive": schema.sensitive, "time": [schema.time] if schema.time else []}
+    named |= {"sensitive": schema.sensitive, "logged": schema.logged, "time": [schema.time] if schema.time else []}
     for key, names in named.items():
         for name in names:
             if name not in schema.columns:
                 yield f"`{key}` names {name!r}, which is not in `columns`"
     if schema.task not in TASKS:
         yield f"task {schema.task!r} is none of {', '.join(TASKS)}"
+    if schema.violations not in ANSWERS:
+        yield f"violations {schema.violations!r} is none of {', '.join(ANSWERS)}"
     if not schema.features():
         yield "no column is left to learn from: set `feature: true` for some"
     if not (schema.id or schema.identity):

@@ -1,18 +1,32 @@
 """The command `model`."""
 
 import argparse
+import sys
+from importlib import import_module
 
-from . import adopt, gate, init, verify
-from .gate import margins
 from .project import run
+
+# Each in a module that is imported when it is asked for: where a model serves there is no pandas, nor DVC.
+COMMANDS = {
+    "init": (".init", "Make the Git repository, infer the schema, store the table, add the hooks; again: harmless."),
+    "adopt": (".adopt", "Put a table in place and infer its schema."),
+    "gate": (".gate", "Judge whether this work tree's model is worse than that of the commit it started from."),
+    "margins": (
+        ".gate.margins",
+        "Write into params.yaml how much worse each metric may get, as far as the test rows can tell.",
+    ),
+    "verify": (".verify", "Check that the committed results are true and whole."),
+}
 
 
 def main() -> None:
     """Run one subcommand; a person's mistake ends as one line on stderr and status 1."""
     parser = argparse.ArgumentParser(prog="model", description="The life of this repository's model.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (init, adopt, gate, margins, verify):
-        module.add_parser(commands)
+    for name, (module, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name in sys.argv[1:2]:
+            import_module(module, __package__).add_arguments(command)
     args = parser.parse_args()
     run(lambda: args.command(args))
 

@@ -4,7 +4,6 @@ import argparse
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from .adopt import adopt
 from .keep import fetch_table, store_table
@@ -12,10 +11,9 @@ from .programs import call, git, last_line
 from .project import SCHEMA, UserError, read_yaml, say, warn
 
 
-def add_parser(commands: Any) -> None:
-    """Register the subcommand."""
-    text = "Make the Git repository, infer the schema, store the table, add the hooks; again: harmless."
-    commands.add_parser("init", help=text, description=text).set_defaults(command=lambda args: init())
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `model init` does: it takes nothing."""
+    parser.set_defaults(command=lambda args: init())
 
 
 def init(_: argparse.Namespace | None = None) -> None:

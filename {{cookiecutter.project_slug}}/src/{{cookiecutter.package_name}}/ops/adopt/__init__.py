@@ -22,15 +22,13 @@ CSV, PARQUET = Path("data/raw.csv"), Path("data/raw.parquet")
 LARGE_MB = 20
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `model adopt` to the command `model`."""
-    parser = commands.add_parser(
-        "adopt",
-        help="put a table in place and infer its schema",
-        description="Copy TABLE to data/raw.csv or data/raw.parquet, guess what its columns hold and"
-        " write schema.yaml, for you to correct. If something is wrong with the table, nothing is changed.",
-        epilog="example: model adopt ~/houses.csv --target price --id house_id",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `model adopt` takes."""
+    parser.description = (
+        "Copy TABLE to data/raw.csv or data/raw.parquet, guess what its columns hold and"
+        " write schema.yaml, for you to correct. If something is wrong with the table, nothing is changed."
     )
+    parser.epilog = "example: model adopt ~/houses.csv --target price --id house_id"
     parser.add_argument(
         "table", metavar="TABLE", type=Path, help="a CSV, TSV or Parquet file; text in any usual spelling"
     )

@@ -29,6 +29,10 @@ ROWS = """\
 GROUPS = """\
 # Metrics are also measured by group: `slices` names the columns. Gaps between the groups of `sensitive` are watched.
 """
+SERVING = """\
+# A served row that breaks the contract: `reject` it, or `flag` it: answer all the same, and say so.
+# The log of predictions leaves out columns that are `sensitive` or `personal`, but for those named in `logged`.
+"""
 COLUMNS = """\
 # One line for each column that is read and checked, as {type: ..., nullable: ..., ...}:
 #   type       number, integer, boolean, category, text (used word by word) or datetime (ISO 8601)
@@ -36,9 +40,11 @@ COLUMNS = """\
 #   min, max   the range of a number, guessed with room
 #   values     the only values that a category may have; left out where new ones are to be expected
 #   feature    false: checked, and measured by group if it is a slice, but not learned from
+#   personal   true: tells who somebody is; kept out of the log of predictions
 """
 IGNORED = """\
-# Columns that are left out, and why. To use one, move it to `columns` (and to `identity` if there is no `id`).
+# Columns that are left out, and why. To use one, move it to `columns` (and to `identity` if there is no `id`);
+# mark personal data there as `personal: true`.
 """
 IGNORED_CLASSES = """\
 # Rows of these classes are left out, counted and said.
@@ -68,6 +74,7 @@ def _parts(schema: Schema) -> Iterable[str]:
     yield TASK + _line("target", schema.target) + _line("task", schema.task) + _positive(schema)
     yield ROWS + _line("id", schema.id) + _list("identity", schema.identity) + _line("time", schema.time)
     yield GROUPS + _list("slices", schema.slices) + _list("sensitive", schema.sensitive)
+    yield SERVING + _line("violations", schema.violations) + _list("logged", schema.logged)
     yield COLUMNS + "columns:\n" + "".join(map(_column, schema.columns, schema.columns.values()))
     yield _mapping(IGNORED, "ignored", schema.ignored)
     yield _mapping(IGNORED_CLASSES, "ignored_classes", schema.ignored_classes)
@@ -107,6 +114,7 @@ def _column(name: str, column: Column) -> str:
     fields += [f"{key}: {scalar(getattr(column, key))}" for key in ("min", "max") if getattr(column, key) is not None]
     fields += ["nullable: true"] if column.nullable else []
     fields += [] if column.feature else ["feature: false"]
+    fields += ["personal: true"] if column.personal else []
     fields += _items("values", column.values) if column.values else []
     return _wrapped(f"  {scalar(name)}: " + "{", fields, "}")
 

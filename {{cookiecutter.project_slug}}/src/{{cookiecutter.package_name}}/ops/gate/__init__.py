@@ -65,13 +65,10 @@ class Judgement:
         return max(EXIT[self.verdict], int(bool(self.loosened)))
 
 
-def add_parser(commands: Any) -> None:
-    """Register the subcommand."""
-    text = "Judge whether this work tree's model is worse than that of the commit it started from."
-    parser = commands.add_parser(
-        "gate",
-        help=text,
-        description=f"{text} Exit status: 0 it is not, or these rows cannot tell; 1 it is; 2 cannot judge.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `model gate` takes."""
+    parser.description = (
+        f"{parser.description} Exit status: 0 it is not, or these rows cannot tell; 1 it is; 2 cannot judge."
     )
     parser.add_argument("--base", required=True, metavar="REV", help="a branch or commit, such as origin/main")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report for people here")

@@ -7,7 +7,6 @@ metrics that are also measured by group: others that say the same with more nois
 import argparse
 import re
 from math import floor, log10
-from typing import Any
 
 import numpy as np
 
@@ -23,10 +22,8 @@ SHARES = {"log_loss": 0.25, "roc_auc": 0.4, "accuracy": 1.0, "f1": 1.5, "rmse": 
 COMMENT = "how much worse a metric may get: what {rows:,} test rows can tell, by `model margins`"
 
 
-def add_parser(commands: Any) -> None:
-    """Register the subcommand."""
-    text = "Write into params.yaml how much worse each metric may get, as far as the test rows can tell."
-    parser = commands.add_parser("margins", help=text, description=text)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `model margins` takes."""
     parser.add_argument("--missing", action="store_true", help="only where params.yaml has no margins yet")
     parser.set_defaults(command=lambda args: write_margins(args))
 

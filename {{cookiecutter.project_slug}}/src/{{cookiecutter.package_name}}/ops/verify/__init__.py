@@ -12,16 +12,15 @@ from . import lock, results, storage
 from .lock import COMMIT, RENEW, Failure, Stages
 from .storage import Output
 
-HELP = "Check that the committed results are true and whole."
 TEXT = """Check that the committed results are those of this code, data and parameters: dvc.lock is current and
 committed, metrics and predictions are the committed ones within 1e-4, DVC's cache, the outputs and the bundle are
 undamaged, and DVC's remote, if there is one, has what dvc.lock names. What is not here (a clone without `dvc pull`)
 is not checked. Status 0, or 1 with a line for each failure that names the file and the command that mends it."""
 
 
-def add_parser(commands: Any) -> None:
-    """Register the subcommand."""
-    parser = commands.add_parser("verify", help=HELP, description=TEXT)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `model verify` does."""
+    parser.description = TEXT
     parser.set_defaults(command=lambda args: verify())
 
 
