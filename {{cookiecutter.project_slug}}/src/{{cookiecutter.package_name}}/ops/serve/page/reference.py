@@ -1,5 +1,6 @@
 """`/docs`: the documentation of the service, made from its OpenAPI description. Plain HTML, no script."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +25,8 @@ DEEPEST = 6  # a description may refer to itself
 
 def documentation(openapi: Part) -> str:
     """Return the documentation of an OpenAPI description: routes with requests and answers, then what these hold."""
-    info, schemas = openapi["info"], openapi.get("components", {}).get("schemas", {})
+    openapi = named(openapi)
+    info, schemas = openapi["info"], openapi["components"]["schemas"]
     routes = list(_routes(openapi))
     contents = "".join(
         f'<li><a href="#{_anchor(verb, path)}"><code>{verb.upper()} {text(path)}</code></a></li>'
@@ -40,6 +42,50 @@ def documentation(openapi: Part) -> str:
 {"".join(_route(openapi, *route) for route in routes)}
 {"".join(_table(name, schema) for name, schema in schemas.items())}</main>"""
     return document(f"{info['title']}: documentation", body, script=False)
+
+
+def named(openapi: Part) -> Part:
+    """Return the description with every object in `components`, and references to it in the places where it stood."""
+    components = openapi.get("components", {})
+    found = dict(components.get("schemas", {}))
+    paths = {
+        path: {verb: _named_operation(item[verb], found) for verb in VERBS if verb in item}
+        for path, item in openapi["paths"].items()
+    }
+    return {**openapi, "paths": paths, "components": {**components, "schemas": found}}
+
+
+def _named_operation(operation: Part, found: dict[str, Part]) -> Part:
+    request = {key: _named_body(operation[key], "Request", found) for key in ("requestBody",) if key in operation}
+    answers = {status: _named_body(part, "Answer", found) for status, part in operation.get("responses", {}).items()}
+    return {**operation, **request, "responses": answers}
+
+
+def _named_body(body: Part, name: str, found: dict[str, Part]) -> Part:
+    media = {
+        kind: {**part, **({"schema": _named_schema(part["schema"], name, found)} if "schema" in part else {})}
+        for kind, part in body.get("content", {}).items()
+    }
+    return {**body, "content": media} if media else body
+
+
+def _named_schema(schema: Part, name: str, found: dict[str, Part]) -> Part:
+    """Return a reference to an object, kept in `found` under its title; of other schemas the same for their parts."""
+    schema = dict(schema)
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            schema[key] = _named_schema(schema[key], name, found)
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in schema:
+            schema[key] = [_named_schema(part, name, found) for part in schema[key]]
+    if not schema.get("properties"):
+        return schema
+    schema["properties"] = {key: _named_schema(part, key, found) for key, part in schema["properties"].items()}
+    title = str(schema.get("title", name)).replace("/", " ")
+    numbered = (f"{title} {count}" for count in itertools.count(2))
+    title = next(kept for kept in itertools.chain([title], numbered) if found.get(kept, schema) == schema)
+    found[title] = schema
+    return {"$ref": f"#/components/schemas/{title}"}
 
 
 def sample(openapi: Part, schema: Part, depth: int = 0) -> Any:
@@ -145,7 +191,7 @@ def _table(name: str, schema: Part) -> str:
     ]
     head = ["name", "type", "range", "values", "nullable", "required", "example", "meaning"]
     content = _rows(head, lines, "columns") if lines else f"<p>{_type(schema)} {_values(schema)}</p>"
-    return f"""<section class="card" id="schema-{text(name)}"><h2>{text(name)}</h2>
+    return f"""<section class="card" id="{_identity(name)}"><h2>{text(name)}</h2>
 {_paragraphs(schema.get("description"))}{content}</section>"""
 
 
@@ -172,7 +218,7 @@ def _type(schema: Part) -> str:
     """Return a type in words, with a link to what it refers to."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return f'<a href="#schema-{text(name)}">{text(name)}</a>'
+        return f'<a href="#{_identity(name)}">{text(name)}</a>'
     kinds = [part for part in _alternatives(schema) if part.get("type") != "null"]
     if kinds != [schema]:
         return " or ".join(dict.fromkeys(_type(part) for part in kinds))
@@ -236,6 +282,10 @@ def _resolved(openapi: Part, part: Part) -> Part:
 
 def _anchor(verb: str, path: str) -> str:
     return text(f"{verb}-{path.strip('/').replace('/', '-')}")
+
+
+def _identity(name: str) -> str:
+    return text(f"schema-{'-'.join(name.split())}")
 
 
 def _quoted(words: str) -> str:
