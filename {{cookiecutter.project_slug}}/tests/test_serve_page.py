@@ -300,8 +300,10 @@ def test_objects_without_a_name_are_told_once():
     media = {"content": {"application/json": {"schema": rows}}}
     paths = {f"/{name}": {"post": {"requestBody": media, "responses": {"200": media}}} for name in "ab"}
     found = named({"info": {}, "paths": paths})
-    assert ["Row", "Request", "Answer"] == list(found["components"]["schemas"])
-    assert {"rows": [{"age": 0}]} == sample(found, {"$ref": "#/components/schemas/Answer"})
+    assert ["Row", "Request of /a", "Answer of /a", "Request of /b", "Answer of /b"] == list(
+        found["components"]["schemas"]
+    )
+    assert {"rows": [{"age": 0}]} == sample(found, {"$ref": "#/components/schemas/Answer of ~1a"})
 
 
 def test_an_example_is_made_where_there_is_none():

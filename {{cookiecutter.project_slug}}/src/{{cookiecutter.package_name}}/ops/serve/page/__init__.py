@@ -26,7 +26,7 @@ def home(
     example: dict[str, Any],
     card: str | None = None,
 ) -> str:
-    """Return the page where a person tries the model, filled with an example row; `card` is the Markdown of the card."""
+    """Return the page where a person tries the model, filled with an example row; `card` is Markdown."""
     schema, manifest = bundle.schema, bundle.manifest
     body = f"""<header><div>
 <h1>{text(manifest["name"])} <span class="pill" id="version">{text(version)}</span></h1>
