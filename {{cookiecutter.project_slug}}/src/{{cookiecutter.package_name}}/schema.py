@@ -16,6 +16,8 @@ TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
 ANSWERS = ("reject", "flag")
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
+TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
+FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ COMMANDS = {
         ".gate.margins",
         "Write into params.yaml how much worse each metric may get, as far as the test rows can tell.",
     ),
+    "serve": (".serve", "Serve the model over HTTP."),
     "verify": (".verify", "Check that the committed results are true and whole."),
 }
 

@@ -17,11 +17,9 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..schema import Column, Reading, Schema, Violation, violation
+from ..schema import FALSE, TRUE, Column, Reading, Schema, Violation, violation
 from .project import UserError
 
-TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
-FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
 SEPARATORS = ",;\t|"
 NUMBER_STYLES = (  # decimal, thousands, what a cell of that style looks like
     (".", "", r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"),

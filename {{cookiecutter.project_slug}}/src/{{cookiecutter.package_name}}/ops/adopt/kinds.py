@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from ...schema import Column, Reading
+from ...schema import FALSE, TRUE, Column, Reading
 from ..project import some_rows
-from ..table import FALSE, TRUE, is_text, matches, to_datetime, to_number, to_string
+from ..table import is_text, matches, to_datetime, to_number, to_string
 from .vocabulary import MISSING_AMONG_NUMBERS
 
 FEW_VALUES = 12
