@@ -69,7 +69,8 @@ def _choice_field(marks: str, column: Column, known: dict[str, Any], value: Any)
         return _select(marks, column.values, column.nullable, value)
     key = marks.partition('"')[2].partition('"')[0]
     options = "".join(f'<option value="{text(option)}"></option>' for option in _suggested(column, known))
-    box = f'<input {marks} type="text" list="{key}-values" value="{"" if value is None else text(value)}">'
+    shown = "" if value is None else text(value)
+    box = f'<input {marks}{_empty(column)} type="text" list="{key}-values" value="{shown}">'
     return f'{box}<datalist id="{key}-values">{options}</datalist>'
 
 
@@ -88,8 +89,12 @@ def _date_field(marks: str, column: Column, known: dict[str, Any], value: Any) -
 
 
 def _text_field(marks: str, column: Column, known: dict[str, Any], value: Any) -> str:
-    empty = "" if column.nullable else ' data-empty="text"'
-    return f'<textarea {marks}{empty} rows="2">\n{"" if value is None else text(value)}</textarea>'
+    return f'<textarea {marks}{_empty(column)} rows="2">\n{"" if value is None else text(value)}</textarea>'
+
+
+def _empty(column: Column) -> str:
+    """Return the mark of a field that, left empty, means an empty text: it may not be missing, and any text will do."""
+    return "" if column.nullable or column.values else ' data-empty="text"'
 
 
 def _suggested(column: Column, known: dict[str, Any]) -> Iterable[str]:
