@@ -134,7 +134,7 @@ def _add_pages(app: FastAPI, service: Service, settings: Settings, texts: descri
 
     @cache
     def home() -> str:
-        return page.home(main.bundle, main.version, main.digest, main.profile, texts.example)
+        return page.home(main.bundle, main.version, main.digest, main.profile, texts.example, settings.card)
 
     @cache
     def documentation() -> str:
