@@ -175,6 +175,8 @@ def test_every_protocol_gives_the_same_answer(frame, model, app):
     ]
     status, _, told = ask(app, "POST", f"/v2/models/{model.name}/infer", {"id": "7", "inputs": tensors})
     assert (200, "7") == (status, told["id"])
+    for wrong in (7, None, "x" * 200, "\ud800"):
+        assert 422 == ask(app, "POST", f"/v2/models/{model.name}/infer", {"id": wrong, "inputs": tensors})[0]
     assert expected == told["outputs"][0]["data"]
 
 
@@ -378,7 +380,7 @@ def test_metrics_count_by_names_that_are_known(app, model, good):
     assert 'model_requests_total{route="/predict",status="200"} 1.0' in text
     assert 'model_requests_total{route="/predict",status="422"} 2.0' in text
     assert 'model_requests_total{route="other",status="404"} 2.0' in text
-    assert f'model_rejected_rows_total{{column="",rule="{judging.UNKNOWN}"}} 2.0' in text
+    assert 'model_rejected_rows_total{column="",rule="' + judging.UNKNOWN + '"} 2.0' in text
     assert "model_predictions_total{" in text and model.digest in text and "made up" not in text
 
 
