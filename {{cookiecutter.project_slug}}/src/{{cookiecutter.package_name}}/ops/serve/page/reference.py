@@ -112,7 +112,8 @@ def sample(openapi: Part, schema: Part, depth: int = 0) -> Any:
         return [sample(openapi, schema.get("items", {}), depth + 1)]
     if schema.get("type") == "object":
         parts = schema.get("properties", {})
-        return {name: sample(openapi, parts[name], depth + 1) for name in parts if name in schema.get("required", parts)}
+        needed = [name for name in parts if name in schema.get("required", parts)]
+        return {name: sample(openapi, parts[name], depth + 1) for name in needed}
     return {"string": "...", "integer": 0, "number": 0.0, "boolean": True}.get(schema.get("type", ""))
 
 
