@@ -6,15 +6,16 @@ from base64 import b64encode
 from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 
-from {{ cookiecutter.package_name }}.ops.bundle import PROFILE
+from {{ cookiecutter.package_name }}.ops.bundle import PROFILE, Bundle
 from {{ cookiecutter.package_name }}.ops.project import BUNDLE
 from {{ cookiecutter.package_name }}.ops.serve import page
 from {{ cookiecutter.package_name }}.ops.serve.page.form import FIELDS_WITHOUT_SEARCH, MOST_OPTIONS, field, form
 from {{ cookiecutter.package_name }}.ops.serve.page.html import document, number
-from {{ cookiecutter.package_name }}.ops.serve.page.reference import sample
+from {{ cookiecutter.package_name }}.ops.serve.page.reference import named, sample
 from {{ cookiecutter.package_name }}.ops.serve.rows import example
 from {{ cookiecutter.package_name }}.schema import Column, Schema
 
@@ -78,11 +79,23 @@ class Elements(HTMLParser):
         return [attributes for tag, attributes in self.found if tag in tags]
 
 
-@pytest.fixture
-def made(bundle, contract, workspace):
+@pytest.fixture(scope="module")
+def served(workspace):
+    """Return this project's bundle."""
+    return Bundle.load(workspace / BUNDLE)
+
+
+@pytest.fixture(scope="module")
+def profile(workspace):
+    """Return what the bundle knows of each column."""
+    return json.loads((workspace / BUNDLE / PROFILE).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def made(served, profile):
     """Return the page of this project's bundle."""
-    profile = json.loads((workspace / BUNDLE / PROFILE).read_text(encoding="utf-8"))
-    return page.home(bundle, "v1.2.0", "sha256:1234", profile, example(contract, profile))
+    card = "---\na: b\n---\n# Card &#95;of&#95; <b>it</b>"
+    return page.home(served, "v1.2.0", "sha256:1234", profile, example(served.schema, profile), card)
 
 
 def one_field(column, known=None, value=None, name="name"):
@@ -101,19 +114,19 @@ def test_every_feature_has_a_field(made, contract):
     assert all(set(control["aria-describedby"].split()) <= described for control in controls)
 
 
-def test_the_page_says_what_it_serves(made, bundle):
-    """Version, digest, and the metrics of the model beside those of both baselines."""
+def test_the_page_says_what_it_serves(made, served):
+    """Version, digest, the metrics of the model beside those of both baselines, and the card."""
     texts = [text for _, text in Elements(made).texts]
-    assert {"v1.2.0", "sha256:1234", "model", "trivial", "linear"} <= set(texts)
-    assert len(re.findall("<td>", made)) == 3 * len(bundle.manifest["metrics"]["test"])
+    assert {"v1.2.0", "sha256:1234", "model", "trivial", "linear", "# Card _of_ <b>it</b>"} <= set(texts)
+    assert len(re.findall("<td>", made)) == 3 * len(served.manifest["metrics"]["test"])
 
 
-def test_what_predictions_are_drawn_against_is_there(made, bundle):
+def test_what_predictions_are_drawn_against_is_there(made, served):
     """The shares of the classes, or the range of the predictions."""
     (drawing,) = [attributes for attributes in Elements(made).all("div") if attributes.get("id") == "drawing"]
-    if bundle.classes:
+    if served.classes:
         shares = json.loads(drawing["data-shares"])
-        assert set(shares) <= set(bundle.classes) and 0 < sum(shares.values()) < 1.0001
+        assert set(shares) <= set(served.classes) and 0 < sum(shares.values()) < 1.0001
     else:
         known = json.loads(drawing["data-range"])
         assert known["min"] <= known["edges"][0] <= known["edges"][-1] <= known["max"]
@@ -185,7 +198,9 @@ def test_days_are_dates_and_others_have_a_time(edges, kind, value):
 def test_text_keeps_its_lines():
     """A text may be long, begin with a line end, and be empty where it may not be missing."""
     assert "text" == one_field(Column("text"))[1]["data-empty"]
-    assert ">\n&#10;a &lt;b&gt;</textarea>" in field("f0", "name", Column("text"), {}, "\na <b>")  # HTML drops the first
+    assert ">\n&#10;a &lt;b&gt;</textarea>" in field(
+        "f0", "name", Column("text"), {}, "\na <b>"
+    )  # HTML drops the first
     assert "data-empty" not in one_field(Column("text", nullable=True))[1]
 
 
@@ -200,20 +215,17 @@ def test_any_name_is_a_text(column, name):
     assert {"img", "script", "b"}.isdisjoint(tag for tag, _ in elements.found)
 
 
-def test_any_bundle_is_inert(bundle, contract, workspace):
-    """Names, classes, version and digest that are HTML stay text, on the whole page."""
-    profile = json.loads((workspace / BUNDLE / PROFILE).read_text(encoding="utf-8"))
+def test_any_bundle_is_inert(served):
+    """Names, classes, version, digest and card that are HTML stay text, on the whole page."""
     columns = {EVIL: Column("category", values=(EVIL, "b")), "goal": Column("category", values=tuple(HARD))}
-    evil = Schema("t", "goal", "multiclass", columns)
     known = {"rows": 10, "missing": 0, "counts": dict.fromkeys(HARD, 1), "other": {}}
-    manifest = {**bundle.manifest, "name": EVIL, "metrics": {"test": {EVIL: 1.0}, "baseline": {EVIL: {EVIL: 1.0}}}}
-
-    class Evil:
-        schema = evil
-
-    Evil.manifest = manifest
-    html = page.home(Evil, EVIL, EVIL, {**profile, "columns": {EVIL: known, "goal": known}}, {EVIL: EVIL})
-    elements = Elements(html)
+    metrics = {"test": {EVIL: 1.0}, "baseline": {EVIL: {EVIL: 1.0}}}
+    bundle = SimpleNamespace(
+        schema=Schema("t", "goal", "multiclass", columns),
+        manifest={**served.manifest, "name": EVIL, "metrics": metrics},
+    )
+    profile = {"columns": {EVIL: known, "goal": known}}
+    elements = Elements(page.home(bundle, EVIL, EVIL, profile, {EVIL: EVIL}, EVIL))
     assert [] == elements.all("img")
     assert 1 == len(elements.all("script"))
     (drawing,) = [attributes for attributes in elements.all("div") if attributes.get("id") == "drawing"]
@@ -279,6 +291,19 @@ def test_commands_are_taken_by_a_shell():
     assert "it'\\''s" in predict and "Authorization: Bearer $TOKEN" in predict
     (live,) = [text for text in shown if "/live" in text]
     assert "Authorization" not in live
+
+
+def test_objects_without_a_name_are_told_once():
+    """What stands in the description of a route gets a table of its own, by its title; equal ones share it."""
+    row = {"type": "object", "title": "Row", "properties": {"age": {"type": "integer"}}}
+    rows = {"type": "object", "properties": {"rows": {"type": "array", "items": row}}}
+    media = {"content": {"application/json": {"schema": rows}}}
+    paths = {f"/{name}": {"post": {"requestBody": media, "responses": {"200": media}}} for name in "ab"}
+    found = named({"info": {}, "paths": paths})
+    assert ["Row", "Request of /a", "Answer of /a", "Request of /b", "Answer of /b"] == list(
+        found["components"]["schemas"]
+    )
+    assert {"rows": [{"age": 0}]} == sample(found, {"$ref": "#/components/schemas/Answer of ~1a"})
 
 
 def test_an_example_is_made_where_there_is_none():

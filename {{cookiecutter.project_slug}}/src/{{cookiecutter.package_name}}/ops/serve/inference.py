@@ -177,7 +177,7 @@ def _wanted(content: dict[str, Any], model: Model) -> dict[str, bool]:
 
 
 def _answer(answer: Answer, wanted: dict[str, bool]) -> Response:
-    values: dict[str, list[Any]] = {"label": answer.labels()}
+    values: dict[str, list[Any]] = {"label": answer.labels}
     values["probabilities" if values["label"] else "prediction"] = answer.predicted.ravel().tolist()
     told, binary = [], b""
     for output in outputs(answer.model):

@@ -1,7 +1,9 @@
 """`/`, where a person tries the model, and `/docs`, the documentation: whole HTML documents, for the headers `CSP`."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
+from html import unescape
 from typing import Any
 
 from ....schema import Schema
@@ -16,12 +18,20 @@ __all__ = ["CSP", "documentation", "home", "sign_in"]
 CLASSES_SHOWN = 12
 
 
-def home(bundle: Bundle, version: str, digest: str, profile: dict[str, Any], example: dict[str, Any]) -> str:
-    """Return the page where a person tries the model; `example` fills the form, `profile` is that of the bundle."""
+def home(
+    bundle: Bundle,
+    version: str,
+    digest: str,
+    profile: dict[str, Any],
+    example: dict[str, Any],
+    card: str | None = None,
+) -> str:
+    """Return the page where a person tries the model, filled with an example row; `card` is Markdown."""
     schema, manifest = bundle.schema, bundle.manifest
-    body = f"""<header><div><h1>{text(manifest["name"])} <span class="pill" id="version">{text(version)}</span></h1>
+    body = f"""<header><div>
+<h1>{text(manifest["name"])} <span class="pill" id="version">{text(version)}</span></h1>
 <p class="lead">{_predicts(schema)}</p></div>
-<nav aria-label="More">{_links()}</nav></header>
+<nav aria-label="More">{_links(card)}</nav></header>
 <main class="try">
 {form(schema, profile, example)}
 <div class="side">
@@ -31,7 +41,7 @@ def home(bundle: Bundle, version: str, digest: str, profile: dict[str, Any], exa
 <details id="exchange" hidden><summary>The same with curl, and the answer</summary><pre></pre><pre></pre></details>
 </section>
 {_measured(manifest, version, digest)}
-</div></main>"""
+</div>{_card(card)}</main>"""
     return document(manifest["name"], body)
 
 
@@ -58,11 +68,20 @@ def _predicts(schema: Schema) -> str:
     )
 
 
-def _links() -> str:
-    return "".join(
-        f'<a href="{address}">{name}</a>'
-        for name, address in (("Documentation", "docs"), ("Model card", "model"), ("Service metrics", "metrics"))
-    )
+def _links(card: str | None) -> str:
+    about = ("Model card", "#card") if card else ("Manifest", "model")
+    links = (("Documentation", "docs"), about, ("Service metrics", "metrics"))
+    return "".join(f'<a href="{address}">{name}</a>' for name, address in links)
+
+
+def _card(card: str | None) -> str:
+    """Return the model card as it is written, without the metadata for machines and the codes of its marks."""
+    if not card:
+        return ""
+    words = unescape(re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)).strip()
+    return f"""<section class="card whole" id="card"><h2>Model card</h2>
+<pre tabindex="0">{text(words)}</pre>
+<p class="soft">As data, with the manifest: <a href="model">model</a></p></section>"""
 
 
 def _known(schema: Schema, profile: dict[str, Any]) -> str:

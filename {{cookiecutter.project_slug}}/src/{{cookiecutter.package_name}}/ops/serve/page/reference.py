@@ -1,8 +1,10 @@
 """`/docs`: the documentation of the service, made from its OpenAPI description. Plain HTML, no script."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from .html import document, number, text
 
@@ -19,12 +21,14 @@ BOUNDS = {
     "minItems": "at least this many:",
     "maxItems": "at most this many:",
 }
+LINE = 100
 DEEPEST = 6  # a description may refer to itself
 
 
 def documentation(openapi: Part) -> str:
     """Return the documentation of an OpenAPI description: routes with requests and answers, then what these hold."""
-    info, schemas = openapi["info"], openapi.get("components", {}).get("schemas", {})
+    openapi = named(openapi)
+    info, schemas = openapi["info"], openapi["components"]["schemas"]
     routes = list(_routes(openapi))
     contents = "".join(
         f'<li><a href="#{_anchor(verb, path)}"><code>{verb.upper()} {text(path)}</code></a></li>'
@@ -40,6 +44,54 @@ def documentation(openapi: Part) -> str:
 {"".join(_route(openapi, *route) for route in routes)}
 {"".join(_table(name, schema) for name, schema in schemas.items())}</main>"""
     return document(f"{info['title']}: documentation", body, script=False)
+
+
+def named(openapi: Part) -> Part:
+    """Return the description with every object in `components`, and references to it in the places where it stood."""
+    components = openapi.get("components", {})
+    found = dict(components.get("schemas", {}))
+    paths = {
+        path: {verb: _named_operation(path, item[verb], found) for verb in VERBS if verb in item}
+        for path, item in openapi["paths"].items()
+    }
+    return {**openapi, "paths": paths, "components": {**components, "schemas": found}}
+
+
+def _named_operation(path: str, operation: Part, found: dict[str, Part]) -> Part:
+    request = {
+        key: _named_body(operation[key], f"Request of {path}", found) for key in operation if key == "requestBody"
+    }
+    answers = {
+        status: _named_body(part, f"Answer of {path}", found) for status, part in operation.get("responses", {}).items()
+    }
+    return {**operation, **request, "responses": answers}
+
+
+def _named_body(body: Part, name: str, found: dict[str, Part]) -> Part:
+    media = {
+        kind: {**part, **({"schema": _named_schema(part["schema"], name, found)} if "schema" in part else {})}
+        for kind, part in body.get("content", {}).items()
+    }
+    return {**body, "content": media} if media else body
+
+
+def _named_schema(schema: Part, name: str, found: dict[str, Part]) -> Part:
+    """Return a reference to an object, kept in `found` under its title; of other schemas the same for their parts."""
+    schema = dict(schema)
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            schema[key] = _named_schema(schema[key], name, found)
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in schema:
+            schema[key] = [_named_schema(part, name, found) for part in schema[key]]
+    if not schema.get("properties"):
+        return schema
+    schema["properties"] = {key: _named_schema(part, key, found) for key, part in schema["properties"].items()}
+    title = str(schema.get("title", name))
+    numbered = (f"{title} {count}" for count in itertools.count(2))
+    title = next(kept for kept in itertools.chain([title], numbered) if found.get(kept, schema) == schema)
+    found[title] = schema
+    return {"$ref": "#/components/schemas/" + title.replace("~", "~0").replace("/", "~1")}
 
 
 def sample(openapi: Part, schema: Part, depth: int = 0) -> Any:
@@ -59,8 +111,9 @@ def sample(openapi: Part, schema: Part, depth: int = 0) -> Any:
     if schema.get("type") == "array":
         return [sample(openapi, schema.get("items", {}), depth + 1)]
     if schema.get("type") == "object":
-        return {name: sample(openapi, part, depth + 1) for name, part in schema.get("properties", {}).items()}
-    return {"string": "", "integer": 0, "number": 0.0, "boolean": True}.get(schema.get("type", ""))
+        parts = schema.get("properties", {})
+        return {name: sample(openapi, parts[name], depth + 1) for name in parts if name in schema.get("required", parts)}
+    return {"string": "...", "integer": 0, "number": 0.0, "boolean": True}.get(schema.get("type", ""))
 
 
 def _routes(openapi: Part) -> Iterator[tuple[str, str, Part]]:
@@ -107,6 +160,8 @@ def _answer(openapi: Part, operation: Part) -> str:
 
 def _curl(openapi: Part, verb: str, path: str, operation: Part) -> str:
     """Return a command that a shell takes as it is."""
+    for part in (_resolved(openapi, part) for part in operation.get("parameters", [])):
+        path = path.replace(f"{{{part['name']}}}", quote(str(part.get("example", part["name"]))))
     words = ["curl", *([] if verb == "get" else ["-X", verb.upper()]), f'"$URL"{_quoted(path)}']
     if operation.get("security", openapi.get("security")):
         words += ["-H", '"Authorization: Bearer $TOKEN"']
@@ -145,7 +200,7 @@ def _table(name: str, schema: Part) -> str:
     ]
     head = ["name", "type", "range", "values", "nullable", "required", "example", "meaning"]
     content = _rows(head, lines, "columns") if lines else f"<p>{_type(schema)} {_values(schema)}</p>"
-    return f"""<section class="card" id="schema-{text(name)}"><h2>{text(name)}</h2>
+    return f"""<section class="card" id="{_identity(name)}"><h2>{text(name)}</h2>
 {_paragraphs(schema.get("description"))}{content}</section>"""
 
 
@@ -171,8 +226,8 @@ def _contents(part: Part) -> str:
 def _type(schema: Part) -> str:
     """Return a type in words, with a link to what it refers to."""
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f'<a href="#schema-{text(name)}">{text(name)}</a>'
+        name = _plain(schema["$ref"].rpartition("/")[2])
+        return f'<a href="#{_identity(name)}">{text(name)}</a>'
     kinds = [part for part in _alternatives(schema) if part.get("type") != "null"]
     if kinds != [schema]:
         return " or ".join(dict.fromkeys(_type(part) for part in kinds))
@@ -230,17 +285,36 @@ def _resolved(openapi: Part, part: Part) -> Part:
         return part
     found = openapi
     for key in part["$ref"].removeprefix("#/").split("/"):
-        found = found[key.replace("~1", "/").replace("~0", "~")]
+        found = found[_plain(key)]
     return found
+
+
+def _plain(key: str) -> str:
+    """Return a key as it is, from how a JSON pointer spells it (RFC 6901)."""
+    return key.replace("~1", "/").replace("~0", "~")
 
 
 def _anchor(verb: str, path: str) -> str:
     return text(f"{verb}-{path.strip('/').replace('/', '-')}")
 
 
+def _identity(name: str) -> str:
+    return text(f"schema-{'-'.join(name.split())}")
+
+
 def _quoted(words: str) -> str:
     return "'" + words.replace("'", "'\\''") + "'"
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def _json(value: Any, margin: str = "") -> str:
+    """Return JSON of short lines, what is short on one."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or len(margin) + len(flat) <= LINE:
+        return flat
+    inner = margin + "  "
+    if isinstance(value, list):
+        parts, (start, end) = [_json(item, inner) for item in value], "[]"
+    else:
+        parts = [f"{json.dumps(key, ensure_ascii=False)}: {_json(item, inner)}" for key, item in value.items()]
+        start, end = "{}"
+    return f"{start}\n" + ",\n".join(inner + part for part in parts) + f"\n{margin}{end}"
