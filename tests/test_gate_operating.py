@@ -28,10 +28,16 @@ def share(cell: str) -> float:
     return float(cell.split("%")[0]) / 100
 
 
-def test_equal_models_are_seldom_blocked(project: BakedProject, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("rows", "draws", "models", "count"),
+    [(300, 300, "equal: ", 8), (1000, 200, "equal: two classes, 30", 2)],
+)
+def test_equal_models_are_seldom_blocked(
+    project: BakedProject, environment: dict[str, str], rows: int, draws: int, models: str, count: int
+) -> None:
     """Of equally good models, at most one in twenty is blocked, over all metrics and groups, whatever the margins."""
-    found = blocked(project, environment, "--draws", "300", "--rows", "300", "--only", "equal: ")
-    assert len(found) == 8
+    found = blocked(project, environment, "--draws", str(draws), "--rows", str(rows), "--only", models)
+    assert len(found) == count
     assert [case for case in found if case[1] > MOST_FALSE_ALARMS] == []
     assert min(fixed for _, _, fixed in found) > MOST_FALSE_ALARMS  # what a fixed tolerance would do
 
