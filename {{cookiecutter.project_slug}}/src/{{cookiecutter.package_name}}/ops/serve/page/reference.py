@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -112,7 +112,7 @@ def sample(openapi: Part, schema: Part, depth: int = 0) -> Any:
         return [sample(openapi, schema.get("items", {}), depth + 1)]
     if schema.get("type") == "object":
         parts = schema.get("properties", {})
-        required: Container[str] = schema["required"] if "required" in schema else parts
+        required: Any = schema.get("required", parts)
         needed = [name for name in parts if name in required]
         return {name: sample(openapi, parts[name], depth + 1) for name in needed}
     return {"string": "...", "integer": 0, "number": 0.0, "boolean": True}.get(schema.get("type", ""))
