@@ -236,13 +236,14 @@ def test_change_of_words_is_green(origin: Origin) -> None:
 
 
 def test_better_model_is_green(origin: Origin) -> None:
-    """More of the same trees: better, or no worse than these rows can tell."""
+    """More of the same trees: the comment says which metric won, and that nothing blocks."""
     origin.start("better")
     origin.edit("params.yaml", "max_iter: 20", "max_iter: 50")
     origin.reproduce()
     judged, comment = origin.judge(origin.push("More trees"))
     assert judged.conclusion == "success", judged.log
     assert "| train.max_iter | 20 | 50 |" in comment
+    assert re.search(r"log loss ↓ .* ✅ better \|", comment)
 
 
 def test_edited_metrics_are_red(origin: Origin) -> None:
@@ -293,6 +294,29 @@ def test_worse_model_from_a_hostile_fork_is_red_until_it_is_accepted(origin: Ori
     assert "The model is worse, but accepted" in comment
     assert "the form has other questions from May on (label set by maintainer)" in comment
     assert len(origin.api.comments[number]) == 2
+
+
+FORGED = """<!-- report of model.yml --><img src=//x.example/p.png><Picture><source srcset=//x.example/p.png></Picture>
+![p](//x.example/p.png) ![p][1] @octocat <details open><summary>ours</summary>
+
+</details>
+
+[1]: //x.example/p.png"""
+
+
+def test_a_forged_report_loads_nothing_and_calls_nobody(origin: Origin) -> None:
+    """A fork can change the workflow that writes the report: what it writes is no picture, no mention, no marker."""
+    origin.start("forged")
+    origin.project.write("forged.md", "x\n")
+    number = origin.push("Forged", owner="mallory")
+    report = origin.folder / "artifacts/model-report"
+    report.mkdir(parents=True, exist_ok=True)
+    (report / "report.md").write_text(FORGED, encoding="utf-8")
+    (report / "head").write_text(origin.api.pulls[number]["head"]["sha"])
+    comment = origin.comment(number, "success").partition(MARKER)[2]
+    assert "x.example" in comment
+    assert "<summary>ours</summary>" in comment  # of our own reports
+    assert re.findall(r"<!--|<(?:img|picture|source|details )|!\[|@\w", comment, re.IGNORECASE) == []
 
 
 def test_branches_that_both_trained_are_merged_with_one_command(origin: Origin) -> None:

@@ -2,18 +2,20 @@
 
 import json
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from conftest import ROOT
 from gate_cases import MARGINS, NAME, TASKS, Project, results_for
 from scipy import stats
 
+from {{ cookiecutter.package_name }}.ops import gate
 from {{ cookiecutter.package_name }}.ops import metrics as plain
 from {{ cookiecutter.package_name }}.ops.gate import margins, report, resample
-from {{ cookiecutter.package_name }}.ops.gate.judge import binomial_tail, holm, judge, metric
+from {{ cookiecutter.package_name }}.ops.gate.judge import Finding, binomial_tail, holm, judge, metric
 from {{ cookiecutter.package_name }}.ops.gate.results import pair
 from {{ cookiecutter.package_name }}.ops.gate.rules import Rules
 from {{ cookiecutter.package_name }}.ops.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
@@ -73,7 +75,23 @@ def test_a_worse_model_is_blocked_and_a_better_one_is_not(tmp_path, task):
     assert "add the label `accept-regression`" in worse.report
     project.commit()
     project.write(noise=1.0)
-    require(project.gate(base="HEAD"), 0, PASS, "✅ better")
+    better = project.gate(base="HEAD")
+    require(better, 0, PASS, "✅ better")
+    assert better.report.startswith("## ✅ The model is better\n")
+    assert " is better by " in better.out
+
+
+@pytest.mark.parametrize("rows", [3, 300])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_predictions_pass_whatever_they_are(tmp_path, task, rows):
+    """Also where the rows are few, define no metric, or nothing may be lost: a change of words is not held up."""
+    project = Project(tmp_path, task, rows)
+    project.params["gate"] |= {"margins": dict.fromkeys(MARGINS[task], 0.0), "strict": True}
+    if task == "binary":
+        project.params["gate"]["margins"] = {"roc_auc": 0.0}
+    project.write()
+    project.branch()
+    require(project.gate(), 0, PASS)
 
 
 def test_the_base_is_where_the_branch_began(project):
@@ -104,7 +122,7 @@ def test_what_the_rows_cannot_tell_warns_and_says_how_many_would(project):
     project.write()
     project.commit()
     project.write(noise)
-    require(project.gate(), 1, INCONCLUSIVE)
+    require(project.gate(), 1, INCONCLUSIVE, "which blocks here (strict)")
 
 
 def test_a_group_that_gets_worse_blocks_by_itself(tmp_path):
@@ -189,13 +207,13 @@ def test_a_shallow_clone_says_how_to_deepen_it(project, tmp_path_factory):
     require(project.gate(base="origin/main"), 2, CANNOT_JUDGE, "git fetch --unshallow")
 
 
-@pytest.mark.parametrize(("rows", "verdict"), [(19, INCOMPARABLE), (30, PASS)])
-def test_few_rows_are_judged_and_fewer_need_a_person(tmp_path, rows, verdict):
-    """A small table has its gate too; below twenty test rows nothing can be said."""
+@pytest.mark.parametrize(("rows", "noise", "verdict"), [(19, 1.01, INCOMPARABLE), (30, 1, PASS), (19, 1, PASS)])
+def test_few_rows_are_judged_and_fewer_need_a_person(tmp_path, rows, noise, verdict):
+    """A small table has its gate too; below twenty test rows nothing can be said of a change, and none passes."""
     project = Project(tmp_path, rows=rows)
     project.params["gate"]["margins"] = {"log_loss": 0.02}
     project.write()
-    project.branch()
+    project.branch(noise)
     if verdict == PASS:
         require(project.gate(), 0, PASS)
     else:  # and there is no bundle that could score others
@@ -387,6 +405,7 @@ def test_a_looser_rule_does_not_apply_and_needs_a_reason(project, change, said):
     project.write()
     outcome = project.gate()
     require(outcome, 1, PASS, said)
+    assert outcome.report.startswith("## ❌ The rule is loosened")
     assert {**MARGINS["binary"]} == outcome.json["rules"]["margins"]
     require(project.gate("--accept", "agreed"), 0, PASS, "agreed")
 
@@ -555,6 +574,22 @@ def test_the_report_stays_short(tmp_path):
     require(outcome, 1, REGRESSION)
     assert report.LONGEST > len(outcome.report)
     assert "more" in outcome.report
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "sign", "expected"),
+    [(54321.5, 4, "", "54,322"), (99.7, 2, "+", "+100"), (-0.0, 3, "+", "+0"), (0.00123, 2, "", "0.0012")],
+)
+def test_figures_are_written_as_people_read_them(value, digits, sign, expected):
+    """A large one is whole, a small one has its digits."""
+    assert expected == report.figure(value, digits, sign)
+
+
+def test_every_field_of_the_json_is_documented():
+    """Machines read what docs/gate.md describes."""
+    fields = {*gate.as_json(gate.Judgement()), *asdict(Finding("base", "metric", "accuracy"))}
+    documented = (ROOT / "docs/gate.md").read_text(encoding="utf-8").partition("## `--json`")[2]
+    assert not [name for name in fields if f"`{name}`" not in documented]
 
 
 def test_the_picture_is_a_chart_of_mermaid(project):

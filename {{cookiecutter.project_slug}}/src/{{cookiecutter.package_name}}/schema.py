@@ -63,6 +63,7 @@ class Schema:
     ignored: dict[str, str] = field(default_factory=dict)
     ignored_classes: dict[str, str] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
+    _features: dict[tuple[str, ...], list[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -72,11 +73,13 @@ class Schema:
 
     def features(self, *types: str) -> list[str]:
         """Return the names of the columns that the model learns from, of these types or of all."""
-        return [
-            name
-            for name, column in self.columns.items()
-            if column.feature and name != self.target and (not types or column.type in types)
-        ]
+        if types not in self._features:  # asked for with every row that is served
+            self._features[types] = [
+                name
+                for name, column in self.columns.items()
+                if column.feature and name != self.target and (not types or column.type in types)
+            ]
+        return [*self._features[types]]
 
     @property
     def unlogged(self) -> set[str]:

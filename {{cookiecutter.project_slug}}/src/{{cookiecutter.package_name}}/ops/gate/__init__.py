@@ -130,7 +130,7 @@ def gate(revision: str, judgement: Judgement) -> None:
     note_new(base, candidate, judgement.notes)
     pairs = {"base": paired(base, candidate, commit, judgement)} | served(base, candidate, judgement)
     judgement.findings = judge(pairs, groups_of(pairs["base"], judgement), base.schema.sensitive, judgement.rules)
-    note_unmeasured(judgement)
+    note_unmeasured(judgement, pairs["base"].unchanged)
     judgement.findings += baselines(base, candidate) + budgets(base, candidate, judgement.rules)
     judgement.verdict = overall(judgement.findings)
 
@@ -143,11 +143,11 @@ def note_new(base: Results, candidate: Results, notes: list[str]) -> None:
         notes.append(f"measured for the first time, so judged from the next change on: {', '.join(new)}")
 
 
-def note_unmeasured(judgement: Judgement) -> None:
-    """Note the metrics that these rows do not define; Incomparable if none is left to judge by."""
+def note_unmeasured(judgement: Judgement, unchanged: bool) -> None:
+    """Note the metrics that these rows do not define; Incomparable if none is left to judge a change by."""
     judged = {finding.name for finding in judgement.findings if (finding.against, finding.kind) == ("base", "metric")}
     missing = [name for name in judgement.rules.margins if name not in judged]
-    if not judged:
+    if not judged and not unchanged:
         raise Incomparable(
             f"these test rows define none of {', '.join(missing)} (too few of a class): add rows or margins for other"
             " metrics, then accept it with a reason"
@@ -178,14 +178,14 @@ def paired(base: Results, candidate: Results, commit: str, judgement: Judgement)
     """Return the two versions on the same rows; if too few are in both, the base's model scores the candidate's."""
     pairs = pair(base, candidate)
     count = len(pairs.base.ids)
-    if count < max(FEWEST_ROWS, FEWEST_PAIRED * len(candidate.ids)):
+    if count < max(FEWEST_ROWS, FEWEST_PAIRED * len(candidate.ids)) and not pairs.unchanged:
         scored, source = rescored(base, commit, candidate)
         judgement.notes.append(
             f"only {count:,} of {len(candidate.ids):,} test rows are in both versions, so the base's model ({source})"
             " scored this change's test rows; rows that it was trained on favour it"
         )
         pairs = pair(scored, candidate)
-    if len(pairs.base.ids) < FEWEST_ROWS:
+    if len(pairs.base.ids) < FEWEST_ROWS and not pairs.unchanged:
         raise Incomparable(
             f"{some_rows(len(pairs.base.ids))} to test on, at least {FEWEST_ROWS} are needed: add rows, or accept the"
             " change with a reason"

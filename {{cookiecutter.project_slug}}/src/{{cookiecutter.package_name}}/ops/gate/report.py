@@ -23,12 +23,15 @@ HEADLINES = {
     "not comparable": "⛔ Not comparable with the model before",
     "cannot judge": "⛔ Cannot judge",
 }
+BETTER = "✅ The model is better"
+LOOSER = "❌ The rule is loosened, the model is not worse"
+BLOCKED = ", which blocks here (strict)"
 MARKS = {PASS: "✅ pass", REGRESSION: "❌ regression", INCONCLUSIVE: "⚠️ inconclusive"}
 
 
 def in_short(judgement: "Judgement") -> str:
     """Return the verdict as a few lines for the terminal."""
-    lines = [HEADLINES[judgement.verdict].split(" ", 1)[1]]
+    lines = [headline(judgement).split(" ", 1)[1]]
     lines += [f"  {line}" for line in reasons(judgement)]
     lines += [f"  looser rule: {line}" for line in judgement.loosened]
     lines += [f"  accepted: {judgement.accepted}"] if judgement.accepted else []
@@ -48,7 +51,7 @@ def markdown(judgement: "Judgement") -> str:
 
 def parts(judgement: "Judgement") -> Iterator[str]:
     """Yield the parts of the report, the most important ones first."""
-    yield f"## {HEADLINES[judgement.verdict]}{', but accepted' if judgement.accepted else ''}"
+    yield f"## {headline(judgement)}{', but accepted' if judgement.accepted else ''}"
     if judgement.reason:
         yield cut(judgement.reason, MOST_PROSE)
     if lines := reasons(judgement):
@@ -63,13 +66,33 @@ def parts(judgement: "Judgement") -> Iterator[str]:
             f"{len(judgement.changes)} parameters changed",
             table(["parameter", "before", "now"], rows) + more(judgement.changes),
         )
-    yield folded("What was compared, and how", "\n\n".join(_lineage(judgement)))
+    if judgement.base:
+        yield folded("What was compared, and how", "\n\n".join(_lineage(judgement)))
+
+
+def headline(judgement: "Judgement") -> str:
+    """Return the verdict in words: `better` where no metric on all rows lost and one won beyond chance."""
+    if judgement.verdict == PASS and judgement.loosened:
+        return LOOSER
+    metrics = [f for f in judgement.findings if f.kind == "metric"]
+    if judgement.verdict == PASS and any(map(won, metrics)) and all(f.loss <= 0 for f in metrics):
+        return BETTER
+    blocked = judgement.verdict == INCONCLUSIVE and judgement.rules.strict and not judgement.accepted
+    return HEADLINES[judgement.verdict] + (BLOCKED if blocked else "")
+
+
+def won(finding: Finding) -> bool:
+    """Tell whether a comparison got better beyond chance."""
+    return finding.verdict == PASS and finding.high < 0
 
 
 def reasons(judgement: "Judgement") -> list[str]:
-    """Return one sentence for each regression, the largest first; else for what these rows cannot tell."""
-    wanted = judgement.verdict if judgement.verdict in (REGRESSION, INCONCLUSIVE) else ""
-    found = [f for f in judgement.findings if f.verdict == wanted and (wanted == REGRESSION or f.kind == "metric")]
+    """Return one sentence for each regression, the largest first; else for what these rows cannot tell, or what won."""
+    if judgement.verdict == REGRESSION:
+        found = [f for f in judgement.findings if f.verdict == REGRESSION]
+    else:
+        wanted = won if judgement.verdict == PASS else lambda f: f.verdict == INCONCLUSIVE
+        found = [f for f in judgement.findings if f.kind == "metric" and wanted(f)]
     found.sort(key=lambda f: (f.kind == "slice", -f.loss / f.margin if f.margin else -f.loss))
     lines = [sentence(finding) for finding in found[:8]]
     return lines + ([f"and {len(found) - 8} more"] if len(found) > 8 else [])
@@ -85,14 +108,17 @@ def sentence(finding: Finding) -> str:
     against = " than in the version that serves" if finding.against == "served" else ""
     what = f"{'gap in ' if finding.kind == 'gap' else ''}{title(finding.name)}{where}"
     if finding.kind == "budget":
-        return f"{finding.name}: {finding.after:,.4g}, allowed: {finding.before + finding.margin:,.4g}"
-    change = f"{finding.before:.4g}, now {finding.after:.4g}"
+        return f"{finding.name}: {figure(finding.after)}, allowed: {figure(finding.before + finding.margin)}"
+    change = f"{figure(finding.before)}, now {figure(finding.after)}"
+    if won(finding):
+        return f"{what} is better by {figure(-finding.loss, 3)}{against} ({change})"
     if finding.verdict == REGRESSION:
-        return f"{what} is worse by {finding.loss:.3g}{against} ({change}; allowed: {finding.margin:g})"
+        return f"{what} is worse by {figure(finding.loss, 3)}{against} ({change}; allowed: {figure(finding.margin)})"
     needed = f"about {finding.rows_needed:,} test rows would tell" if finding.rows_needed else "no number of rows would"
     return (
-        f"{what}: {change}; the loss is between {finding.low:.2g} and {finding.high:.2g}, allowed: {finding.margin:g};"
-        f" {needed} ({finding.rows:,} can show a loss of {finding.detectable:.2g})"
+        f"{what}: {change}; the loss is between {figure(finding.low, 2)} and {figure(finding.high, 2)},"
+        f" allowed: {figure(finding.margin)}; {needed} ({finding.rows:,} can show a loss of"
+        f" {figure(finding.detectable, 2)})"
     )
 
 
@@ -133,8 +159,15 @@ def numbers(finding: Finding) -> list[str]:
     """Return base, this, difference with interval (as the metric counts, not as a loss), margin."""
     flip = -1 if finding.name in HIGHER_IS_BETTER and finding.kind != "gap" else 1
     ends = sorted((flip * finding.low, flip * finding.high))
-    difference = f"{flip * finding.loss + 0.0:+.3g} ({ends[0] + 0.0:+.2g} to {ends[1] + 0.0:+.2g})"
-    return [f"{finding.before:.4g}", f"{finding.after:.4g}", difference, f"{finding.margin:g}"]
+    low, high = (figure(end, 2, "+") for end in ends)
+    difference = f"{figure(flip * finding.loss, 3, '+')} ({low} to {high})"
+    return [figure(finding.before), figure(finding.after), difference, figure(finding.margin)]
+
+
+def figure(value: float, digits: int = 4, sign: str = "") -> str:
+    """Return a number to so many digits; a large one whole, never as 5.4e+04."""
+    value += 0.0  # no -0
+    return f"{value:{sign},.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:{sign},.{digits}g}"
 
 
 def arrowed(name: str) -> str:
@@ -146,7 +179,7 @@ def verdict(finding: Finding) -> str:
     """Return the verdict in a cell: `better` where that is beyond chance, too."""
     if finding.kind == "baseline" and finding.verdict == PASS:
         return "✅" if gain(finding.name, finding.before, finding.after) > 0 else "⚠️"
-    if finding.verdict == PASS and finding.high < 0:
+    if won(finding):
         return "✅ better"
     if finding.verdict == INCONCLUSIVE and finding.rows_needed:
         return f"{MARKS[INCONCLUSIVE]}: needs about {finding.rows_needed:,} rows"
@@ -175,7 +208,7 @@ def _others(judgement: "Judgement") -> Iterator[str]:
     """Yield baselines and budgets."""
     for kind, header in (("baseline", ["", "baseline", "this", ""]), ("budget", ["", "base", "this", "verdict"])):
         rows = [
-            [cut(f.text or f.name), f"{f.before:,.4g}", f"{f.after:,.4g}", verdict(f)]
+            [cut(f.text or f.name), figure(f.before), figure(f.after), verdict(f)]
             for f in judgement.findings
             if f.kind == kind
         ]
@@ -201,7 +234,7 @@ def _groups(judgement: "Judgement") -> Iterator[str]:
 
 
 def _lineage(judgement: "Judgement") -> Iterator[str]:
-    lines = [f"base: commit `{judgement.base[:12]}`"] if judgement.base else []
+    lines = [f"base: commit `{judgement.base[:12]}`"]
     lines += [f"this: `{judgement.head[:12]}` and the work tree"] if judgement.head else []
     lines += [f"serving: commit `{judgement.served[:12]}`"] if judgement.served else []
     if judgement.rows:
@@ -211,6 +244,8 @@ def _lineage(judgement: "Judgement") -> Iterator[str]:
             f" {rows['only_candidate']:,} only here, {rows['corrected']:,} with a corrected label"
         )
     yield listed(lines)
+    if not judgement.rows:
+        return
     confidence, chance = judgement.rules.confidence, 1 - judgement.rules.confidence
     yield (
         "Both models are judged on the same rows, by their difference. Each end of an interval holds with"

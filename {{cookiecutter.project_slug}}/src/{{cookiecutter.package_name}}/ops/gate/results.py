@@ -215,6 +215,12 @@ class Pairs:
     only_base: int
     only_candidate: int
 
+    @property
+    def unchanged(self) -> bool:
+        """Tell whether both versions predict the same for the same rows: nothing got worse, however few they are."""
+        left_out = self.corrected + self.only_base + self.only_candidate
+        return not left_out and np.array_equal(self.base.predicted, self.candidate.predicted)
+
 
 def pair(base: Results, candidate: Results) -> Pairs:
     """Pair two versions by the ids of their rows."""

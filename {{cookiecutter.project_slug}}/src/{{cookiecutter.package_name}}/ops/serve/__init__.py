@@ -1,6 +1,7 @@
 """`model serve`: the bundle over HTTP. A page at /, its documentation at /docs, predictions at /predict."""
 
 import argparse
+import asyncio
 import os
 import signal
 import socket
@@ -16,7 +17,23 @@ from .service import Model, Service
 from .signature import require_signed
 
 LOG = Path("predictions")
+GOODBYE_SECONDS = 1  # after SIGTERM, that a client with an open connection has for another request
 DRAIN_SECONDS = 30  # that what is in flight may still take after SIGTERM
+
+
+class Server(uvicorn.Server):
+    """A server that says goodbye: uvicorn closes a connection also when the next request is already on its way."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connections, end each of the others with an answer that says so, then those without a request."""
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
+        for _ in range(int(GOODBYE_SECONDS / 0.05)):
+            if self.force_exit or not self.server_state.connections:
+                break
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +88,7 @@ def command(args: argparse.Namespace) -> None:
         signal.SIGINT,
     ):  # uvicorn hands them on once it has ended: that is the end, not a failure
         signal.signal(number, _end)
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener])
 
 
 def make_service(args: argparse.Namespace) -> Service:

@@ -2,15 +2,16 @@
 
 import asyncio
 import json
+import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from uuid import uuid4
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -26,6 +27,15 @@ from .service import Call, Service
 
 AT_ONCE_BYTES = 16_384  # larger bodies are worked on in a thread, so that others need not wait
 Handler = Callable[[Service, Request, bytes, Call], Response]
+
+
+class Route(APIRoute):
+    """A route whose endpoint takes the request as it came: FastAPI describes it, and parses nothing."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the endpoint."""
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ def build(service: Service, settings: Settings, ready: Callable[[], None] = lamb
 
     name, version = service.main.name, service.main.version
     app = FastAPI(title=name, version=version, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.route_class = Route
     texts = description.Description(service, bool(settings.tokens))
     _add_predictions(app, service, settings, texts)
     _add_health(app, service, texts)
@@ -70,7 +81,7 @@ def predict(service: Service, _: Request, body: bytes, call: Call) -> Response:
     """Answer `/predict`."""
     (rows,) = take(parse(body), "rows")
     answer = service.predict(rows, call)
-    model, said = answer.model, answer.predictions()
+    model, said = answer.model, answer.predictions
     return respond(to_json({"id": answer.id, "model": model.name, "version": model.version, "predictions": said}))
 
 
@@ -85,7 +96,7 @@ def _add_predictions(app: FastAPI, service: Service, settings: Settings, texts: 
                 response = handler(service, request, body, call)
             else:
                 response = await asyncio.to_thread(handler, service, request, body, call)
-            response.headers["x-request-id"] = call.id
+            response.raw_headers.append((b"x-request-id", call.id.encode()))
             return response
 
         app.add_api_route(path, answer, methods=["POST"], response_model=None, **texts.of(path))
@@ -135,7 +146,7 @@ def _add_pages(app: FastAPI, service: Service, settings: Settings, texts: descri
         return {**told, "manifest": main.bundle.manifest, "card": settings.card}
 
     def add(path: str, content: Callable[[], Response]) -> None:
-        async def answer() -> Response:
+        async def answer(_: Request) -> Response:
             return content()
 
         app.add_api_route(path, answer, methods=["GET"], response_model=None, **texts.of(path))
@@ -151,12 +162,14 @@ def _add_pages(app: FastAPI, service: Service, settings: Settings, texts: descri
 def _call(request: Request, started: float) -> Call:
     """Return what is known of a request; an id or key that is no short text is not taken over."""
     given, key = request.headers.get("x-request-id", ""), request.headers.get("x-key", "")
-    call_id = given if 0 < len(given) <= 128 and given.isascii() and given.isprintable() else uuid4().hex
+    call_id = given if 0 < len(given) <= 128 and given.isascii() and given.isprintable() else secrets.token_hex(16)
     return Call(call_id, key or call_id, started, request.path_params.get("version"))
 
 
 def _require_model(service: Service, request: Request) -> None:
     asked, main = request.path_params, service.main
+    if not asked:
+        return
     if asked.get("name", main.name) != main.name:
         raise refusal(404, f"there is no such model: this is {main.name}")
     answering = [model.version for model in service.models if model.role != "shadow"]

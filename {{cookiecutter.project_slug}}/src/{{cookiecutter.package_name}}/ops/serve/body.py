@@ -50,7 +50,7 @@ def media_type(request: Request) -> str:
 def parse(body: bytes) -> dict[str, Any]:
     """Return the JSON object in a body; Refused for what is none, or could be read in two ways."""
     try:
-        content = json.loads(body, object_pairs_hook=_object, parse_constant=_no_constant)
+        content = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
     except DuplicateKey as error:
         raise refusal(422, str(error)) from None
     except RecursionError:

@@ -6,7 +6,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from .body import BINARY, CSV, JSON
 from .guard import OPEN
-from .inference import DTYPES, metadata
+from .inference import DTYPES, LONGEST_ID, metadata
 from .rows import example, request_schema
 from .service import Service
 
@@ -159,7 +159,7 @@ class Description:
             {"name": names, "shape": shape, "datatype": kinds}, {"data": {"type": "array"}, "parameters": {}}
         )
         wanted = {"type": "array", "items": _object({"name": TEXT}, {"parameters": {"type": "object"}})}
-        more = {"id": TEXT, "parameters": {"type": "object"}, "outputs": wanted}
+        more = {"id": {**TEXT, "maxLength": LONGEST_ID}, "parameters": {"type": "object"}, "outputs": wanted}
         tensors = [
             {key: tensor[key] for key in ("name", "datatype")}
             | {"shape": [1, 1], "data": [self.example[tensor["name"]]]}

@@ -20,6 +20,7 @@ from .invocations import from_columns
 from .judge import Refused, refusal
 from .service import Answer, Call, Model, Service
 
+LONGEST_ID = 128
 HEADER = "inference-header-content-length"
 DTYPES = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "BOOL": "?", "BYTES": ""}
 DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}  # of the types of columns; the others: BYTES
@@ -63,9 +64,10 @@ def infer(service: Service, request: Request, body: bytes, call: Call) -> Respon
     """Answer one request."""
     content, binary = _split(body, request.headers.get(HEADER))
     wanted = _wanted(content, service.main)
-    given = content.get("id")
-    if isinstance(given, str) and 0 < len(given) <= 128 and given.isascii() and given.isprintable():
-        call = replace(call, id=given)
+    given = content.get("id", call.id)
+    if not isinstance(given, str) or len(given) > LONGEST_ID or not given.isprintable():
+        raise refusal(422, f"`id` must be a text of at most {LONGEST_ID} printable characters")
+    call = replace(call, id=given or call.id)
     rows = from_columns(_columns(content.get("inputs"), binary))
     answer = service.predict(rows, call)
     return _answer(answer, wanted)
@@ -177,7 +179,7 @@ def _wanted(content: dict[str, Any], model: Model) -> dict[str, bool]:
 
 
 def _answer(answer: Answer, wanted: dict[str, bool]) -> Response:
-    values: dict[str, list[Any]] = {"label": answer.labels()}
+    values: dict[str, list[Any]] = {"label": answer.labels}
     values["probabilities" if values["label"] else "prediction"] = answer.predicted.ravel().tolist()
     told, binary = [], b""
     for output in outputs(answer.model):

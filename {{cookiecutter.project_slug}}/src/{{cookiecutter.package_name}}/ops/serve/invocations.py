@@ -23,7 +23,7 @@ def invoke(service: Service, request: Request, body: bytes, call: Call) -> Respo
     """Answer one request."""
     rows = read_csv(body, service.main.bundle.schema) if media_type(request) == CSV else read_rows(parse(body))
     answer = service.predict(rows, call)
-    said = answer.predictions()
+    said = answer.predictions
     classes = answer.model.bundle.classes
     told = {
         "predictions": [row["label" if classes else "prediction"] for row in said],

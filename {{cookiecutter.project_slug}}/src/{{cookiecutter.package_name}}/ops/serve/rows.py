@@ -29,7 +29,7 @@ def row_type(schema: Schema, loose: bool = False) -> Any:
     fields = {}
     for name, column in known(schema).items():
         kind, needed = _kind(column, loose), column.feature and not column.nullable
-        described: Any = Annotated[kind if needed else kind | None, WithJsonSchema(describe(column))]
+        described: Any = Annotated[kind if needed and not loose else kind | None, WithJsonSchema(describe(column))]
         fields[name] = described if needed and not loose else NotRequired[described]
     row: Any = cast(Any, TypedDict)("Row", fields)
     row.__pydantic_config__ = ConfigDict(extra="forbid")
@@ -84,7 +84,7 @@ def _kind(column: Column, loose: bool) -> Any:
         return _number(column, loose)
     if column.type == "boolean":
         return Annotated[bool, Strict()]
-    return Annotated[str, Strict(), AfterValidator(moment)] if column.type == "datetime" else Annotated[str, Strict()]
+    return Annotated[str, Strict(), AfterValidator(moment if column.type == "datetime" else _whole_text)]
 
 
 def _number(column: Column, loose: bool) -> Any:
@@ -95,6 +95,12 @@ def _number(column: Column, loose: bool) -> Any:
     low, high = (-EXACT if column.min is None else column.min), (EXACT if column.max is None else column.max)
     limits = Field(strict=True, ge=math.ceil(max(low, -EXACT)), le=math.floor(min(high, EXACT)))
     return Annotated[int, BeforeValidator(_whole), limits]
+
+
+def _whole_text(text: str) -> str:
+    """Return a text; ValueError if it holds half of a surrogate pair, which JSON can spell and nothing can encode."""
+    text.encode()
+    return text
 
 
 def _whole(value: object) -> object:

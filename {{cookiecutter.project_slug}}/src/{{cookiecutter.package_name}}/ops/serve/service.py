@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -75,17 +76,19 @@ class Answer:
     batch: Batch
     predicted: np.ndarray
 
+    @cached_property
     def labels(self) -> list[str]:
-        """Return the class of each row; none for a regression."""
+        """The class of each row; none for a regression."""
         return self.model.bundle.labels(self.predicted).tolist() if self.model.bundle.classes else []
 
+    @cached_property
     def predictions(self) -> list[dict[str, Any]]:
-        """Return for each row its label and probabilities, or its prediction; and flags, where it has some."""
+        """For each row its label and probabilities, or its prediction; and flags, where it has some."""
         values, classes = self.predicted.tolist(), self.model.bundle.classes
         if classes:
             told = [
                 {"label": label, "probabilities": dict(zip(classes, row, strict=True))}
-                for label, row in zip(self.labels(), values, strict=True)
+                for label, row in zip(self.labels, values, strict=True)
             ]
         else:
             told = [{"prediction": value} for value in values]
@@ -149,11 +152,11 @@ class Service:
 
     def _ask(self, model: Model, batch: Batch, call: Call) -> Answer:
         predicted = model.bundle.predict(batch.columns).astype(float)
-        finite = np.isfinite(predicted) if predicted.ndim == 1 else np.isfinite(predicted).all(axis=1)
-        if not finite.all():
-            raise refusal(422, "the model has no finite prediction for this row", row=int(np.argmin(finite)))
+        if not np.isfinite(predicted).all():
+            bad = int(np.argwhere(~np.isfinite(predicted))[0][0])
+            raise refusal(422, "the model has no finite prediction for this row", row=bad)
         answer = Answer(call.id, model, batch, predicted)
-        self.metrics.predicted(model.role, model.version, answer.labels() or [""] * len(predicted))
+        self.metrics.predicted(model.role, model.version, answer.labels or [""] * len(predicted))
         if self.log:
             self._log(self.log.write, answer, (time.perf_counter() - call.started) * 1000)
         return answer
@@ -184,7 +187,7 @@ class Service:
             "role": model.role,
             "latency_ms": round(latency_ms, 3),
         }
-        for position, (row, said) in enumerate(zip(answer.batch.rows, answer.predictions(), strict=True)):
+        for position, (row, said) in enumerate(zip(answer.batch.rows, answer.predictions, strict=True)):
             kept = {name: value for name, value in row.items() if name not in self.unlogged}
             write(
                 {"id": answer.id, "row_number": position, **common, "row": kept, **said, "flags": said.get("flags", [])}
