@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 import yaml
-from conftest import BIN, BakedProject, bake_into, plain_environment, run
+from conftest import BIN, Bake, BakedProject, bake_into, commit_all, plain_environment, run
 
 MOST_BYTES = 250_000_000  # of what comes on top of the base image
 QUICK = {"max_iter: 100": "max_iter: 20", "importance_rows: 2000": "importance_rows: 100"}
@@ -247,13 +247,35 @@ def test_one_port_and_one_folder_for_the_log(project: BakedProject) -> None:
         assert log in {mount["mountPath"] for mount in container["volumeMounts"]}
 
 
-def test_image_needs_a_bundle(project: BakedProject, tmp_path: Path) -> None:
-    """`make image` says in one line what is missing."""
-    docker = tmp_path / "docker"
-    docker.write_text("#!/bin/sh\nexit 0\n")
+def make_image(project: BakedProject, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `make image` with a docker that says what it is told."""
+    docker = folder / "docker"
+    docker.write_text('#!/bin/sh\necho "docker $* COMMIT=$COMMIT VERSION=$VERSION IMAGE=$IMAGE"\n')
     docker.chmod(0o755)
-    result = project.run("make image", check=False, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert "make image: models/bundle is missing; run make repro, or dvc pull\n" in result.stderr
+    return project.run("make image IMAGE=a/b:c", check=False, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_image_needs_a_bundle(bake: Bake, tmp_path: Path) -> None:
+    """`make image` says in one line what is missing."""
+    result = make_image(bake(deploy_target="container"), tmp_path)
+    assert result.returncode
+    assert result.stderr.splitlines()[0] == "make image: models/bundle is missing; run make repro, or dvc pull"
+
+
+def test_image_is_labelled_with_commit_and_version(bake: Bake, tmp_path: Path) -> None:
+    """The commit in full, marked if files differ from it; the newest version that is registered there."""
+    project = bake(deploy_target="container")
+    (project.path / "models/bundle").mkdir(parents=True)
+    project.write("models/bundle/manifest.json", "{}")
+    project.run("git init --quiet")
+    commit_all(project.path, "first")
+    commit = project.run("git rev-parse HEAD").stdout.strip()
+    built = "docker compose build model"
+    assert make_image(project, tmp_path).stdout == f"{built} COMMIT={commit} VERSION= IMAGE=a/b:c\n"
+    for tag in ("income-model@v1.9.0", "income-model@v1.10.0", "income-model#prod#1"):
+        project.run(["git", "tag", tag])
+    project.write("README.md", "changed")
+    assert make_image(project, tmp_path).stdout == f"{built} COMMIT={commit}-dirty VERSION=v1.10.0 IMAGE=a/b:c\n"
 
 
 # From here on with a bundle, and with the Dockerfile's steps done
