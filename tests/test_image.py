@@ -97,6 +97,18 @@ def test_the_last_stage_holds_no_tools(project: BakedProject) -> None:
         assert f"org.opencontainers.image.{label}" in one(project, "LABEL")
 
 
+def test_nothing_is_installed_without_a_hash(project: BakedProject) -> None:
+    """What is installed is locked, and so is what builds the project."""
+    commands = [
+        part for step in steps(project.read("Dockerfile")) if step.name == "RUN" for part in step.text.split(" && ")
+    ]
+    installing = [command for command in commands if re.match(r"(uv )?pip install", command)]
+    assert len(installing) == 3
+    for command in installing:
+        built = "--no-deps" in command and "--build-constraints requirements.txt" in command
+        assert built or "--require-hashes" in command
+
+
 def ignored(patterns: list[str], name: str) -> bool:
     """Tell whether .dockerignore keeps a path out: the last pattern that matches it, or a folder above it, decides."""
     out = False
