@@ -11,8 +11,24 @@ ANSWERS: dict[str, Any] = json.loads(r"""{{ cookiecutter | tojson }}""")
 SAMPLE = ("data/raw.csv", "data/census_1995.csv", "data/SOURCE.md")
 CACHES = ("__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache", ".ipynb_checkpoints")
 # What an answer does not ask for is not there.
-SERVING = ("requirements-serve.txt",)
-UNASKED = {"none": SERVING, "container": (), "kubernetes": ()}
+CONTAINER = (
+    ".dockerignore",
+    "Dockerfile",
+    "compose.yaml",
+    "deploy/grafana/dashboard.json",
+    "deploy/grafana/datasource.yaml",
+    "deploy/grafana/provider.yaml",
+    "deploy/prometheus.yml",
+    "requirements-serve.txt",
+)
+CLUSTER = (
+    "deploy/kserve/inferenceservice.yaml",
+    "deploy/kserve/kustomization.yaml",
+    "deploy/kubernetes/deployment.yaml",
+    "deploy/kubernetes/kustomization.yaml",
+    "deploy/kubernetes/service.yaml",
+)
+UNASKED = {"none": (*CLUSTER, *CONTAINER), "container": CLUSTER, "kubernetes": ()}
 # What `make update` must not touch: the project's own table and its schema.
 OWN = (*SAMPLE, "schema.yaml")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import BIN, BakedProject, bake_into, run
+from huggingface_hub import ModelCard
 from tables import TABLES, Table
 
 HERE = Path(__file__).parent
@@ -133,6 +134,7 @@ def test_table_goes_from_file_to_tested_bundle(
     assert_sound_metrics(life.metrics, table)
     assert_sound_predictions(life, found)
     assert_parity(found["manifest"], found["rows"]["test"])
+    assert_card(project, life.metrics)
     assert "Data and pipelines are up to date" in life.reproduced_again
     assert life.status == ""
     assert " passed" in life.tests
@@ -176,3 +178,12 @@ def assert_parity(manifest: dict[str, Any], test_rows: int) -> None:
     assert parity["test_rows"] == test_rows
     assert parity["hard_rows"] > 0
     assert 0 <= parity["differences_up_to"] <= parity["tolerance"]
+
+
+def assert_card(project: BakedProject, metrics: dict[str, Any]) -> None:
+    """Hugging Face's parser finds the metrics in the model card, and people find its parts."""
+    card = ModelCard.load(project.path / "reports/MODEL_CARD.md")
+    assert {result.metric_type: result.metric_value for result in card.data.eval_results or []} == metrics["test"]
+    for part in ("For whom", "Gaps between groups of people", "What it goes by", "The data", "How it was made"):
+        assert f"# {part}\n" in card.text
+    assert ("## Calibration\n" in card.text) == ("ece" in metrics["test"])

@@ -1,6 +1,7 @@
 """The bundle predicts as the trained model does, or it is not written."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -16,24 +17,29 @@ import yaml
 from conftest import ROOT, fast_params
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from {{ cookiecutter.package_name }} import package, train
+from {{ cookiecutter.package_name }} import evaluate, package, train
 from {{ cookiecutter.package_name }}.ops import bundle as files
 from {{ cookiecutter.package_name }}.ops import card, estimator, parity, profile
 from {{ cookiecutter.package_name }}.ops.bundle import Bundle, digest
 from {{ cookiecutter.package_name }}.ops.export import to_onnx
+from {{ cookiecutter.package_name }}.ops.gate.judge import gap, measurable
+from {{ cookiecutter.package_name }}.ops.gate.results import Results, work_tree_predictions
+from {{ cookiecutter.package_name }}.ops.gate.rules import Rules
 from {{ cookiecutter.package_name }}.ops.project import (
     BUNDLE,
     CARD,
     METRICS,
     MODEL,
     PARAMS,
+    PLOTS,
+    PREDICTIONS,
     SCHEMA,
     TEST,
     TRAIN,
     UserError,
     replacing_folder,
 )
-from {{ cookiecutter.package_name }}.ops.table import STRING, rows
+from {{ cookiecutter.package_name }}.ops.table import STRING, groups, rows
 from {{ cookiecutter.package_name }}.schema import Column, load
 
 SIZE = 400
@@ -402,6 +408,67 @@ def test_the_card_shows_the_pictures_that_exist(project):
     (METRICS.parent / "plots" / "roc.svg").write_text("<svg/>", encoding="utf-8")
     package.main()
     assert "![roc](plots/roc.svg)" in CARD.read_text(encoding="utf-8")
+
+
+def test_the_card_shows_the_gaps_that_the_gate_judges(project):
+    """Selection rate, true positive rate and error of each group of people, and the largest difference."""
+    schema = dataclasses.replace(project(), sensitive=(HOSTILE,))
+    frame = pd.read_parquet(TEST).assign(row=[f"{number:03}" for number in range(100)])
+    frame.to_parquet(TEST, index=False)
+    evaluate.predictions(frame, Bundle.load().predict(rows(frame)), schema).to_csv(PREDICTIONS, index=False)
+    SCHEMA.write_text(SCHEMA.read_text(encoding="utf-8") + f"sensitive: ['{HOSTILE}']\n", encoding="utf-8")
+    found = card.groups_by_rates(schema, 10)
+    version = work_tree_predictions(schema)
+    positive = {value: version.predicted[at].argmax(axis=1) == 0 for value, at in groups(frame[HOSTILE]).items()}
+    assert len(found) > 2
+    for group in found:
+        assert group.rates["selection_rate"] == pytest.approx(positive[group.value].mean())
+    for name in ("error", "selection_rate"):
+        positions = [groups(frame[HOSTILE])[group.value] for group in found]
+        expected = gap(version, name, positions)(np.ones((100, 1)))[0]
+        assert card.gaps(found)[HOSTILE][name] == pytest.approx(expected)
+    package.main()
+    text = CARD.read_text(encoding="utf-8")
+    assert "**largest gap**" not in text and "Too few rows to compare two groups" in text  # fewer than 50 each
+    params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    PARAMS.write_text(yaml.safe_dump(params | {"gate": params["gate"] | {"min_rows": 10}}), encoding="utf-8")
+    package.main()
+    text = CARD.read_text(encoding="utf-8")
+    assert "**largest gap**" in text and f"{found[0].rates['error']:.1%}" in text and "<img" not in text
+
+
+def test_a_group_without_enough_positives_has_no_true_positive_rate(project):
+    """As in the gate: what few rows say is left out."""
+    schema = project()
+    truth = np.zeros(60, dtype=object)
+    truth[:] = ["1"] * 9 + ["True"] * 51
+    ids = np.array([f"{number:02}" for number in range(60)], dtype=object)
+    version = Results("here", schema, Rules(), {}, {}, {}, ids, truth, np.tile([0.4, 0.6], (60, 1)))
+    everybody = {"all": np.arange(60)}
+    assert measurable(version, "true_positive_rate", everybody, 50) == {}
+    assert list(measurable(version, "error", everybody, 50)) == ["all"]
+    assert measurable(version, "error", everybody, 61) == {}
+
+
+def test_the_card_tells_the_years_of_dates_but_of_no_person(project):
+    """They come from the columns; a date of birth stays out."""
+    schema = project(kind="dates")
+    dates = pd.concat([pd.read_parquet(path)["a"] for path in (TRAIN, TEST)])
+    assert card.years(schema) == {"a": (dates.min().year, dates.max().year)}
+    assert f"Years: a {dates.min().year} to {dates.max().year}" in CARD.read_text(encoding="utf-8")
+    assert card.years(dataclasses.replace(schema, columns={"a": Column("datetime", personal=True)})) == {}
+
+
+def test_the_card_lists_the_most_important_columns(project):
+    """No more than ten, names escaped."""
+    project()
+    PLOTS.mkdir(parents=True)
+    names = [HOSTILE, *(f"c{number}" for number in range(20))]
+    lines = [f'"{name}",log_loss,0.001,{1 / (1 + place):.6g}' for place, name in enumerate(names)]
+    (PLOTS / "importance.csv").write_text("\n".join(["column,metric,spread,importance", *lines]), encoding="utf-8")
+    package.main()
+    text = CARD.read_text(encoding="utf-8").partition("## What it goes by")[2]
+    assert f"| {card.escape(HOSTILE)} | 1 | 0.001 |" in text and "| c8 |" in text and "| c9 |" not in text
 
 
 def test_predictions_equal_those_of_the_trained_model(workspace, contract):

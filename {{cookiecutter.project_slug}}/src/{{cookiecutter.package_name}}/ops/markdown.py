@@ -41,5 +41,12 @@ def title(name: str) -> str:
     return TITLES.get(name, name.replace("_", " "))
 
 
+def number(value: float | None) -> str:
+    """Return a number for people: whole ones whole, others with four significant digits, `-` where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
 def _entity(mark: str) -> str:
     return f"&#{ord(mark)};" + "&#8203;" * (mark in MENTIONS)

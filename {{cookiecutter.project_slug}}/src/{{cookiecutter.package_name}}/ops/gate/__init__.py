@@ -12,13 +12,12 @@ from threadpoolctl import threadpool_limits
 
 from ..metrics import TASK_METRICS, beats, headline
 from ..project import UserError, one_line, say, some_rows, write_json, write_text
-from ..table import groups
 from . import history
 from .budgets import budgets
 from .history import CannotJudge, Incomparable
 from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, metric, overall
 from .margins import proposed
-from .rescore import read_test, rescored
+from .rescore import groups_of_rows, rescored
 from .results import (
     Pairs,
     Results,
@@ -236,11 +235,7 @@ def groups_of(pairs: Pairs, judgement: Judgement) -> dict[str, dict[str, np.ndar
     columns = [name for name in dict.fromkeys(wanted) if name in pairs.candidate.schema.columns]
     if not columns:
         return {}
-    frame = read_test(["row", *columns]).set_index("row")
-    if not set(pairs.base.ids) <= set(frame.index):
-        raise CannotJudge("data/test.parquet does not hold the rows of the predictions: run `dvc repro`")
-    frame = frame.loc[pairs.base.ids]
-    found = {name: groups(frame[name]) for name in columns}
+    found = groups_of_rows(pairs.base.ids, columns)
     few = sum(len(rows) < judgement.rules.min_rows for values in found.values() for rows in values.values())
     if few:
         judgement.notes.append(f"{few} groups of fewer than {judgement.rules.min_rows} rows are not judged")

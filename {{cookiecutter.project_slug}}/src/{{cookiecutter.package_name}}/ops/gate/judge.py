@@ -127,14 +127,18 @@ def of_gaps(pairs: Pairs, groups: Groups, rules: Rules) -> Iterator[Comparison]:
     """Yield the largest gap between the groups of each sensitive column, in each rate that the task has."""
     everywhere = np.arange(len(pairs.base.ids))
     for column, values in groups.items():
-        large = [rows for rows in values.values() if len(rows) >= rules.min_rows]
         for name in rates(pairs.base):
-            few = FEWEST_OF_EACH if name == "true_positive_rate" else 1
-            known = [rows for rows in large if rates(pairs.base)[name][1][rows].sum() >= few]
+            known = list(measurable(pairs.base, name, values, rules.min_rows).values())
             if len(known) > 1:
                 finding = Finding("base", "gap", name, column, rows=len(everywhere), margin=rules.gap)
                 before, after = (gap(version, name, known) for version in (pairs.base, pairs.candidate))
                 yield Comparison(finding, everywhere, before, after)
+
+
+def measurable(version: Results, name: str, groups: Mapping[str, np.ndarray], min_rows: int) -> dict[str, np.ndarray]:
+    """Return the groups whose rate means something: of enough rows, for true positives of enough positive ones."""
+    among, few = rates(version)[name][1], FEWEST_OF_EACH if name == "true_positive_rate" else 1
+    return {group: rows for group, rows in groups.items() if len(rows) >= min_rows and among[rows].sum() >= few}
 
 
 def rates(version: Results) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..project import BUNDLE, TEST, say
+from ..table import groups
 from .history import CannotJudge, Incomparable, git
 from .results import Results
 
@@ -61,6 +62,15 @@ def read_test(columns: list[str] | None = None) -> pd.DataFrame:
         return pd.read_parquet(TEST, columns=columns)
     except (ValueError, OSError):  # pyarrow's errors are of these kinds
         raise CannotJudge(f"{TEST} is damaged or lacks columns of schema.yaml: run `dvc repro`") from None
+
+
+def groups_of_rows(ids: np.ndarray, columns: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Return column -> value -> positions among the test rows of these ids."""
+    frame = read_test(["row", *columns]).set_index("row")
+    if not set(ids) <= set(frame.index):
+        raise CannotJudge(f"{TEST} does not hold the rows of the predictions: run `dvc repro`")
+    frame = frame.loc[ids]
+    return {name: groups(frame[name]) for name in columns}
 
 
 def require_columns(base: Results, candidate: Results) -> None:

@@ -22,6 +22,7 @@ from .rules import Rules, rules_of
 
 NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabilities have 6 digits
 NEARLY_ONE = 0.01  # what the probabilities of a row add up to
+HERE = "the work tree"
 Reader = Callable[[Path], bytes | None]
 
 
@@ -53,7 +54,13 @@ class Results:
 
 def from_work_tree() -> Results:
     """Return the results that lie in the work tree."""
-    return _results("the work tree", lambda path: path.read_bytes() if path.exists() else None)
+    return _results(HERE, _read_work_tree)
+
+
+def work_tree_predictions(schema: Schema) -> Results:
+    """Return the predictions that lie in the work tree, and nothing else: not yet committed, nor to be judged."""
+    content = _need(_read_work_tree, PREDICTIONS, HERE)
+    return Results(HERE, schema, Rules(), {}, {}, {}, *_predictions(content, HERE, schema))
 
 
 def from_commit(commit: str) -> Results | None:
@@ -75,6 +82,10 @@ def read_rules(commit: str) -> Rules | None:
         if content is None
         else rules_of(_yaml(content, PARAMS, f"commit {commit[:9]}"), f"{PARAMS} of {commit[:9]}")
     )
+
+
+def _read_work_tree(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
 def _results(where: str, read: Reader) -> Results:
