@@ -16,6 +16,7 @@ COMMANDS = {
         "Write into params.yaml how much worse each metric may get, as far as the test rows can tell.",
     ),
     "verify": (".verify", "Check that the committed results are true and whole."),
+    "score": (".score", "Predict for every row of tables of any size, CSV or Parquet."),
 }
 
 
