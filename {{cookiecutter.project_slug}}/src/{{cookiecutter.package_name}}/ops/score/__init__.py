@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..bundle import Bundle, version
 from ..project import BUNDLE, UserError, some_rows
+from ..quick import QuickBundle
 from ..stream import Part, Source, find, open_source, parts
 from .output import Output, rejected_path, require_writable
 from .scorer import Scored, Scorer, columns_read
@@ -59,7 +60,7 @@ def score(args: argparse.Namespace) -> None:
     if args.workers < 1:
         raise UserError(f"--workers {args.workers}: give 1 or more")
     require_writable(args.output, args.bad_rows == "reject")
-    bundle = Bundle.load(args.bundle)
+    bundle = QuickBundle.load(args.bundle)
     sources = open_sources(args.input, args.output, bundle)
     scorer = Scorer.make(bundle, version(args.bundle, args.version), sources, args.bad_rows == "reject")
     start, rows = time.perf_counter(), 0
