@@ -4,7 +4,7 @@ The sample is repeated with noise in its numbers, as Parquet, and a tenth as man
 (A B A B ...), each in a process of its own, imports included:
 
 - A: `model score`, which reads, checks, predicts and writes every row;
-- B: the trained scikit-learn pipeline, which reads the same Parquet file part by part and calls `predict_proba`, without
+- B: the trained scikit-learn pipeline, reading the same Parquet file part by part and calling `predict_proba`, without
   checks and without writing anything. The seconds of `predict_proba` alone are shown too.
 """
 
