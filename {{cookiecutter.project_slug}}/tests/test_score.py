@@ -227,8 +227,8 @@ def test_mistakes_are_one_line_and_leave_nothing(score, cells, contract, tmp_pat
     write(cells.head(0), tmp_path / "header.csv", contract)
     (tmp_path / "empty.csv").write_bytes(b"")
     (tmp_path / "folder").mkdir()
-    make_parquet(tmp_path / "cut.parquet", cells, cut=True)
-    make_parquet(tmp_path / "bent.parquet", cells, cut=False)
+    make_parquet(tmp_path / "cut.parquet", cells[contract.features()], cut=True)
+    make_parquet(tmp_path / "bent.parquet", cells[contract.features()], cut=False)
     write(cells.drop(columns=contract.features()[0]), tmp_path / "good2.csv", contract)
     before = left(tmp_path)
     for words, cause in (
