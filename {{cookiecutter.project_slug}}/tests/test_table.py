@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from {{ cookiecutter.package_name }}.ops.project import UserError
-from {{ cookiecutter.package_name }}.ops.table import CONVERTERS, read_cells, rows, sniff
+from {{ cookiecutter.package_name }}.ops.table import CONVERTERS, STRING, by_value, read_cells, rows, sniff
 from {{ cookiecutter.package_name }}.schema import Reading
 
 CELLS = [["Zoë", "1.5"], ["", "-2"], ['say "hi", you', "1000"]]
@@ -105,3 +105,15 @@ def test_unnamed_and_repeated_columns_get_names_of_their_own(tmp_path):
     """Every column can be told from the others."""
     (tmp_path / "table.csv").write_text("a,,a,a\n1,2,3,4\n", encoding="utf-8")
     assert ["a", "column_2", "a_2", "a_3"] == list(read_cells(tmp_path / "table.csv", Reading()))
+
+
+@pytest.mark.parametrize("kind", CONVERTERS)
+def test_few_texts_are_converted_as_many(kind):
+    """A column is converted by its distinct values; that is what a look at each cell gives, missing ones too."""
+    texts = ["1", "2.5", " 3", "yes", "NO", "2024-01-02", "2024-01-02T03:04:05+01:00", "é", "1e400", None, ""]
+    cells = pd.Series(texts * 10, index=range(5, 5 + 10 * len(texts)), dtype=STRING, name="x")
+    expected, actual = (
+        by(cells, lambda found: CONVERTERS[kind](found, Reading())) for by in (lambda c, f: f(c), by_value)
+    )
+    pd.testing.assert_series_equal(expected, actual, check_names=False)
+    assert str(rows(expected.to_frame("x"))) == str(rows(actual.to_frame("x")))

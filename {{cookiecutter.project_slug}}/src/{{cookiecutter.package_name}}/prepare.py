@@ -1,15 +1,15 @@
 """Raw table -> checked, split into train and test. Run by `dvc repro`, or `python -m <package>.prepare`."""
 
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from .ops.identity import hexadecimal, identity_columns, row_hash
 from .ops.project import PARAMS, SCHEMA, TEST, TRAIN, UserError, read_params, replacing, run, say, some_rows, warn
-from .ops.table import STRING, convert, is_text, read_cells, rows
-from .schema import Schema, check, check_names, load
+from .ops.table import STRING, judge, read_cells
+from .schema import Schema, check_names, load
 
 FAR_OFF = 0.1  # a share of test rows that differs more from what was asked for is worth a warning
 
@@ -44,10 +44,8 @@ def checked(cells: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return the table with typed columns; UserError names each column and rule that is violated."""
     problems = check_names(list(cells.columns), schema)
     if not problems:
-        table, violations = convert(cells, schema)
-        types_broken = {found.column for found in violations}
-        found = [v for v in check(rows(table), schema) if not (v.column in types_broken and "missing" in v.rule)]
-        problems = [str(v) for v in [*violations, *found]]
+        table, _, violations = judge(cells, schema)
+        problems = [str(found) for found in violations]
     if problems:
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise UserError(f"the table breaks its contract; mend the table or {SCHEMA}:{lines}")
@@ -69,24 +67,17 @@ def add_row_id(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
     So neither the order of rows nor that of columns matters, and the same row has the same id in every version.
     """
-    hashes = pd.Series(row_hash(table[[schema.id] if schema.id else list(schema.identity)]), table.index)
+    hashes = pd.Series(row_hash(table[identity_columns(schema)]), table.index)
     copies = pd.Series(0, table.index)
     repeated = hashes[hashes.duplicated(keep=False)]
     by_label = repeated[table.loc[repeated.index, schema.target].sort_values(kind="stable").index]
     copies[by_label.index] = by_label.groupby(by_label).cumcount()
     order = np.lexsort((copies, hashes))
-    ids = [f"{value:016x}-{copy + 1}" if copy else f"{value:016x}" for value, copy in zip(hashes, copies, strict=True)]
+    digits = hexadecimal(hashes.to_numpy()).astype(str)
+    ids = [f"{value}-{copy + 1}" if copy else value for value, copy in zip(digits.tolist(), copies, strict=True)]
     table = table.iloc[order].reset_index(drop=True)
     table.insert(0, "row", pd.Series(ids, dtype=STRING).iloc[order].array)
     return table
-
-
-def row_hash(identity: pd.DataFrame) -> np.ndarray:
-    """Return the (n,) uint64 hash of each row; the order of columns and the version of pandas do not matter."""
-    total = np.zeros(len(identity), dtype=np.uint64)
-    for name in identity:
-        total += _mix(_bits(identity[name]) ^ _digest(str(name)))
-    return _mix(total)
 
 
 def in_test(table: pd.DataFrame, schema: Schema, test_size: float) -> np.ndarray:
@@ -106,28 +97,6 @@ def require_learnable(train: pd.DataFrame, test: pd.DataFrame, schema: Schema) -
             raise UserError(f"no rows are left to {name} on: add rows or change `prepare.test_size` in params.yaml")
     for label in sorted(set(schema.classes) - set(train[schema.target])):
         raise UserError(f"class {label!r} has no training row: add rows, or list it under ignored_classes in {SCHEMA}")
-
-
-def _bits(values: pd.Series) -> np.ndarray:
-    """Return (n,) uint64 that are equal where the values are, and all ones where they are missing."""
-    if is_text(values):
-        codes, texts = pd.factorize(values)
-        known = np.array([_digest(text) for text in texts] + [np.uint64(2**64 - 1)], dtype=np.uint64)
-        return known[codes]  # code -1, missing, is the last one
-    numbers = values.to_numpy()
-    bits = numbers.astype("int64") if numbers.dtype.kind == "M" else (numbers + 0.0).view("int64")  # -0.0 is 0.0
-    return np.where(values.isna(), np.uint64(2**64 - 1), bits.view(np.uint64))
-
-
-def _digest(text: str) -> np.uint64:
-    return np.uint64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big"))
-
-
-def _mix(bits: np.ndarray) -> np.ndarray:
-    """Scramble uint64 values, the finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
 
 
 if __name__ == "__main__":

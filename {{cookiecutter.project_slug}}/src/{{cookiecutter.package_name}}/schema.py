@@ -189,7 +189,8 @@ def _rules(column: Column, values: np.ndarray, is_target: bool, schema: Schema) 
         yield f"is above max {column.max:g}", values > column.max
     if column.values is not None:
         allowed = {*column.values, None, *(schema.ignored_classes if is_target else ())}
-        yield "is not one of values", np.fromiter((v not in allowed for v in values), bool, len(values))
+        if set(values.tolist()) - allowed:  # quicker than a look at each, and mostly the last one
+            yield "is not one of values", np.fromiter((v not in allowed for v in values), bool, len(values))
 
 
 def _check_id(name: str, values: np.ndarray) -> list[Violation]:

@@ -5,6 +5,7 @@ which holds the SHA-256 of all others. Needs onnxruntime, numpy and PyYAML, and 
 """
 
 import json
+import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -73,6 +74,11 @@ class Bundle:
 def digest(directory: Path = BUNDLE) -> str:
     """Return `sha256:...` of the manifest, which holds the hash of every other file: the identity of the bundle."""
     return f"sha256:{sha256(_read(Path(directory) / MANIFEST)).hexdigest()}"
+
+
+def version(directory: Path = BUNDLE, given: str | None = None) -> str:
+    """Return what a bundle is called: as given, else MODEL_VERSION, else the first 12 digits of its digest."""
+    return given or os.environ.get("MODEL_VERSION") or digest(directory).removeprefix("sha256:")[:12]
 
 
 def read_manifest(directory: Path = BUNDLE) -> dict[str, Any]:

@@ -17,6 +17,7 @@ COMMANDS = {
     ),
     "serve": (".serve", "Serve the model over HTTP."),
     "verify": (".verify", "Check that the committed results are true and whole."),
+    "score": (".score", "Predict for every row of tables of any size, CSV or Parquet."),
 }
 
 

@@ -7,8 +7,10 @@ import codecs
 import csv
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..schema import FALSE, TRUE, Column, Reading, Schema, Violation, violation
+from ..schema import FALSE, TRUE, Column, Reading, Schema, Violation, check, violation
 from .project import UserError
 
 SEPARATORS = ",;\t|"
@@ -44,11 +46,11 @@ def is_parquet(path: Path) -> bool:
 def sniff(path: Path) -> Reading:
     """Find out the encoding, separator and number style of a text file with a header line."""
     require_table(path)
-    encoding = _encoding(path)
+    encoding = encoding_of(path)
     with path.open(encoding=encoding, newline="") as file:
         head = file.read(1 << 18)
     reading = Reading(separator=_separator(head), encoding=encoding)
-    return _number_style(read_text(path, reading).head(SAMPLE_ROWS), reading)
+    return _number_style(_first_rows(path, reading), reading)
 
 
 def require_table(path: Path) -> None:
@@ -79,39 +81,73 @@ def read_parquet(path: Path) -> pd.DataFrame:
     try:
         table = pa.parquet.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} is a damaged Parquet file ({_first_line(error)}): write it again") from None
-    return table.rename_columns(_clean_names(table.column_names)).to_pandas(ignore_metadata=True)
+        raise UserError(f"{path} is a damaged Parquet file ({first_line(error)}): write it again") from None
+    return table.rename_columns(clean_names(table.column_names)).to_pandas(ignore_metadata=True)
 
 
 def read_text(path: Path, reading: Reading) -> pd.DataFrame:
     """Read a text file, every cell a stripped string or missing; UserError for rows that do not fit the header."""
-    names = header(path, reading)
-    if not any(names):
-        raise UserError(f"{path} has no header: its first line must name the columns")
-    names, bad_rows = _clean_names(names), []
-
-    def collect(row: pa.csv.InvalidRow) -> str:
-        bad_rows.append(row)
-        return "skip"
-
+    names = column_names(path, reading)
+    bad_rows: list[pa.csv.InvalidRow] = []
     try:
-        table = pa.csv.read_csv(
-            path,
-            pa.csv.ReadOptions(
-                encoding=reading.encoding, column_names=names, skip_rows_after_names=1, block_size=1 << 24
-            ),
-            pa.csv.ParseOptions(delimiter=reading.separator, newlines_in_values=True, invalid_row_handler=collect),
-            pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
-        )
+        table = pa.csv.read_csv(path, *text_options(reading, names, bad_rows))
     except (pa.ArrowInvalid, UnicodeError) as error:
-        raise UserError(f"{path} cannot be read as a table: {_first_line(error)}") from None
+        raise UserError(f"{path} cannot be read as a table: {first_line(error)}") from None
     if bad_rows:
         row = bad_rows[0]
         raise UserError(
             f"{path}: {len(bad_rows):,} rows do not have the header's {row.expected_columns} cells, such as one with"
             f" {row.actual_columns}: {row.text[:60]!r}; quote cells that hold {reading.separator!r}"
         )
+    return text_cells(table, reading)
+
+
+def _first_rows(path: Path, reading: Reading) -> pd.DataFrame:
+    """Return the first SAMPLE_ROWS rows of a text file without reading all of it."""
+    batches: list[pa.RecordBatch] = []
+    try:
+        with pa.csv.open_csv(path, *text_options(reading, column_names(path, reading), [])) as reader:
+            for batch in reader:
+                batches.append(batch)
+                if sum(map(len, batches)) >= SAMPLE_ROWS:
+                    break
+    except (pa.ArrowInvalid, UnicodeError):
+        return read_text(path, reading).head(SAMPLE_ROWS)  # it says what is wrong, if something is
+    return text_cells(pa.Table.from_batches(batches, reader.schema).slice(0, SAMPLE_ROWS), reading)
+
+
+def text_options(
+    reading: Reading, names: list[str], bad_rows: list[pa.csv.InvalidRow], **read: Any
+) -> tuple[pa.csv.ReadOptions, pa.csv.ParseOptions, pa.csv.ConvertOptions]:
+    """Return how pyarrow reads a text file: cells as strings, rows that do not fit the header into `bad_rows`."""
+
+    def collect(row: pa.csv.InvalidRow) -> str:
+        bad_rows.append(row)
+        return "skip"
+
+    return (
+        pa.csv.ReadOptions(
+            **{"block_size": 1 << 24, **read},
+            encoding=reading.encoding,
+            column_names=names,
+            skip_rows_after_names=1,
+        ),
+        pa.csv.ParseOptions(delimiter=reading.separator, newlines_in_values=True, invalid_row_handler=collect),
+        pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+    )
+
+
+def text_cells(table: pa.Table, reading: Reading) -> pd.DataFrame:
+    """Return strings as cells: stripped, and missing where they spell that."""
     return table.to_pandas(types_mapper={pa.string(): STRING}.get).apply(_strip, args=(list(reading.missing),))
+
+
+def column_names(path: Path, reading: Reading) -> list[str]:
+    """Return the columns that the header of a text file names, cleaned; UserError if there is none."""
+    names = header(path, reading)
+    if not any(names):
+        raise UserError(f"{path} has no header: its first line must name the columns")
+    return clean_names(names)
 
 
 def header(path: Path, reading: Reading) -> list[str]:
@@ -120,7 +156,7 @@ def header(path: Path, reading: Reading) -> list[str]:
         with path.open(encoding=reading.encoding, newline="") as file:
             return [name.strip() for name in next(csv.reader(file, delimiter=reading.separator), [])]
     except (UnicodeError, csv.Error) as error:
-        raise UserError(f"{path} is not text in {reading.encoding}: {_first_line(error)}") from None
+        raise UserError(f"{path} is not text in {reading.encoding}: {first_line(error)}") from None
 
 
 def read_table(schema: Schema, path: Path | None = None) -> tuple[pd.DataFrame, list[Violation]]:
@@ -136,19 +172,40 @@ def convert(cells: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, list[Vio
     typed, violations = {}, []
     columns = {**({schema.id: Column("category", nullable=True)} if schema.id else {}), **schema.columns}
     for name in [name for name in columns if name in cells]:
-        values = CONVERTERS[columns[name].type](cells[name], schema.reading)
+        values = _converted(cells[name], columns[name].type, schema.reading)
         broken = (cells[name].notna() & values.isna()).to_numpy()
-        violations += violation(name, f"is not a {columns[name].type}", broken, cells[name].to_numpy(object))
+        if broken.any():
+            violations += violation(name, f"is not a {columns[name].type}", broken, cells[name].to_numpy(object))
         typed[name] = values
     return pd.DataFrame(typed, index=cells.index), violations
+
+
+def judge(cells: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, np.ndarray], list[Violation]]:
+    """Return the cells with types, the same as arrays, and all that they break of the contract.
+
+    Where some cells of a column have another type, those are named, and not what is missing beside them.
+    """
+    table, violations = convert(cells, schema)
+    arrays, types_broken = rows(table), {found.column for found in violations}
+    found = [v for v in check(arrays, schema) if not (v.column in types_broken and "missing" in v.rule)]
+    return table, arrays, violations + found
 
 
 def rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return a typed frame as arrays (n,): float64, datetime64 or objects that are str or None."""
     return {
-        str(name): column.to_numpy() if column.dtype.kind in "fM" else column.to_numpy(dtype=object, na_value=None)
+        str(name): column.to_numpy() if column.dtype.kind in "fM" else _objects(column)
         for name, column in frame.items()
     }
+
+
+def by_value(texts: pd.Series, function: Callable[[pd.Series], pd.Series]) -> pd.Series:
+    """Return what `function` makes of texts, asked once for each distinct one; a missing text stays missing."""
+    codes, distinct = pd.factorize(texts)
+    if len(distinct) > len(texts) // 2:
+        return function(texts)
+    values = function(pd.Series(distinct, dtype=STRING)).array.take(codes, allow_fill=True)
+    return pd.Series(values, texts.index, name=texts.name)
 
 
 def to_number(cells: pd.Series, reading: Reading) -> pd.Series:
@@ -213,12 +270,29 @@ def matches(texts: pd.Series, pattern: str) -> np.ndarray:
     return np.asarray(pa.compute.match_substring_regex(pa.array(texts, pa.string()), f"^(?:{pattern})$"), dtype=bool)
 
 
+def _converted(cells: pd.Series, kind: str, reading: Reading) -> pd.Series:
+    if is_text(cells) and CONVERTERS[kind] is not to_string:
+        return by_value(cells, lambda texts: CONVERTERS[kind](texts, reading))
+    return CONVERTERS[kind](cells, reading)
+
+
+def _objects(column: pd.Series) -> np.ndarray:
+    """Return a column of strings as objects; equal strings are one object, so that few are made."""
+    codes, distinct = pd.factorize(column)
+    known = np.array([*distinct, None], dtype=object)
+    return np.asarray(known[codes])  # code -1, missing, is the last one
+
+
 def _strip(cells: pd.Series, missing: list[str]) -> pd.Series:
-    cells = cells.str.strip()
-    return cells.mask(cells.isin(missing))
+    def strip(texts: pd.Series) -> pd.Series:
+        texts = texts.str.strip()
+        return texts.mask(texts.isin(missing))
+
+    return by_value(cells, strip)
 
 
-def _encoding(path: Path) -> str:
+def encoding_of(path: Path) -> str:
+    """Find out how a text file is encoded; Latin-1 is what decodes in no other way."""
     with path.open("rb") as file:
         start = file.read(1 << 12)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -269,7 +343,7 @@ def _number_style(cells: pd.DataFrame, reading: Reading) -> Reading:
     return replace(reading, decimal=decimal, thousands=thousands)
 
 
-def _clean_names(names: list[str]) -> list[str]:
+def clean_names(names: list[str]) -> list[str]:
     """Give columns without a name the name `column_3`, repeated ones (and `row`, which `prepare` adds) `name_2`."""
     clean: list[str] = []
     for position, name in enumerate(names, start=1):
@@ -282,5 +356,6 @@ def _clean_names(names: list[str]) -> list[str]:
     return clean
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, at most 200 characters."""
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
