@@ -5,6 +5,7 @@ One project is generated and copied for each table.
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,13 @@ from tables import TABLES, Table
 
 HERE = Path(__file__).parent
 QUICK = {"max_iter: 100": "max_iter: 30", "importance_repeats: 3": "importance_repeats: 1"}
-EVERY_TEST = ("breast_cancer", "iris", "diabetes")
+VERIFIED = ("iris", "diabetes")  # two tasks; test_first_day.py runs all tests of the sample, which is of the third
+FEWEST_TESTS = 35  # 44 at the time of writing, some of which are skipped for numbers
+# What depends on the project's own table; the other tests of a project bring their own data.
+OWN_TABLE = """
+def pytest_collection_modifyitems(items):
+    items[:] = [item for item in items if "contract" in item.fixturenames]
+"""
 RANGES = {
     **dict.fromkeys(("roc_auc", "average_precision", "accuracy", "f1", "ece"), (0.0, 1.0)),
     **dict.fromkeys(("log_loss", "rmse", "mae", "median_absolute_error"), (0.0, float("inf"))),
@@ -63,7 +70,11 @@ class Life:
 
 def live(project: BakedProject, table: Table, file: Path, environment: dict[str, str]) -> Life:
     """Adopt a table, reproduce twice, run the project's own tests, verify the bundle."""
-    environment = {**environment, "PYTHONPATH": str(project.path / "src"), "OMP_NUM_THREADS": "1"}  # tests run abreast
+    plugins = project.path.parent / "plugins"
+    plugins.mkdir()
+    (plugins / "own_table.py").write_text(OWN_TABLE)
+    paths = f"{project.path / 'src'}{os.pathsep}{plugins}"
+    environment = {**environment, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}  # tests run abreast
 
     def do(command: str) -> str:
         return project.run(command, **environment).stdout
@@ -82,8 +93,8 @@ def live(project: BakedProject, table: Table, file: Path, environment: dict[str,
 
 
 def chosen_tests(table: Table) -> list[str]:
-    """Return the tests of the model's behaviour, and for one table of each task all others too."""
-    return [] if table.name in EVERY_TEST else ["tests/test_behaviour.py"]
+    """Return pytest's options for what depends on the table; `model verify` is tested once for each task."""
+    return ["-p", "own_table", *([] if table.name in VERIFIED else ["--ignore", "tests/test_verify.py"])]
 
 
 def commit(project: BakedProject) -> None:
@@ -137,7 +148,7 @@ def test_table_goes_from_file_to_tested_bundle(
     assert_card(project, life.metrics)
     assert "Data and pipelines are up to date" in life.reproduced_again
     assert life.status == ""
-    assert " passed" in life.tests
+    assert int(life.tests.rpartition(" passed")[0].split()[-1]) > FEWEST_TESTS
 
 
 def labelled_rows(known: dict[str, Any], ignored: list[str]) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import BIN, Bake, BakedProject, commit_all, run
+from conftest import BIN, Bake, BakedProject, bake_into, commit_all, run
 
 pytestmark = pytest.mark.slow
 
@@ -36,28 +36,36 @@ def own(bake: Bake, tmp_path: Path) -> BakedProject:
     return bake(data_path=str(table(tmp_path, 400)), target_column="price")
 
 
-def test_own_table_gets_its_schema(own: BakedProject, environment: Environment) -> None:
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -> tuple[BakedProject, str]:
+    """Return a project with such a table and its first model, and what `make init` printed."""
+    folder = tmp_path_factory.mktemp("first")
+    project = bake_into(folder, data_path=str(table(folder, 400)), target_column="price")
+    out, _ = init(project, environment)
+    assert project.git_status() == ""
+    project.run("dvc repro", **environment)
+    return project, out
+
+
+def test_own_table_gets_its_schema(first: tuple[BakedProject, str]) -> None:
     """`make init` infers the schema, keeps the table in Git, and the pipeline runs."""
-    out, _ = init(own, environment)
-    schema = yaml.safe_load(own.read("schema.yaml"))
+    project, out = first
+    schema = yaml.safe_load(project.read("schema.yaml"))
     assert (schema["target"], schema["task"], schema["reading"]["separator"]) == ("price", "regression", ";")
-    assert "data/raw.csv" in own.run("git ls-files").stdout.split()
-    assert own.git_status() == ""
+    assert "data/raw.csv" in project.run("git ls-files").stdout.split()
     assert "Next: `make repro`" in out.splitlines()[-1]
-    own.run("dvc repro", **environment)
-    assert (own.path / "models/bundle/manifest.json").exists()
+    assert (project.path / "models/bundle/manifest.json").exists()
 
 
-def test_first_model_gets_margins(own: BakedProject, environment: Environment) -> None:
+def test_first_model_gets_margins(first: tuple[BakedProject, str], environment: Environment) -> None:
     """What `make repro` runs after the pipeline writes margins where there are none, and is quiet where there are."""
-    init(own, environment)
-    own.run("dvc repro", **environment)
-    command = f"python -m {own.package}.ops.cli margins --missing"
-    assert "rmse" in own.run(command, **environment).stdout
-    written = own.read("params.yaml")
+    project, _ = first
+    command = f"python -m {project.package}.ops.cli margins --missing"
+    assert "rmse" in project.run(command, **environment).stdout
+    written = project.read("params.yaml")
     assert list(yaml.safe_load(written)["gate"]["margins"]) == ["rmse", "mae"]
-    assert own.run(command, **environment).stdout == ""
-    assert own.read("params.yaml") == written
+    assert project.run(command, **environment).stdout == ""
+    assert project.read("params.yaml") == written
 
 
 def test_notebook_runs_on_own_table(own: BakedProject, environment: Environment, tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_contract_is_kept(separator, encoding):
     assert Path("data/raw.csv").read_bytes() == Path("other.csv").read_bytes()
 
 
+def test_names_stand_in_the_schema_as_they_look():
+    """Whoever edits schema.yaml finds 🙂 there, not its number; and it is read back as the same name."""
+    names = ["🙂 mood", 'a"b', "back\\U0001F642", "Größe 🏠", "tab\there", "line\u2028two", "#", "yes"]
+    schema = adopt(write(**{name: [1, 2, 3, 4] * 50 for name in names}), "bought")
+    text = Path("schema.yaml").read_text(encoding="utf-8")
+    assert load() == schema
+    assert set(names) <= set(schema.columns) | set(schema.ignored)
+    assert '"🙂 mood": {' in text and "Größe 🏠" in text
+
+
 def test_columns_that_cannot_help():
     """Columns that are empty, constant, or a number of the row are ignored with a reason; an identifier is the id."""
     schema = adopt(

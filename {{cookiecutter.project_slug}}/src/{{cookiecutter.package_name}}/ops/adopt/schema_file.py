@@ -1,5 +1,6 @@
 """A schema -> the text of schema.yaml, with comments for the people who read and edit it."""
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -65,6 +66,8 @@ def scalar(value: Any) -> str:
     plain: str = yaml.dump([value], default_flow_style=True, allow_unicode=True, width=math.inf)[1:-2]
     if plain == value and PLAIN.fullmatch(value):
         return plain
+    if isinstance(value, str) and value.isprintable():
+        return json.dumps(value, ensure_ascii=False)  # as it looks; YAML would write 🙂 as a number
     quoted: str = yaml.dump(value, default_style='"', allow_unicode=True, width=math.inf)
     return quoted.rstrip("\n")
 
