@@ -39,6 +39,13 @@ def test_help_imports_no_command(monkeypatch):
     assert import_module is not cli.import_module
 
 
+def test_a_package_that_is_missing_is_named(monkeypatch, capsys):
+    """In the image that serves, `model gate` is one line and no traceback."""
+    monkeypatch.setattr(cli, "import_module", lambda *names: import_module("no_such_package"))
+    assert 1 == run(monkeypatch, "gate", "--base", "main")
+    assert capsys.readouterr().err.startswith("error: `model gate` needs no_such_package: ")
+
+
 def test_an_unknown_command_is_named(monkeypatch, capsys):
     """The message lists what there is."""
     assert 2 == run(monkeypatch, "no-such-command")

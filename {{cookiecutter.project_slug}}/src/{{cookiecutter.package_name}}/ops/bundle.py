@@ -5,7 +5,6 @@ which holds the SHA-256 of all others. Needs onnxruntime, numpy and PyYAML, and 
 """
 
 import json
-import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -76,9 +75,9 @@ def digest(directory: Path = BUNDLE) -> str:
     return f"sha256:{sha256(_read(Path(directory) / MANIFEST)).hexdigest()}"
 
 
-def version(directory: Path = BUNDLE, given: str | None = None) -> str:
-    """Return what a bundle is called: as given, else MODEL_VERSION, else the first 12 digits of its digest."""
-    return given or os.environ.get("MODEL_VERSION") or digest(directory).removeprefix("sha256:")[:12]
+def version(directory: Path = BUNDLE) -> str:
+    """Return what a bundle is called that nobody gave a version: the first 12 digits of its digest."""
+    return digest(directory).removeprefix("sha256:")[:12]
 
 
 def read_manifest(directory: Path = BUNDLE) -> dict[str, Any]:

@@ -15,8 +15,8 @@ COMMANDS = {
         ".gate.margins",
         "Write into params.yaml how much worse each metric may get, as far as the test rows can tell.",
     ),
-    "serve": (".serve", "Serve the model over HTTP."),
     "verify": (".verify", "Check that the committed results are true and whole."),
+    "serve": (".serve", "Serve the model over HTTP."),
     "score": (".score", "Predict for every row of tables of any size, CSV or Parquet."),
 }
 
@@ -28,9 +28,18 @@ def main() -> None:
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         if name in sys.argv[1:2]:
-            import_module(module, __package__).add_arguments(command)
+            prepare(name, module, command)
     args = parser.parse_args()
     run(lambda: args.command(args))
+
+
+def prepare(name: str, module: str, parser: argparse.ArgumentParser) -> None:
+    """Let the module of a command say what it takes; where its packages are not installed, say that and end."""
+    try:
+        import_module(module, __package__).add_arguments(parser)
+    except ModuleNotFoundError as error:
+        print(f"error: `model {name}` needs {error.name}: run it where requirements.txt is installed", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

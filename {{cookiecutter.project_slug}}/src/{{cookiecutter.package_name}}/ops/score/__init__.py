@@ -23,6 +23,8 @@ from ..stream import Part, Source, find, open_source, parts
 from .output import Output, rejected_path, require_writable
 from .scorer import Scored, Scorer, columns_read
 
+WORKERS = min(os.cpu_count() or 1, 4)  # each holds a part of the rows, and one thread reads for all
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `model score`."""
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rows that break the contract: stop, or go on without them and write them to OUTPUT.rejected.csv",
     )
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads that predict (default: all)"
+        "--workers", type=int, default=WORKERS, metavar="N", help="threads that predict (default: %(default)s)"
     )
     parser.set_defaults(command=command)
 
@@ -62,7 +64,8 @@ def score(args: argparse.Namespace) -> None:
     require_writable(args.output, args.bad_rows == "reject")
     bundle = QuickBundle.load(args.bundle)
     sources = open_sources(args.input, args.output, bundle)
-    scorer = Scorer.make(bundle, version(args.bundle, args.version), sources, args.bad_rows == "reject")
+    called = args.version or os.environ.get("MODEL_VERSION") or version(args.bundle)
+    scorer = Scorer.make(bundle, called, sources, args.bad_rows == "reject")
     start, rows = time.perf_counter(), 0
     with Output(args.output, scorer) as output, progress(sources) as bar:
         for scored in in_order(scorer, sources, args.workers):

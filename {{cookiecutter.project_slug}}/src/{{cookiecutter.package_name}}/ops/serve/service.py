@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from ..bundle import PROFILE, Bundle, digest
+from ..bundle import PROFILE, Bundle, digest, version
 from ..project import UserError, one_line
 from .judge import Batch, Judge, Refused, refusal
 from .log import PredictionLog
@@ -33,11 +33,11 @@ class Model:
     profile: dict[str, Any]
 
     @classmethod
-    def load(cls, directory: Path, role: str = "main", version: str | None = None) -> "Model":
-        """Load an intact bundle; without a version its digest names it."""
+    def load(cls, directory: Path, role: str = "main", called: str | None = None) -> "Model":
+        """Load an intact bundle; without a version that it is called its digest names it."""
         bundle, found = Bundle.load(directory), digest(directory)
         profile = json.loads((Path(directory) / PROFILE).read_text(encoding="utf-8"))
-        return cls(bundle, found, version or found.removeprefix("sha256:")[:12], role, profile)
+        return cls(bundle, found, called or version(directory), role, profile)
 
     @property
     def name(self) -> str:
