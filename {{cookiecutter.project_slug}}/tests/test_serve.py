@@ -296,6 +296,28 @@ def test_broken_bodies_are_refused(app, model, path, body):
     assert told["detail"] and ("error" in told) == path.startswith("/v2")
 
 
+ANYTHING = (None, True, 0, -1, 1.5, "text", "", [], [0], [[1]], {}, {"a": 1}, 10**30)
+
+
+@pytest.mark.parametrize("key", ["name", "shape", "datatype", "data", "parameters", "binary_data_size"])
+def test_tensors_may_be_anything(app, model, key):
+    """Whatever stands in place of a part of a tensor is refused, if it is not that part."""
+    for value in ANYTHING:
+        tensor = {"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0], key: value}
+        if key == "binary_data_size":
+            tensor["parameters"] = {key: value}
+        for content in ({"inputs": [tensor]}, {"inputs": [tensor], "outputs": [{key: value}]}, {"inputs": value}):
+            assert 422 == ask(app, "POST", f"/v2/models/{model.name}/infer", content)[0], (content, value)
+
+
+@pytest.mark.parametrize("form", ["instances", "inputs", "dataframe_records", "dataframe_split"])
+def test_rows_may_be_anything(app, form):
+    """Nor does anything in place of the rows of MLflow's forms bring the server down."""
+    for value in ANYTHING:
+        for content in (value, [value], {"columns": value, "data": value}, {"columns": ["a"], "data": [value]}):
+            assert 422 == ask(app, "POST", "/invocations", {form: content})[0], (form, content)
+
+
 def test_bounds_of_requests(app, service, good):
     """Too many rows, bytes, another type, method or path: each is told by its status."""
     assert 422 == ask(app, "POST", "/predict", {"rows": [good] * 1_001})[0]

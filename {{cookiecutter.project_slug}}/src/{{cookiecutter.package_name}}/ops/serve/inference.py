@@ -117,7 +117,7 @@ def _columns(tensors: Any, binary: memoryview) -> dict[str, list[Any]]:
 def _count(tensor: Tensor) -> int:
     """Return how many values a tensor says it has."""
     shape, kind = tensor.get("shape"), tensor.get("datatype")
-    if kind not in DTYPES:
+    if kind not in [*DTYPES]:  # it may be anything, also what a dict cannot hold
         raise refusal(422, f"the datatype of the input {_short(tensor)} must be one of {', '.join(DTYPES)}")
     sizes = shape if isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape) else []
     if len(sizes) not in (1, 2) or sizes[1:] not in ([], [1]):
