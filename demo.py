@@ -31,9 +31,10 @@ On rows that the model has not seen:
 
 Next:
 
-  cd {project}
-  git add -A && git commit -m "First model"                                        # results are versioned with the code
-  source .venv/bin/activate && dvc exp run -S train.learning_rate=0.2 && dvc exp show   # try a change, compare
+  cd {project} && source .venv/bin/activate
+  git add -A && git commit -m "First model"                # results are versioned with the code
+  dvc exp run -S train.learning_rate=0.2 && dvc exp show --drop 'slices|baseline'   # try a change, compare
+  model serve                                              # a page to try the model, and its HTTP interface
 """)
 
 

@@ -1,7 +1,9 @@
 """The command `model` teaches what it can do, and imports only what the asked-for part needs."""
 
+import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,17 @@ def test_an_unknown_command_is_named(monkeypatch, capsys):
     """The message lists what there is."""
     assert 2 == run(monkeypatch, "no-such-command")
     assert "no-such-command" in capsys.readouterr().err
+
+
+def test_no_stage_imports_what_dvc_ignores():
+    """Each stage depends on the whole of ops/, apart from what .dvcignore names: no result may depend on that."""
+    root = Path(__file__).parents[1]
+    lines = (root / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    ignored = [line.removeprefix("/src/*/").removesuffix(".py") for line in lines if line.startswith("/src/*/")]
+    assert ignored and all(list(root.glob(f"src/*/{name}*")) for name in ignored)
+    stages = "prepare, train, evaluate, package"
+    code = f"import sys; from {{ cookiecutter.package_name }} import {stages}; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    names = {"/".join(module.split(".")[1:3]) for module in modules if module.startswith("{{ cookiecutter.package_name }}.ops")}
+    assert "ops/bundle" in names
+    assert names.isdisjoint(ignored)
