@@ -380,14 +380,19 @@ def test_of_two_at_once_one_wins(shared, monkeypatch, first, second):
     assert len(tags_of(model).tags) == len(hub.splitlines())
 
 
-def test_a_tag_that_is_another_one_elsewhere_is_named(shared):
-    """Two clones that promote without telling each other."""
+def test_what_was_decided_without_knowing_the_others_is_not_sent(shared):
+    """Two clones that promote, register or retire without telling each other."""
     model, other = shared
     model.do("promote", "v1.0.0", "prod")
     other.do("promote", "v1.0.0", "prod", "--push")
     assert f"git tag --delete '{NAME}#prod#1'" in model.refused("rollback", "prod", "--push")
     model.git("tag", "--delete", f"{NAME}#prod#1")
     assert "serves as prod already" in model.do("promote", "v1.0.0", "prod", "--push")
+    model.version()
+    other.do("promote", "v1.0.0", "staging", "--push")
+    assert f"git tag --delete '{NAME}@v1.0.1'" in model.refused("promote", "v1.0.1", "prod", "--push")
+    model.tag(f"{NAME}@v3.0.0")
+    assert "v1.0.1 and v3.0.0 are one commit" in model.refused("promote", "v1.0.1", "prod")
 
 
 def test_a_remote_that_is_not_there_is_named(shared):

@@ -5,7 +5,6 @@ import argparse
 from ..programs import call
 from ..project import UserError, one_line
 from . import remote, rules, write
-from .register import add_push
 from .signatures import require_signed
 from .tags import Registry, Version, require_version
 
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", metavar="VERSION", help="a registered version, such as v1.2.0")
     parser.add_argument("stage", metavar="STAGE", help="one of registry.stages, such as prod")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for those who read the history")
-    add_push(parser)
+    remote.add_push(parser)
     parser.set_defaults(command=lambda args: promote(args.version, args.stage, args.reason, args.push))
 
 

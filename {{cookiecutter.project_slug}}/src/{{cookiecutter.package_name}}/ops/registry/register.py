@@ -32,15 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", nargs="?", default="", metavar="VERSION", help="such as v1.2.0")
     parser.add_argument("--accept", default="", metavar="REASON", help="although the gate does not pass; it is kept")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why this version, for those who read the history")
-    add_push(parser)
+    remote.add_push(parser)
     parser.set_defaults(command=lambda args: register(args.version, args.accept, args.reason, args.push))
-
-
-def add_push(parser: argparse.ArgumentParser) -> None:
-    """Add what every command that writes a tag takes."""
-    parser.add_argument(
-        "--push", nargs="?", const="origin", metavar="REMOTE", help="fetch the tags first, then send them (to: origin)"
-    )
 
 
 def register(wanted: str = "", accepted: str = "", reason: str = "", push: str | None = None) -> None:

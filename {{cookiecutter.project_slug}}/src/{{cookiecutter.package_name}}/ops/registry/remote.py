@@ -5,9 +5,10 @@ promotes it. So each push also moves `refs/model/NAME` there, on condition that 
 fetched: Git then lets one of two through, whatever their tags are called.
 """
 
+import argparse
 from dataclasses import dataclass
 
-from ..programs import call, last_line
+from ..programs import call, git, last_line
 from ..project import UserError, one_line, say
 from .tags import Registry, is_incomplete, read, require_name
 
@@ -22,23 +23,24 @@ class Remote:
     tags: frozenset[str] = frozenset()
 
     def fetch(self, model: str) -> None:
-        """Bring the registry's tags; UserError where one here has the name of another one there."""
-        listed = self._git("ls-remote", "--refs", self.name, self.marker, *patterns(model), what="read")
-        found = {ref: oid for oid, ref in (line.split("\t") for line in listed.splitlines())}
-        self.expected = found.pop(self.marker, "")
-        self.tags = frozenset(ref.removeprefix("refs/tags/") for ref in found)
-        here = call("git", "for-each-ref", "--format=%(refname) %(objectname)", *patterns(model)).stdout.split()
-        ours = dict(zip(here[::2], here[1::2], strict=True))
-        for ref in sorted(found.keys() & ours.keys()):
-            if found[ref] != ours[ref]:
-                tag = ref.removeprefix("refs/tags/")
-                raise UserError(
-                    f"the tag {tag} here is not the one of {self.name}, which counts: drop yours with"
-                    f" `git tag --delete '{tag}'`, then run this again"
-                )
-        if missing := sorted(found.keys() - ours.keys()):
-            spec = [f"{ref}:{ref}" for ref in missing]
-            self._git("fetch", "--quiet", "--no-tags", self.name, *spec, what="read")
+        """Bring the registry's tags; UserError where those here were written without knowing those there."""
+        listed = self._git("ls-remote", "--refs", self.name, self.marker, *patterns(model))
+        there = {ref: oid for oid, ref in (line.split("\t") for line in listed.splitlines())}
+        self.expected = there.pop(self.marker, "")
+        self.tags = frozenset(ref.removeprefix("refs/tags/") for ref in there)
+        lines = git("for-each-ref", "--format=%(objectname) %(refname)", *patterns(model)).splitlines()
+        here = {ref: oid for oid, ref in (line.split(" ", 1) for line in lines)}
+        missing = sorted(there.keys() - here.keys())
+        clash = {ref.removeprefix("refs/tags/") for ref in here.keys() & there.keys() if here[ref] != there[ref]}
+        unsent = {tag.name for tag in read(model).tags} - self.tags
+        if clash or (unsent and missing):
+            mine = " ".join(f"'{name}'" for name in sorted(clash | unsent))
+            raise UserError(
+                f"{self.name} got other tags since this clone wrote some that were never sent: drop yours with"
+                f" `git tag --delete {mine}`, then run this again"
+            )
+        if missing:
+            self._git("fetch", "--quiet", "--no-tags", self.name, *[f"{ref}:{ref}" for ref in missing])
 
     def push(self, registry: Registry, tag: str = "", made: str = "") -> None:
         """Send the tags that are not there yet and a new object under the name of a tag, all or nothing."""
@@ -59,12 +61,19 @@ class Remote:
             raise UserError(f"{newest(registry.name)} came first: nothing was written; look, then run this again")
         raise UserError(f"{self.name} refuses the tags ({last_line(result.stderr)}): nothing was written")
 
-    def _git(self, *words: str, what: str) -> str:
+    def _git(self, *words: str) -> str:
         result = call("git", *words, GIT_TERMINAL_PROMPT="0")
         if result.returncode:
             reason = one_line(last_line(result.stderr))
-            raise UserError(f"the remote {self.name} cannot be {what} ({reason}): mend its address or your access")
+            raise UserError(f"the remote {self.name} cannot be read ({reason}): mend its address or your access")
         return result.stdout.strip()
+
+
+def add_push(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that writes a tag takes."""
+    parser.add_argument(
+        "--push", nargs="?", const="origin", metavar="REMOTE", help="fetch the tags first, then send them (to: origin)"
+    )
 
 
 def patterns(model: str) -> list[str]:
@@ -78,7 +87,7 @@ def newest(model: str) -> str:
     return f"{tag.name} (by {tag.by}, {tag.date})"
 
 
-def opened(model: str, push: str | None, writes: bool = True) -> tuple[Registry, Remote | None]:
+def opened(model: str, push: str | None) -> tuple[Registry, Remote | None]:
     """Return the registry, brought up to date if it is to be sent to a remote, and that remote."""
     require_name(model, "package.name in params.yaml")
     remote = None
@@ -88,7 +97,11 @@ def opened(model: str, push: str | None, writes: bool = True) -> tuple[Registry,
         remote = Remote(push, f"refs/model/{model}")
         remote.fetch(model)
     registry = read(model)
-    if writes and not remote and is_incomplete():
+    for version in registry.versions.values():
+        first = registry.by_commit[version.tag.commit].name
+        if first != version.name:
+            raise UserError(f"{first} and {version.name} are one commit: drop the wrong one with `git tag --delete`")
+    if not remote and is_incomplete():
         raise UserError(
             "this clone is shallow or has no tags, so versions may be missing: use --push, or run"
             " `git fetch --unshallow --tags` and `git config --unset remote.origin.tagOpt`"

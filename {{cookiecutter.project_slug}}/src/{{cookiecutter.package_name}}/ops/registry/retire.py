@@ -4,7 +4,6 @@ import argparse
 
 from ..project import UserError, one_line
 from . import remote, rules, write
-from .register import add_push
 from .tags import require_version
 
 TEXT = """Take a version out of use, for good: a new tag NAME@VERSION!, by which GTO deregisters it. It stays in the
@@ -16,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = TEXT
     parser.add_argument("version", metavar="VERSION", help="a registered version, such as v1.2.0")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why; whoever wants to promote it reads it")
-    add_push(parser)
+    remote.add_push(parser)
     parser.set_defaults(command=lambda args: retire(args.version, args.reason, args.push))
 
 

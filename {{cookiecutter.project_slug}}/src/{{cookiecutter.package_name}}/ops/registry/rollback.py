@@ -5,7 +5,6 @@ import argparse
 from ..project import UserError
 from . import remote, rules, write
 from .promote import assignment, require_usable
-from .register import add_push
 from .tags import ROLL_BACK, Registry, Version, require_version
 
 TEXT = """Let the version serve again that served in a stage before: a new tag, as by `model promote`; nothing is
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", metavar="STAGE", help="such as prod")
     parser.add_argument("--to", default="", metavar="VERSION", help="by default the one that served before")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for those who read the history")
-    add_push(parser)
+    remote.add_push(parser)
     parser.set_defaults(command=lambda args: rollback(args.stage, args.to, args.reason, args.push))
 
 
