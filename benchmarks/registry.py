@@ -1,7 +1,7 @@
 """What the registry costs with many versions: `make demo`, then `python benchmarks/registry.py --versions 1000`.
 
-Makes a repository with as many commits, versions and promotions, and times `model status`, `model status --json`, `model
-promote` and `model history` beside `model promote --help`, which is what Python takes to start. Medians.
+Makes a repository with as many commits, versions and promotions, and times `model status`, `model status --json`,
+`model promote` and `model history` beside `model promote --help`, which is what Python takes to start. Medians.
 """
 
 import argparse
@@ -51,7 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--versions", type=int, default=1000, metavar="N")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs of each command")
-    parser.add_argument("--project", type=Path, default=DEMO, help="a generated project, by default that of `make demo`")
+    parser.add_argument(
+        "--project", type=Path, default=DEMO, help="a generated project, by default that of `make demo`"
+    )
     parser.add_argument("--python", type=Path, help="its Python, by default PROJECT/.venv/bin/python")
     args = parser.parse_args()
     python = args.python or args.project / ".venv/bin/python"

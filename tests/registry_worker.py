@@ -48,7 +48,7 @@ def commit(clone: int, number: int) -> None:
 def gto(clone: int) -> dict[str, Any]:
     """Return what gto says of a clone: versions, stage -> version, tags in order."""
     repo = str(clones[clone].folder)
-    shown = api.show(repo, cases.NAME) if api.show(repo) else []
+    shown = api.show(repo, cases.NAME)
     return {
         "versions": sorted(found["version"] for found in shown),
         "stages": {stage["stage"]: found["version"] for found in shown for stage in found["stages"]},
