@@ -27,6 +27,7 @@ class Remote:
         listed = self._git("ls-remote", "--refs", self.name, self.marker, *patterns(model))
         there = {ref: oid for oid, ref in (line.split("\t") for line in listed.splitlines())}
         self.expected = there.pop(self.marker, "")
+        there = {ref: oid for ref, oid in there.items() if ref.count("/") == 2}  # as for-each-ref reads `*`
         self.tags = frozenset(ref.removeprefix("refs/tags/") for ref in there)
         lines = git("for-each-ref", "--format=%(objectname) %(refname)", *patterns(model)).splitlines()
         here = {ref: oid for oid, ref in (line.split(" ", 1) for line in lines)}

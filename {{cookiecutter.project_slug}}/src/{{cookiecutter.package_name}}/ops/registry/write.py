@@ -71,6 +71,9 @@ def publish(
 
     `approve` is told who writes it, an address or the key that signed, before anybody can see it.
     """
+    if taken := call("git", "for-each-ref", "--format=%(refname)", f"refs/tags/{draft.name}").stdout.split():
+        name = taken[0].removeprefix("refs/tags/")
+        raise UserError(f"the tag {draft.name} cannot be written, since there is a tag {name} here: delete that")
     made = make(draft, later_than(registry))
     approve(require_signed(made, draft.name) if rules.require_signed_tags else identity()[0])
     if remote:
