@@ -16,7 +16,6 @@ from {{ cookiecutter.package_name }}.ops.gate import resample
 from {{ cookiecutter.package_name }}.ops.project import BUNDLE
 from {{ cookiecutter.package_name }}.ops.registry import tags, write
 
-
 COMMIT = "^{" + "commit}"  # of a tag
 
 
