@@ -1,9 +1,11 @@
-"""When the test rows changed, the base's model scores the new ones: from DVC's cache, its remote, or made anew."""
+"""Former models: when the test rows changed, the base's scores the new ones; a registered one is checked out."""
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from conftest import BakedProject, bake_into, commit_all, run
 pytestmark = pytest.mark.slow
 
 ROWS = 1500
+NAME = "income-model"
+PERSON = "-c user.name=T -c user.email=t@example.com".split()
 QUICK = {"max_iter: 100": "max_iter: 20", "importance_repeats: 3": "importance_repeats: 1"}
 Environment = dict[str, str]
 
@@ -108,3 +112,44 @@ def test_added_rows_are_paired_without_the_former_model(copy: BakedProject, envi
     assert isinstance(rows, dict)
     assert (rows["only_base"], rows["only_candidate"] > 20) == (0, True)
     assert "scored this change's test rows" not in str(report["notes"])
+
+
+@pytest.fixture
+def registered(copy: BakedProject, environment: Environment) -> BakedProject:
+    """Return a copy whose last commit is v1.0.0, really verified, and that has no bundle at hand."""
+    copy.run("dvc push --quiet", **environment)
+    assert model(copy, environment, "register").returncode == 0
+    shutil.rmtree(copy.path / "models/bundle")
+    return copy
+
+
+def model(project: BakedProject, environment: Environment, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `model`, as somebody."""
+    person = {"GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.com"}
+    return project.run(["python", "-m", f"{project.package}.ops.cli", *words], check=False, **environment, **person)
+
+
+@pytest.mark.parametrize("source", ["from DVC's cache", "from DVC's remote", "made anew from its commit"])
+def test_a_registered_model_is_checked_out(
+    changed: BakedProject, registered: BakedProject, environment: Environment, source: str
+) -> None:
+    """Wherever it comes from, it is the one of the tag, and the work tree stays as it was."""
+    if source != "from DVC's cache":
+        shutil.rmtree(registered.path / ".dvc/cache")
+    with lost_remote(changed) if source == "made anew from its commit" else nullcontext():
+        result = model(registered, environment, "checkout", "v1.0.0", "--output", "out/the bundle")
+    assert result.returncode == 0, result.stderr
+    assert source in result.stdout
+    digest = sha256((registered.path / "out/the bundle/manifest.json").read_bytes()).hexdigest()
+    assert f"Digest: sha256:{digest}\n" in registered.run(f"git cat-file tag {NAME}@v1.0.0").stdout
+    assert not (registered.path / "models/bundle").exists()
+
+
+def test_another_bundle_than_the_registered_one_is_refused(registered: BakedProject, environment: Environment) -> None:
+    """Neither what the cache holds nor what the commit makes is handed out under a digest that it does not have."""
+    message = f"Forged\n\nDigest: sha256:{'0' * 64}"
+    run(["git", *PERSON, "tag", "-a", "-m", message, f"{NAME}@v2.0.0", "HEAD~1"], registered.path)
+    result = model(registered, environment, "checkout", "v2.0.0")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "is not the bundle of v2.0.0" in result.stderr
+    assert not (registered.path / "models/v2.0.0").exists()

@@ -161,15 +161,20 @@ class Project:
         files = [self.folder / "gate.md", self.folder / "gate.json"]
         for file in files:
             file.unlink(missing_ok=True)
+        reports = ["--report=gate.md", "--json=gate.json"]
+        status, out, err = self.model("gate", f"--base={base}", *reports, *arguments)
+        report, found = (file.read_text(encoding="utf-8") if file.exists() else "" for file in files)
+        return Outcome(status, out, err, report, json.loads(found or "{}"))
+
+    def model(self, *words):
+        """Run `model` here; return status, output, errors. A traceback would surface as the test's own error."""
         out, err = io.StringIO(), io.StringIO()
-        words = ["model", "gate", f"--base={base}", "--report=gate.md", "--json=gate.json", *arguments]
         with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            before, sys.argv = sys.argv, words
+            before, sys.argv = sys.argv, ["model", *words]
             try:
                 cli.main()
             except SystemExit as end:
                 status = end.code
             finally:
                 sys.argv = before
-        report, found = (file.read_text(encoding="utf-8") if file.exists() else "" for file in files)
-        return Outcome(status, out.getvalue(), err.getvalue(), report, json.loads(found or "{}"))
+        return status, out.getvalue(), err.getvalue()

@@ -443,7 +443,7 @@ def test_small_losses_do_not_add_up(project):
     """Each step is within its margin, the sum is not."""
     project.params["gate"]["margins"] = {"log_loss": 0.15}
     project.write()
-    project.commit("served")
+    served = project.commit("served")
     project.git("tag", "--annotate", f"{NAME}#prod#1", "--message", "serve it")
     project.write(noise=1.3)
     project.commit("a small loss")
@@ -452,7 +452,7 @@ def test_small_losses_do_not_add_up(project):
     outcome = project.gate()
     assert not findings(outcome, against="base", kind="metric", verdict=REGRESSION)
     require(outcome, 1, REGRESSION, "than in the version that serves")
-    project.git("tag", "--annotate", f"{NAME}#prod!#2", "--message", "serve none")
+    project.git("tag", "--annotate", f"{NAME}#prod!#2", "--message", "serve none", served)
     assert not findings(project.gate(), against="served")
 
 

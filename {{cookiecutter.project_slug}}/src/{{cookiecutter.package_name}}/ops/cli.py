@@ -18,6 +18,14 @@ COMMANDS = {
     "verify": (".verify", "Check that the committed results are true and whole."),
     "serve": (".serve", "Serve the model over HTTP."),
     "score": (".score", "Predict for every row of tables of any size, CSV or Parquet."),
+    "register": (".registry.register", "Make the model of the last commit a version."),
+    "promote": (".registry.promote", "Let a version serve in a stage, such as staging or prod."),
+    "rollback": (".registry.rollback", "Let the version serve again that served in a stage before."),
+    "retire": (".registry.retire", "Take a version out of use, for good."),
+    "status": (".registry.status", "Show the versions, and which of them serves where."),
+    "history": (".registry.history", "Show what served in a stage from when to when, who decided it, and why."),
+    "checkout": (".registry.checkout", "Put the bundle of a version into a folder, verified."),
+    "changelog": (".registry.changelog", "Write what changed from version to version."),
 }
 
 

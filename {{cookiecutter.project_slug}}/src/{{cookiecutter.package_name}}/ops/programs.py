@@ -1,5 +1,6 @@
 """Programs that the commands call: Git, and DVC of this environment."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,17 +8,20 @@ from pathlib import Path
 from .project import UserError
 
 
-def call(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program and keep what it prints."""
+def call(*command: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run a program, with these changes of the environment, and keep what it prints."""
+    environment = {**os.environ, **changes}
     try:
-        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
+        return subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", env=environment
+        )
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not installed: install it, then run this again") from None
 
 
-def git(*arguments: str) -> str:
-    """Run Git and return what it prints."""
-    result = call("git", *arguments)
+def git(*arguments: str, **changes: str) -> str:
+    """Run Git, with these changes of the environment, and return what it prints."""
+    result = call("git", *arguments, **changes)
     if result.returncode:
         raise UserError(f"`git {arguments[0]}` failed: {last_line(result.stderr)}")
     return result.stdout.strip()

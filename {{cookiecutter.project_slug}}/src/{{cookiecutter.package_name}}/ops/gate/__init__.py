@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from ..metrics import TASK_METRICS, beats, headline
 from ..project import UserError, one_line, say, some_rows, write_json, write_text
+from ..registry import tags
+from ..registry.rules import rules_of
 from . import history
 from .budgets import budgets
 from .history import CannotJudge, Incomparable
@@ -81,13 +83,7 @@ def command(args: argparse.Namespace) -> None:
     from .report import in_short, markdown
 
     judgement = Judgement(accepted=one_line(args.accept))
-    try:
-        with threadpool_limits(1):  # many small products: more threads take longer, and their sums would vary
-            gate(args.base, judgement)
-    except Incomparable as error:
-        judgement.verdict, judgement.reason = INCOMPARABLE, one_line(error)
-    except UserError as error:
-        judgement.verdict, judgement.reason = CANNOT_JUDGE, one_line(error)
+    settle(judgement, lambda: gate(args.base, judgement))
     try:
         if args.report:
             write_text(args.report, markdown(judgement))
@@ -105,9 +101,25 @@ def command(args: argparse.Namespace) -> None:
     sys.exit(status)
 
 
+def settle(judgement: Judgement, judge: Callable[[], None]) -> None:
+    """Run a judgement; what prevents it becomes its verdict."""
+    try:
+        with threadpool_limits(1):  # many small products: more threads take longer, and their sums would vary
+            judge()
+    except Incomparable as error:
+        judgement.verdict, judgement.reason = INCOMPARABLE, one_line(error)
+    except UserError as error:
+        judgement.verdict, judgement.reason = CANNOT_JUDGE, one_line(error)
+
+
 def gate(revision: str, judgement: Judgement) -> None:
     """Fill in the judgement of the work tree against the commit at which it left `revision`."""
-    commit = judgement.base = history.merge_base(revision)
+    against(history.merge_base(revision), judgement)
+
+
+def against(commit: str, judgement: Judgement) -> None:
+    """Fill in the judgement of the work tree against a commit."""
+    judgement.base = commit
     judgement.head = history.git("rev-parse", "HEAD")
     base = from_commit(commit)
     candidate = from_work_tree()
@@ -202,15 +214,13 @@ def paired(base: Results, candidate: Results, commit: str, judgement: Judgement)
 
 def served(base: Results, candidate: Results, judgement: Judgement) -> dict[str, Pairs]:
     """Return the version that serves under the base's name, paired with the candidate, unless it is the base itself."""
-    commit = history.serving(model_name(base))
+    commit = serving(base)
     if commit is None or commit == judgement.base:
         return {}
     judgement.served = commit
     version = from_commit(commit)
     if version is None:
-        raise CannotJudge(
-            f"commit {commit[:9]}, which serves as prod, has no reports/: fetch its history, or promote another"
-        )
+        raise CannotJudge(f"commit {commit[:9]}, which serves, has no reports/: fetch its history, or promote another")
     try:
         require_comparable(version, candidate)
     except Incomparable as error:
@@ -223,10 +233,14 @@ def served(base: Results, candidate: Results, judgement: Judgement) -> dict[str,
     return {"served": pairs}
 
 
-def model_name(results: Results) -> str:
-    """Return what the registry calls the model."""
-    section = results.params.get("package")
-    return str(section.get("name", "")) if isinstance(section, dict) else ""
+def serving(base: Results) -> str | None:
+    """Return the commit that serves users, by the name and the stages that the base knows; None if there is none."""
+    section = base.params.get("package")
+    name = section.get("name") if isinstance(section, dict) else None
+    if not name:
+        return None
+    tag = tags.read(str(name)).stages.get(rules_of(base.params).stages[-1])
+    return tag.commit if tag else None
 
 
 def groups_of(pairs: Pairs, judgement: Judgement) -> dict[str, dict[str, np.ndarray]]:

@@ -50,24 +50,6 @@ def changed_files() -> list[str]:
     return [line for line in git("diff", "--name-only", "-z", "--relative", "HEAD", "--", ".").split("\0") if line]
 
 
-def serving(name: str, stage: str = "prod") -> str | None:
-    """Return the commit that the newest tag `NAME#STAGE#N` assigns to a stage (GTO's format); None if there is none."""
-    pattern = f"refs/tags/{name}#{stage}*"
-    form = "%(creatordate:unix) %(*objectname) %(refname:strip=2)"
-    tags = [line.split(" ", 2) for line in git("for-each-ref", f"--format={form}", pattern).splitlines()]
-    for _, commit, tag in sorted(tags, key=lambda tag: (int(tag[0]), _counter(tag[2])), reverse=True):
-        if tag.startswith(f"{name}#{stage}!#"):
-            return None
-        if tag.startswith(f"{name}#{stage}#") and commit:
-            return commit
-    return None
-
-
-def _counter(tag: str) -> int:
-    number = tag.rpartition("#")[2]
-    return int(number) if number.isdecimal() else 0
-
-
 def _git(*arguments: str, folder: Path = Path()) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(["git", *arguments], cwd=folder, capture_output=True)

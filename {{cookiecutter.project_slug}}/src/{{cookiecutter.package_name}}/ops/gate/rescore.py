@@ -4,23 +4,17 @@ The former version is laid out in a folder of its own, with its own code; its bu
 remote, or is made anew.
 """
 
-import io
-import os
-import subprocess
-import sys
-import tarfile
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..project import BUNDLE, TEST, say
+from ..former import bundles, laid_out, python
+from ..project import TEST, UserError
 from ..table import groups
-from .history import CannotJudge, Incomparable, git
+from .history import CannotJudge, Incomparable
 from .results import Results
 
 SCORE = """
@@ -84,42 +78,15 @@ def require_columns(base: Results, candidate: Results) -> None:
             )
 
 
-@contextmanager
-def laid_out(commit: str) -> Iterator[Path]:
-    """Give a folder with the project as it is in a commit, sharing this one's DVC cache and settings."""
-    prefix = git("rev-parse", "--show-prefix")
-    archive = subprocess.run(["git", "archive", f"{commit}:{prefix}"], capture_output=True)
-    if archive.returncode:
-        raise CannotJudge(f"`git archive` failed: {archive.stderr.decode(errors='replace').strip()}")
-    with tempfile.TemporaryDirectory(prefix="model-gate-") as name:
-        folder = Path(name)
-        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-            files.extractall(folder, filter="data")
-        local = Path(".dvc/config.local")
-        settings = local.read_text(encoding="utf-8") if local.exists() else ""
-        (folder / ".dvc").mkdir(exist_ok=True)
-        (folder / local).write_text(settings, encoding="utf-8")
-        for option, value in (("cache.dir", str(Path(".dvc/cache").resolve())), ("core.no_scm", "true")):
-            dvc(folder, "config", "--local", option, value)
-        yield folder
-
-
 def bring_bundle(folder: Path) -> str:
     """Put models/bundle in place and return how: from the cache, the remote, or by running the pipeline."""
-    if dvc(folder, "checkout", str(BUNDLE)).returncode == 0:
-        return "from DVC's cache"
-    if dvc(folder, "pull", str(BUNDLE)).returncode == 0:
-        return "from DVC's remote"
-    say("the base's model is neither in DVC's cache nor in its remote: making it anew, which takes as long as training")
-    dvc(folder, "pull", "--allow-missing")
-    made = dvc(folder, "repro")
-    if made.returncode:
-        reason = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
+    try:
+        return next(bundles(folder))
+    except UserError as error:
         raise Incomparable(
             "too few test rows are in both versions, and the model of the base can be neither fetched nor made anew"
-            f" ({reason}): `dvc push` it from where it was made, or accept the change with a reason"
-        )
-    return "made anew from its commit"
+            f" ({error}): `dvc push` it from where it was made, or accept the change with a reason"
+        ) from None
 
 
 def score(frame: pd.DataFrame, folder: Path) -> np.ndarray:
@@ -127,18 +94,8 @@ def score(frame: pd.DataFrame, folder: Path) -> np.ndarray:
     rows, output = folder / "rows.parquet", folder / "predicted.npy"
     frame.to_parquet(rows)
     code = SCORE.format(package=__package__.split(".")[0])
-    run = _run(folder, "-c", code, str(rows), str(output))
+    run = python(folder, "-c", code, str(rows), str(output))
     if run.returncode:
         reason = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise Incomparable(f"the model of the base cannot score the new test rows ({reason}): accept with a reason")
     return np.asarray(np.load(output), dtype=float)
-
-
-def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run DVC in a folder, with that folder's code."""
-    return _run(folder, "-m", "dvc", *arguments)
-
-
-def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
-    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)

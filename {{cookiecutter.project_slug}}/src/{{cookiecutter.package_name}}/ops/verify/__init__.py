@@ -26,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def verify(_: argparse.Namespace | None = None) -> None:
     """Say what was checked; UserError with a line for each failure."""
+    for line in check():
+        say(line)
+
+
+def check() -> list[str]:
+    """Return what was checked; UserError with a line for each failure."""
     require_commit()
     ours, theirs = read_locks()
     checked: list[str] = []
@@ -36,8 +42,7 @@ def verify(_: argparse.Namespace | None = None) -> None:
             failures.setdefault(name, line)
     if failures:
         raise UserError("\nerror: ".join(failures.values()))
-    for line in checked:
-        say(line)
+    return checked
 
 
 def find(repo: Any, outputs: list[Output], ours: Stages, theirs: Stages, checked: list[str]) -> Iterator[Failure]:

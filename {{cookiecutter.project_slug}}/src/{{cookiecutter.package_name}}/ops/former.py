@@ -1,0 +1,62 @@
+"""A former version of the project, in a folder of its own with its own code, and the bundle that belongs to it."""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .programs import git, last_line
+from .project import BUNDLE, UserError, say
+
+
+@contextmanager
+def laid_out(commit: str) -> Iterator[Path]:
+    """Give a folder with the project as it is in a commit, sharing this one's DVC cache and settings."""
+    prefix = git("rev-parse", "--show-prefix")
+    archive = subprocess.run(["git", "archive", f"{commit}:{prefix}"], capture_output=True)
+    if archive.returncode:
+        raise UserError(f"`git archive` failed: {last_line(archive.stderr.decode(errors='replace'))}")
+    with tempfile.TemporaryDirectory(prefix="model-former-") as name:
+        folder = Path(name)
+        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+            files.extractall(folder, filter="data")
+        local = Path(".dvc/config.local")
+        settings = local.read_text(encoding="utf-8") if local.exists() else ""
+        (folder / ".dvc").mkdir(exist_ok=True)
+        (folder / local).write_text(settings, encoding="utf-8")
+        for option, value in (("cache.dir", str(Path(".dvc/cache").resolve())), ("core.no_scm", "true")):
+            dvc(folder, "config", "--local", option, value)
+        yield folder
+
+
+def bundles(folder: Path) -> Iterator[str]:
+    """Put models/bundle in place and yield how, the quickest way first: cache, remote, running the pipeline.
+
+    Whoever is content with a bundle asks for no other. UserError says why the last way failed.
+    """
+    if dvc(folder, "checkout", "--force", str(BUNDLE)).returncode == 0:
+        yield "from DVC's cache"
+    if dvc(folder, "pull", "--force", str(BUNDLE)).returncode == 0:
+        yield "from DVC's remote"
+    say("that model is neither in DVC's cache nor in its remote: making it anew, which takes as long as training")
+    dvc(folder, "pull", "--allow-missing")
+    made = dvc(folder, "repro")
+    if made.returncode:
+        raise UserError((made.stderr.strip().splitlines() or ["no reason given"])[-1])
+    yield "made anew from its commit"
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, with that folder's code."""
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run DVC in a folder, with that folder's code."""
+    return python(folder, "-m", "dvc", *arguments)
