@@ -1,5 +1,7 @@
 """The table is checked, and split so that no row ever moves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,7 +76,7 @@ def test_equal_rows_are_on_the_same_side_and_have_ids_of_their_own():
 def test_with_a_time_the_latest_rows_are_tested_on():
     """No training row is later than a test row."""
     frame = table(100).assign(when=pd.date_range("2024-01-01", periods=100).astype("datetime64[us]"))
-    schema = Schema(**{**vars(SCHEMA), "time": "when", "columns": {**COLUMNS, "when": Column("datetime")}})
+    schema = replace(SCHEMA, time="when", columns={**COLUMNS, "when": Column("datetime")})
     is_test = prepare.in_test(frame, schema, 0.25)
     assert frame["when"][~is_test].max() < frame["when"][is_test].min()
     assert 0.25 == is_test.mean()

@@ -201,7 +201,7 @@ FAULTS = {
     "edited lock": (edit_lock, "requirements.txt", RENEW),
     "changed parameter": (edit_params, f"{PARAMS}: `train`", RENEW),
     "changed code": (lambda: append(SOURCE / "train.py", "# new\n"), f"{SOURCE / 'train.py'} was changed", RENEW),
-    "changed machinery": (lambda: append(SOURCE / "ops/cli.py", "# new\n"), f"{SOURCE / 'ops'} was changed", RENEW),
+    "changed machinery": (lambda: append(SOURCE / "ops/metrics.py", "# new\n"), f"{SOURCE / 'ops'} was changed", RENEW),
     "missing code": (
         (SOURCE / "train.py").unlink,
         f"{SOURCE / 'train.py'} is missing",
