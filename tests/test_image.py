@@ -274,6 +274,18 @@ def test_image_needs_a_bundle(bake: Bake, tmp_path: Path) -> None:
     assert result.stderr.splitlines()[0] == "make image: models/bundle is missing; run make repro, or dvc pull"
 
 
+def test_image_needs_compose(bake: Bake, tmp_path: Path) -> None:
+    """A docker without its plugin is told what it lacks, not what it does not know."""
+    project = bake(deploy_target="container")
+    (project.path / "models/bundle").mkdir(parents=True)
+    project.write("models/bundle/manifest.json", "{}")
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    result = project.run("make image", check=False, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    said = "make image: docker has no compose; install its compose plugin and try again"
+    assert result.returncode and result.stderr.splitlines()[0] == said
+
+
 def test_image_is_labelled_with_commit_and_version(bake: Bake, tmp_path: Path) -> None:
     """The commit in full, marked if files differ from it; the newest version that is registered there."""
     project = bake(deploy_target="container")

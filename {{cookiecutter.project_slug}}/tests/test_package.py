@@ -469,6 +469,7 @@ def test_the_card_lists_the_most_important_columns(project):
     package.main()
     text = CARD.read_text(encoding="utf-8").partition("## What it goes by")[2]
     assert f"| {card.escape(HOSTILE)} | 1 | 0.001 |" in text and "| c8 |" in text and "| c9 |" not in text
+    assert "The rest (11) is in reports/plots/importance.csv." in text
 
 
 def test_predictions_equal_those_of_the_trained_model(workspace, contract):

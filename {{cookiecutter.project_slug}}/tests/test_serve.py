@@ -524,6 +524,42 @@ def test_a_signature_is_asked_for_when_a_key_is_given(workspace, tmp_path):
     assert 1 == len(done.stderr.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        (["--canary-share", 0.5], "--canary-share shares with nobody"),
+        (["--cors", "https://example.com/"], "must be https://NAME"),
+        (["--cors", "example.com"], "must be https://NAME"),
+    ],
+)
+def test_an_option_without_effect_is_refused(workspace, tmp_path, words, cause):
+    """What would be served is not what somebody asked for."""
+    words = ("--bundle", workspace / BUNDLE, "--port", 0, *words)
+    done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode and cause in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_log_that_cannot_be_written_is_said_at_the_start_and_at_the_end(workspace, good, tmp_path):
+    """The predictions are answered; how many of them are nowhere, stderr says."""
+    (tmp_path / "log").write_text("a file in its place", encoding="utf-8")
+    words = ("--bundle", workspace / BUNDLE, "--port", 0, "--log", tmp_path / "log")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command(*words), cwd=tmp_path, text=True, **pipes)
+    try:
+        address = process.stdout.readline().split()[-1]
+        request = urllib.request.Request(f"{address}predict", json.dumps({"rows": [good]}).encode(), JSON)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert 200 == answer.status
+        process.send_signal(signal.SIGTERM)
+        start, end = process.communicate(timeout=30)[1].splitlines()
+    finally:
+        process.kill()
+        process.wait()
+    assert start.startswith(f"warning: {tmp_path / 'log'} cannot be written to: ")
+    assert end.startswith("warning: 1 row answered, but not logged: ")
+    assert 0 == process.returncode
+
+
 def test_it_starts_says_where_and_ends_in_good_order(workspace, model, good, tmp_path):
     """One line names model, version and address; SIGTERM ends it with status 0 and a whole log."""
     words = ("--bundle", workspace / BUNDLE, "--port", 0, "--version", "v7", "--log", tmp_path / "log")

@@ -107,6 +107,11 @@ class Violation:
         return f"`{self.column}`: {self.rule} in {some_rows(self.count)}, such as {self.example}"
 
 
+def not_a(kind: str) -> str:
+    """Return the rule that a cell breaks which is not of this type."""
+    return f"is not {'an' if kind == 'integer' else 'a'} {kind}{' (ISO 8601)' if kind == 'datetime' else ''}"
+
+
 def load(path: Path = SCHEMA) -> Schema:
     """Read schema.yaml; UserError names the line's key and what is wrong with it."""
     return parse(read_yaml(path), path)

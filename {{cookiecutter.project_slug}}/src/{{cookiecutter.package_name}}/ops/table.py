@@ -19,7 +19,7 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..schema import FALSE, TRUE, Column, Reading, Schema, Violation, check, violation
+from ..schema import FALSE, TRUE, Column, Reading, Schema, Violation, check, not_a, violation
 from .project import UserError
 
 SEPARATORS = ",;\t|"
@@ -175,7 +175,7 @@ def convert(cells: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, list[Vio
         values = _converted(cells[name], columns[name].type, schema.reading)
         broken = (cells[name].notna() & values.isna()).to_numpy()
         if broken.any():
-            violations += violation(name, f"is not a {columns[name].type}", broken, cells[name].to_numpy(object))
+            violations += violation(name, not_a(columns[name].type), broken, cells[name].to_numpy(object))
         typed[name] = values
     return pd.DataFrame(typed, index=cells.index), violations
 

@@ -14,7 +14,7 @@ from ..table import to_datetime, to_number
 from . import kinds, leaks, personal
 from .goal import FEWEST_ROWS, Goal, goal_of
 from .kinds import Cells
-from .vocabulary import CODE_WORDS, ID_OWNERS, ID_WORDS, PROXIES, SENSITIVE
+from .vocabulary import CODE_WORDS, ID_OWNERS, ID_WORDS, NUMBER_WORDS, PROXIES, SENSITIVE
 
 MOST_SLICES = 5
 
@@ -87,7 +87,7 @@ def require_columns(table: Mapping[str, Cells], wishes: Wishes) -> None:
 def find_id(table: Mapping[str, Cells], reading: Reading, wishes: Wishes) -> str | None:
     """Return the column `id`, or the first named like one, that has a value of its own in each row."""
     names = [name for name, cells in table.items() if name not in (wishes.target, wishes.time) and cells.unique]
-    names = [name for name in names if _words(name) and _named_id(name) and not _personal(table[name])]
+    names = [name for name in names if (_named_id(name) or _numbered(name)) and not _personal(table[name])]
     names = [name for name in names if kinds.kind_of(table[name], reading) in ("integer", "category", "text")]
     return min(names, key=lambda name: _words(name) != ["id"], default=None)
 
@@ -125,7 +125,7 @@ def _identifier(cells: Cells, kind: str) -> str:
     distinct, rows = len(cells.values), cells.present
     if kind == "integer" and kinds.is_row_number(cells):
         return "row number: says where a row stands, not what it is"
-    if cells.unique and kind in ("integer", "category") and _named_id(cells.name):
+    if cells.unique and kind in ("integer", "category") and (_named_id(cells.name) or _numbered(cells.name)):
         return "identifier: a value of its own in each row"
     if kind == "category" and rows >= FEWEST_ROWS and distinct >= 0.95 * rows:
         return "identifier: a value of its own in (almost) every row"
@@ -259,6 +259,12 @@ def count_copies(columns: Iterable[Cells]) -> int:
 def _named_id(name: str) -> bool:
     last = _words(name)[-1:] or [""]
     return last[0] in ID_WORDS or (last[0].endswith("id") and last[0][:-2] in ID_OWNERS)
+
+
+def _numbered(name: str) -> bool:
+    """Tell a name such as `order number`: an identifier if no value repeats, which an amount of the name may do."""
+    *_, owner, last = ["", "", *_words(name)]
+    return last == "nr" or last.endswith("nummer") or (last in NUMBER_WORDS and owner in ID_OWNERS)
 
 
 def _words(name: str) -> list[str]:

@@ -71,6 +71,7 @@ ID_WORDS = _words("id ids uuid guid key code identifier kennung matricola identi
 ID_OWNERS = _words("""
     user customer client order patient member account product item transaction session passenger employee
 """)
+NUMBER_WORDS = _words("number num no nr nummer numero")  # after an owner: `customer number`
 
 # In the name of a column of whole numbers: names of something, not amounts.
 CODE_WORDS = _words("code zip zipcode postcode postal plz key")

@@ -74,9 +74,12 @@ def importance(columns: list[dict[str, str]]) -> str:
         [escape(row["column"]), number(float(row["importance"])), number(float(row["spread"]))]
         for row in columns[:MOST_COLUMNS_SHOWN]
     ]
+    more = len(columns) - len(body)
+    rest = f"\n\nThe rest ({more:,}) is in reports/plots/importance.csv." if more else ""
+    shown = table(["column", "loss", "± (shuffles)"], body)
     return (
         f"By how much {title(metric)} gets worse when a column's values are shuffled among the test rows; what is near"
-        f" zero is hardly used, or another column says the same.\n\n{table(['column', 'loss', '± (shuffles)'], body)}"
+        f" zero is hardly used, or another column says the same.\n\n{shown}{rest}"
     )
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -10,13 +11,14 @@ from types import FrameType
 
 import uvicorn
 
-from ..project import BUNDLE, CARD, UserError, say
+from ..project import BUNDLE, CARD, UserError, say, some_rows, warn
 from .app import Settings, build
 from .log import PredictionLog
 from .service import Model, Service
 from .signature import require_signed
 
 LOG = Path("predictions")
+CANARY_SHARE = 0.1
 GOODBYE_SECONDS = 1  # after SIGTERM, that a client with an open connection has for another request
 DRAIN_SECONDS = 30  # that what is in flight may still take after SIGTERM
 
@@ -48,11 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", "the address to listen at, 0.0.0.0 for all", default="127.0.0.1")
     add("--port", "the port, 0 for any that is free", type=int, default=8000)
     add("--token-file", "who may ask: tokens, one a line (default: $MODEL_TOKENS, or everybody)", type=Path)
-    add("--cors", "a web site whose pages may ask, https://...; several times for several", action="append")
+    add("--cors", "a web site whose pages may ask, https://...; several times for several", type=_site, action="append")
     add("--log", "folder of the prediction log", type=Path, default=LOG)
     add("--no-log", "keep no prediction log", action="store_true")
     add("--canary", "a second bundle, which answers a share of the requests", type=Path)
-    add("--canary-share", "that share", type=_share, default=0.1)
+    add("--canary-share", f"that share (default: {CANARY_SHARE})", type=_share)
     add("--shadow", "a bundle that predicts too and is logged, but never answers", type=Path)
     add("--card", "the model card to show, if it is that of the bundle", type=Path, default=CARD)
     add("--public-key", "serve only what this key has signed (OpenSSF model signing)", type=Path)
@@ -88,7 +90,12 @@ def command(args: argparse.Namespace) -> None:
         signal.SIGINT,
     ):  # uvicorn hands them on once it has ended: that is the end, not a failure
         signal.signal(number, _end)
+    log = service.log
+    if log and log.failure:
+        warn(f"{log.failure}: until that is mended, predictions are answered but not logged (--no-log: on purpose)")
     Server(config).run(sockets=[listener])
+    if log and log.lost:
+        warn(f"{some_rows(log.lost)} answered, but not logged{f': {log.failure}' if log.failure else ''}")
 
 
 def make_service(args: argparse.Namespace) -> Service:
@@ -97,13 +104,16 @@ def make_service(args: argparse.Namespace) -> Service:
         require_signed(args.bundle, args.public_key, args.signature)
         for directory in filter(None, (args.canary, args.shadow)):
             require_signed(directory, args.public_key)
+    if args.canary_share is not None and not args.canary:
+        raise UserError("--canary-share shares with nobody: name the second bundle with --canary DIR")
     main = Model.load(args.bundle, "main", args.version or os.environ.get("MODEL_VERSION"))
     canary = Model.load(args.canary, "canary") if args.canary else None
     shadow = Model.load(args.shadow, "shadow") if args.shadow else None
     for model in filter(None, (canary, shadow)):
         model.require_like(main)
     log = None if args.no_log else PredictionLog(args.log)
-    return Service(main, canary=canary, share=args.canary_share, shadow=shadow, log=log, most_rows=args.max_rows)
+    share = CANARY_SHARE if args.canary_share is None else args.canary_share
+    return Service(main, canary=canary, share=share, shadow=shadow, log=log, most_rows=args.max_rows)
 
 
 def read_tokens(path: Path | None) -> tuple[str, ...]:
@@ -153,6 +163,12 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return value
+
+
+def _site(text: str) -> str:
+    if not re.fullmatch(r"\*|https?://[^/\s]+", text):
+        raise argparse.ArgumentTypeError("must be https://NAME, without a path or a / at its end")
+    return text
 
 
 def _share(text: str) -> float:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypedDict
 import numpy as np
 from pydantic import FailFast, TypeAdapter, ValidationError
 
-from ...schema import Schema, check
+from ...schema import Schema, check, not_a
 from .rows import Row, known, row_type
 
 PART = 500  # rows that are judged at a time, so that a large bad batch needs little memory
@@ -143,7 +143,7 @@ class Part:
 
     def _mistyped(self, position: int, name: str, found: str) -> None:
         kind = self.judge.known[name].type
-        rule = "is not finite" if found == "finite_number" else f"is not a {kind}"
+        rule = "is not finite" if found == "finite_number" else not_a(kind)
         self._add(position, name, rule, self.rows[position][name])
         self.wrong.add((position, name))
 
