@@ -246,7 +246,20 @@ def test_index_without_a_name(adopt: Adopt) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["id", "ID", "customer_id", "PassengerId", "customerID", "userid", "uuid", "order key", "order number", "Kunden-Nr.", "Rechnungsnummer"]
+    "name",
+    [
+        "id",
+        "ID",
+        "customer_id",
+        "PassengerId",
+        "customerID",
+        "userid",
+        "uuid",
+        "order key",
+        "order number",
+        "Kunden-Nr.",
+        "Rechnungsnummer",
+    ],
 )
 def test_id(adopt: Adopt, name: Any) -> None:
     """A column named like an identifier, with a value of its own in each row, is the id."""
