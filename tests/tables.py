@@ -167,14 +167,6 @@ TABLES = (
         "narrow: one column of times with a zone",
     ),
     Table(
-        "emissions",
-        f"{BOKEH}/emissions.csv.gz",
-        "emissions",
-        "regression",
-        "201 countries, 63 years, and nothing else",
-        write={"sep": "|"},
-    ),
-    Table(
         "gapminder",
         f"{BOKEH}/gapminder.csv.gz",
         "life_expectancy",
@@ -190,7 +182,6 @@ TABLES = (
         "multiclass",
         "118 rows, ten classes, some rare; ranges, formulas and colours as text; mostly missing",
     ),
-    Table("glass", f"{BOKEH}/forensic_glass.csv", "type", "multiclass", "214 rows, six classes"),
     Table(
         "lincoln_weather",
         f"{BOKEH}/lincoln_weather.csv",
@@ -222,14 +213,6 @@ TABLES = (
         "thousands separators in quotes, cells with blanks, codes with leading zeros",
         read={"names": COUNTY, "dtype": str},
         change=with_thousands,
-    ),
-    Table(
-        "cars",
-        f"{BOKEH}/auto-mpg.csv",
-        "mpg",
-        "regression",
-        "392 rows; names of 301 models; Parquet",
-        "parquet",
     ),
     Table(
         "trial",
@@ -268,7 +251,6 @@ TABLES = (
         write={"sep": "|"},
         signal=False,
     ),
-    Table("recidivism", f"{LIFELINES}/rossi.csv", "arrest", "binary", "columns of 0 and 1 only"),
     Table(
         "penguins",
         f"{PENGUINS}/penguins-raw.csv",
