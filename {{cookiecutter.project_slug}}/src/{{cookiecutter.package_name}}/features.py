@@ -45,24 +45,19 @@ def encode(rows: Mapping[str, np.ndarray], schema: Schema) -> tuple[np.ndarray, 
     width = sum(len(PARTS.get(schema.columns[name].type, "1")) for name in names)
     numbers = np.empty((size, width), dtype=np.float32)
     position = 0
-    for name in names:
-        block = _block(rows[name], schema.columns[name].type)
-        numbers[:, position : position + block.shape[1]] = block
-        position += block.shape[1]
+    with np.errstate(over="ignore"):  # what float32 cannot hold is cut below
+        for name in names:
+            make = MAKERS.get(schema.columns[name].type)
+            block = make(rows[name]) if make else rows[name][:, None]
+            numbers[:, position : position + block.shape[1]] = block
+            position += block.shape[1]
+    np.minimum(np.maximum(numbers, -LARGEST, out=numbers), LARGEST, out=numbers)
     names = category_names(schema)
     categories = np.empty((size, len(names)), dtype=object)
     for position, name in enumerate(names):
         categories[:, position] = rows[name]
     categories[categories == None] = MISSING  # noqa: E711, each element is compared
     return numbers, categories
-
-
-def _block(values: np.ndarray, kind: str) -> np.ndarray:
-    if kind == "datetime":
-        return date_parts(values)
-    if kind == "text":
-        return word_counts(values)
-    return np.minimum(np.maximum(values, -LARGEST), LARGEST)[:, None]  # np.clip is slower for a single row
 
 
 def date_parts(moments: np.ndarray) -> np.ndarray:
@@ -85,3 +80,6 @@ def word_counts(texts: np.ndarray) -> np.ndarray:
             counts[row, 1 + crc32(word.encode()) % WORD_BUCKETS] += 1
     counts[:, 0] = counts.sum(axis=1)
     return counts
+
+
+MAKERS = {"datetime": date_parts, "text": word_counts}  # the others are numbers already

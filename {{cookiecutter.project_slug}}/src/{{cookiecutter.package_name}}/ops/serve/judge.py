@@ -20,6 +20,7 @@ MOST_UNKNOWN = 20  # unknown columns that are named of each row
 FLAGGABLE = ("is below min", "is above max", "is not one of values")  # what `violations: flag` answers all the same
 MISSING = "is missing (nullable: false)"  # as `schema.check` says it
 UNKNOWN = "is not a column of this model"
+DTYPES: dict[str, Any] = {"datetime": "datetime64[us]", "category": object, "text": object}  # numbers: float
 TYPES: dict[type, str] = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 
 
@@ -73,6 +74,7 @@ class Judge:
         self._quick: TypeAdapter[list[Row]] = TypeAdapter(quick)
         self.types: TypeAdapter[list[Row]] = TypeAdapter(several[row_type(schema, loose=True)])
         self._features = schema.features()
+        self._dtypes = {name: DTYPES.get(column.type, float) for name, column in self.known.items()}
 
     def read(self, rows: object) -> Batch:
         """Return the rows of a request, ready to predict; Refused names everything that is wrong with them."""
@@ -100,11 +102,7 @@ class Judge:
 
     def columns(self, rows: list[Row], names: Sequence[str]) -> dict[str, np.ndarray]:
         """Return validated rows as typed columns, as `ops.table` has them in training."""
-        return {name: np.array([row.get(name) for row in rows], self._dtype(name)) for name in names}
-
-    def _dtype(self, name: str) -> Any:
-        kind = self.known[name].type
-        return "datetime64[us]" if kind == "datetime" else object if kind in ("category", "text") else float
+        return {name: np.array([row.get(name) for row in rows], self._dtypes[name]) for name in names}
 
 
 class Part:
