@@ -10,7 +10,8 @@ import yaml
 from conftest import BIN, ROOT, BakedProject, bake_into
 from hub import serve
 
-WORKFLOWS = ("ci", "comment", "model")
+WORKFLOWS = ("ci", "comment", "model", "release")
+PUBLISHING = ("release",)
 REQUIRED = {"ci": "Required by CI", "model": "Required by Model"}
 
 
@@ -91,6 +92,12 @@ PERMISSIONS = {
     "ci": {"lint": {"contents": "read"}, "tests": {"contents": "read"}, "required": {}},
     "model": {"acceptance": {"pull-requests": "read"}, "model": {"contents": "read"}, "required": {}},
     "comment": {"comment": {"actions": "read", "pull-requests": "write"}},
+    "release": {
+        "bundle": {"contents": "read", "id-token": "write"},
+        "sign": {"contents": "read"},
+        "attest": {"id-token": "write", "attestations": "write"},
+        "publish": {"contents": "write"},
+    },
 }
 
 
@@ -115,6 +122,9 @@ def test_limits(workflow: dict[str, Any], name: str) -> None:
     if name == "comment":
         assert "head_repository" in group
         assert "head_branch" in group
+        assert cancel is False
+    elif name in PUBLISHING:
+        assert "github.ref" in group
         assert cancel is False
     else:
         assert "github.ref" in group
@@ -162,7 +172,36 @@ def test_python_is_the_one_answered(project: BakedProject, name: str) -> None:
         if step.get("uses", "").startswith("actions/setup-python"):
             assert step["with"] == {"python-version-file": ".python-version"}
         if step.get("uses", "").startswith("astral-sh/setup-uv"):
-            assert step["with"] == {"version-file": "requirements.txt"}
+            fresh = {"enable-cache": False} if name in PUBLISHING else {}
+            assert step["with"] == {"version-file": "requirements.txt", **fresh}
+
+
+@pytest.mark.parametrize("name", PUBLISHING)
+def test_what_publishes_trusts_no_cache(project: BakedProject, name: str) -> None:
+    """What others may have put into a cache reaches no release; packages come by the hashes of a lock."""
+    text = project.read(f".github/workflows/{name}.yml")
+    assert re.findall(r"actions/cache|\bcache(?:-from|-to)?: ", text.replace("enable-cache: false", "")) == []
+    installs = re.findall(r"(?:pip|uv pip|npm) install.*", text)
+    assert [line for line in installs if "--require-hashes" not in line] == []
+
+
+@pytest.mark.parametrize("name", PUBLISHING)
+def test_what_may_write_runs_nothing_of_the_project(project: BakedProject, name: str) -> None:
+    """A job whose token can write code, packages or attestations installs nothing, and runs no code of the project."""
+    for key, job in load(project, name)["jobs"].items():
+        if {scope for scope, right in job["permissions"].items() if right == "write"} - {"id-token"}:
+            scripts = "".join(step.get("run", "") for step in job["steps"])
+            assert re.findall(r"\b(make|python3?|model|uv|pip|dvc|source|eval)\b", scripts) == [], key
+
+
+def test_a_version_is_released_by_its_tag(project: BakedProject) -> None:
+    """Tags of versions start a release, and the key that signs is out of reach of the project's code."""
+    workflow = load(project, "release")
+    assert workflow["on"] == {"push": {"tags": ["*@v*"]}, "workflow_dispatch": None}
+    keyed = [key for key, job in workflow["jobs"].items() if "MODEL_SIGNING_KEY" in json.dumps(job)]
+    assert keyed == ["sign"]
+    assert workflow["jobs"]["sign"]["environment"] == "release"
+    assert "make install" not in json.dumps(workflow["jobs"]["sign"])
 
 
 @pytest.mark.parametrize("name", REQUIRED)
