@@ -34,6 +34,8 @@ class Hub(ThreadingMixIn, UnixStreamServer):
         self.rulesets: list[dict[str, Any]] = []
         self.releases: list[dict[str, Any]] = []
         self.contents: list[bytes] = []  # of the assets of all releases, by their number
+        self.objects: dict[str, Any] = {}  # trees and commits that were made over the API
+        self.heads: dict[str, str] = {}  # branch -> commit
         self.requests: list[str] = []
 
     def comment(self, number: int, user: dict[str, str], body: str) -> dict[str, Any]:
@@ -52,6 +54,25 @@ class Hub(ThreadingMixIn, UnixStreamServer):
                 return [pull for pull in self.pulls.values() if _listed(pull, query)]
             case "GET", "pulls", "N":
                 return self.pulls[numbers[0]]
+            case "POST", "pulls", "":
+                head = {"ref": sent["head"], "repo": {"owner": {"login": REPOSITORY.partition("/")[0]}}}
+                number = 1 + len(self.pulls)
+                made = {"number": number, "state": "open", "head": head, "base": {"ref": sent["base"]}}
+                self.pulls[number] = sent | made
+                return self.pulls[number]
+            case "PATCH", "pulls", "N":
+                self.pulls[numbers[0]].update(sent)
+                return self.pulls[numbers[0]]
+            case "POST", "git", "trees" | "commits":
+                sha = f"{len(self.objects):040}"
+                self.objects[sha] = sent
+                return {"sha": sha}
+            case "POST", "git", "refs":
+                self.heads[sent["ref"].removeprefix("refs/heads/")] = sent["sha"]
+                return sent
+            case "PATCH", "git", _ if rest.removeprefix("refs/heads/") in self.heads:
+                self.heads[rest.removeprefix("refs/heads/")] = sent["sha"]
+                return sent
             case "GET", "issues", "N/timeline":
                 return self.timeline.get(numbers[0], [])
             case "GET", "issues", "N/comments":
@@ -98,6 +119,11 @@ class Hub(ThreadingMixIn, UnixStreamServer):
             case "GET", ["assets", number]:
                 return self.contents[int(number)]
         return None
+
+    def proposed(self, branch: str) -> dict[str, str]:
+        """Return what the last commit of a branch, made over the API, changes: path -> content."""
+        tree = self.objects[self.objects[self.heads[branch]]["tree"]]
+        return {entry["path"]: entry["content"] for entry in tree["tree"]}
 
     def assets(self, tag: str) -> dict[str, bytes]:
         """Return the assets of a published release by their names."""

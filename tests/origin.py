@@ -21,6 +21,7 @@ CATEGORY = "Never married"  # of a slice
 ACTIONS = {
     "actions/checkout": 'git clone --quiet "$HUB_GIT" . && git fetch --quiet origin "$GITHUB_REF" && '
     "git checkout --quiet --detach FETCH_HEAD && "
+    'if test "${{ inputs.ref }}"; then git checkout --quiet "${{ inputs.ref }}"; fi && '
     'if test -d "$HUB_WARM"; then cp --recursive "$HUB_WARM" .dvc/cache; fi',
     "actions/setup-python": "true",
     "astral-sh/setup-uv": 'mkdir .venv && ln --symbolic "$HUB_VENV"/* .venv/ && touch .venv/ready',
@@ -36,8 +37,22 @@ ACTIONS = {
     "Azure/login": "true",
     "docker/setup-buildx-action": "true",
     "docker/login-action": "true",
+    "docker/metadata-action": """{ echo 'tags<<END'
+sed --quiet 's|.*value=\\([^,]*\\).*|ghcr.io/acme/income-model:\\1|p' <<'END'
+${{ inputs.tags }}
+END
+echo END; } >> "$GITHUB_OUTPUT\"""",
+    # No two builds of an image are the same: its digest is a new one each time. It says which bundle it holds.
+    "docker/build-push-action": """mkdir --parents "$HUB_IMAGES"
+digest=sha256:$(cat models/bundle/manifest.json /proc/sys/kernel/random/uuid | sha256sum | head --bytes 64)
+sha256sum models/bundle/manifest.json > "$HUB_IMAGES/$digest"
+while read tag; do echo "$digest" > "$HUB_IMAGES/${tag##*:}"; done <<'END'
+${{ inputs.tags }}
+END
+echo "digest=$digest" >> "$GITHUB_OUTPUT\"""",
     "actions/upload-artifact": 'cp --recursive "${{ inputs.path }}" "$HUB_ARTIFACTS/${{ inputs.name }}"',
-    "actions/download-artifact": 'cp --recursive "$HUB_ARTIFACTS/${{ inputs.name }}" "${{ inputs.path }}"',
+    "actions/download-artifact": 'test -d "$HUB_ARTIFACTS/${{ inputs.name }}" && mkdir --parents "${{ inputs.path }}" '
+    '&& cp --recursive "$HUB_ARTIFACTS/${{ inputs.name }}"/. "${{ inputs.path }}"',
 }
 INPUTS = (
     "key",
@@ -55,7 +70,19 @@ INPUTS = (
     "subject-name",
     "subject-digest",
     "subject-checksums",
+    "ref",
+    "images",
+    "flavor",
+    "tags",
+    "labels",
+    "build-args",
+    "context",
+    "push",
+    "registry",
+    "username",
+    "password",
 )
+OUTPUTS = ("tags", "labels", "digest")
 
 
 def write_actions(folder: Path) -> None:
@@ -65,7 +92,8 @@ def write_actions(folder: Path) -> None:
             "name": name,
             "description": name,
             "inputs": {key: {"description": key, "required": False, "default": ""} for key in INPUTS},
-            "runs": {"using": "composite", "steps": [{"shell": "bash", "run": script}]},
+            "outputs": {key: {"description": key, "value": f"${{{{ steps.do.outputs.{key} }}}}"} for key in OUTPUTS},
+            "runs": {"using": "composite", "steps": [{"id": "do", "shell": "bash", "run": script}]},
         }
         (folder / name).mkdir(parents=True)
         (folder / name / "action.yml").write_text(json.dumps(action))
@@ -211,6 +239,7 @@ def prepared(folder: Path, environment: dict[str, str], category: str = CATEGORY
             "HUB_GIT": str(folder / "origin.git"),
             "HUB_CACHE": str(folder / "cache"),
             "HUB_ARTIFACTS": str(folder / "artifacts"),
+            "HUB_IMAGES": str(folder / "images"),
         }
         origin = Origin(folder, project, api, variables)
         for slow, quick in QUICK.items():

@@ -9,12 +9,24 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import BIN, commit_all, run
+from hub import REPOSITORY
 from origin import Origin, Run, prepared
 
 pytestmark = pytest.mark.slow
 
 NAME = "income-model"
+PERSON = "-c user.name=T -c user.email=t@example.com".split()
+# An image registry in a folder, which the stand-in of build-push-action fills: tag -> digest.
+DOCKER = """tag=${4##*:}
+case "$1 $2 $3" in
+"buildx imagetools inspect") cat "$HUB_IMAGES/$tag" ;;
+"buildx imagetools create") echo "${6#*@}" > "$HUB_IMAGES/${5##*:}" ;;
+*) exit 1 ;;
+esac"""
+# The real gh, but for attestations, which the stand-in of attest writes to a file.
+GH = """if test "$1" = attestation; then grep --quiet "${3#oci://}" "$HUB_IMAGES/attested"; else exec REAL "$@"; fi"""
 KEY = "openssl ecparam -name prime256v1 -genkey -noout -out"
 
 
@@ -28,8 +40,9 @@ def origin(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
         lock = str(origin.project.path / "requirements-release.txt")
         install = ["pip", "install", "--quiet", "--require-hashes", "--requirement", lock]
         run([str(BIN / "uv"), *install], folder, VIRTUAL_ENV=str(tools))
-        (folder / "bin/uv").write_text(f'#!/bin/sh\nif test "$1" = venv; then ln -s {tools} "$4"; fi\n')
-        (folder / "bin/uv").chmod(0o755)
+        program(folder / "bin/uv", f'if test "$1" = venv; then ln -s {tools} "$4"; fi')
+        program(folder / "bin/docker", DOCKER)
+        program(folder / "bin/gh", GH.replace("REAL", str(BIN / "gh")))
         run([*KEY.split(), str(folder / "key.pem")], folder)
         origin.variables["HUB_WARM"] = str(origin.project.path / ".dvc/cache")  # what was trained is not trained again
         decide(origin, "register")
@@ -41,10 +54,21 @@ def origin(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
         yield origin
 
 
+def program(path: Path, script: str) -> None:
+    """Write a shell script that stands in for a program."""
+    path.write_text(f"#!/bin/bash\n{script}\n")
+    path.chmod(0o755)
+
+
+def model(origin: Origin, *words: str) -> str:
+    """Run the command in the author's clone; return what it prints."""
+    person = {"GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@example.com"}
+    return origin.project.run(["model", *words], **origin.variables, **person).stdout
+
+
 def decide(origin: Origin, *words: str) -> None:
     """Write and send a tag of the registry, as a person does."""
-    person = {f"GIT_COMMITTER_{key}": value for key, value in (("NAME", "T"), ("EMAIL", "t@example.com"))}
-    origin.project.run(["model", *words, "--push"], **origin.variables, **person)
+    model(origin, *words, "--push")
 
 
 def pushed(origin: Origin, workflow: str, tag: str, *options: str) -> Run:
@@ -81,7 +105,8 @@ def test_a_version_becomes_a_release(origin: Origin, tmp_path: Path) -> None:
     }
     fields = origin.git("for-each-ref", "--format=%(contents:trailers:key=Digest,valueonly)", f"refs/tags/{tag}")
     assert digest_of(assets[f"{NAME}-v1.0.0.tar"]) == fields.strip()
-    sums = dict(reversed(line.split()) for line in assets["SHA256SUMS"].decode().splitlines())
+    lines = [line.split() for line in assets["SHA256SUMS"].decode().splitlines()]
+    sums = {name: checksum for checksum, name in lines}
     assert sums == {name: sha256(assets[name]).hexdigest() for name in assets if name != "SHA256SUMS"}
     for lock in locks:
         listed = {part["name"] for part in json.loads(assets[f"{lock}.cdx.json"])["components"]}
@@ -102,3 +127,105 @@ def test_a_version_becomes_a_release(origin: Origin, tmp_path: Path) -> None:
     with (tmp_path / "bundle/model.onnx").open("ab") as model:
         model.write(b" ")
     assert run([str(origin.folder / "tools/bin/model_signing"), *verify], tmp_path, check=False).returncode != 0
+
+
+def tag_of(origin: Origin, stage: str) -> str:
+    """Return the newest tag of a stage."""
+    return origin.git(
+        "for-each-ref", "--sort=-taggerdate", "--count=1", "--format=%(refname:strip=2)", f"refs/tags/*#{stage}#*"
+    )
+
+
+def publish(origin: Origin, version: str) -> None:
+    """Put the files of a release where release.yml would, if it has not."""
+    tag = f"{NAME}@{version}"
+    if any(release["tag_name"] == tag for release in origin.api.releases):
+        return
+    origin.project.run(["model", "release", tag, "--output", "../out"], **origin.variables)
+    made = origin.api.answer("POST", f"/repos/{REPOSITORY}/releases", {}, {"tag_name": tag})
+    name = f"{NAME}-{version}.tar"
+    content = (origin.folder / "out" / name).read_bytes()
+    origin.api.answer("POST", f"/repos/{REPOSITORY}/releases/{made['id']}/assets", {"name": name}, content)
+
+
+def deploy(origin: Origin, *decision: str) -> tuple[Run, str]:
+    """Decide what serves as prod and run the workflow of that tag; return the run, and the overlay that it proposes."""
+    decide(origin, *decision)
+    return deployed(origin, tag_of(origin, "prod"))
+
+
+def deployed(origin: Origin, tag: str) -> tuple[Run, str]:
+    """Run the workflow of a stage's tag; return the run, and the overlay that it proposes."""
+    origin.api.heads.clear()
+    done = pushed(origin, "deploy", tag)
+    attested = origin.folder / "artifacts/attested"
+    if attested.exists():
+        with (origin.folder / "images/attested").open("a") as known:
+            known.write(attested.read_text())
+    found = origin.api.proposed("deploy/prod") if "deploy/prod" in origin.api.heads else {}
+    return done, found.get("deploy/prod/kustomization.yaml", "")
+
+
+def image(origin: Origin, overlay: str) -> tuple[str, str]:
+    """Return the digest of the image in an overlay, and that of the bundle in the image."""
+    (entry,) = yaml.safe_load(overlay)["images"]
+    assert (entry["name"], entry["newName"]) == (NAME, f"ghcr.io/{REPOSITORY}")
+    return entry["digest"], f"sha256:{(origin.folder / 'images' / entry['digest']).read_text().split()[0]}"
+
+
+def test_promotion_and_roll_back_take_the_same_path(origin: Origin) -> None:
+    """Each proposes an image of the version's own bundle; a roll back the very image that ran before."""
+    publish(origin, "v1.0.0")
+    publish(origin, "v1.1.0")
+    bundles = {it["version"]: it["digest"] for it in json.loads(model(origin, "status", "--json"))["versions"]}
+    first, overlay = deploy(origin, "promote", "v1.0.0", "prod")
+    assert first.conclusion == "success", first.log
+    assert set(first.jobs.values()) == {"success"}
+    former, bundle = image(origin, overlay)
+    assert bundle == bundles["v1.0.0"]
+    assert yaml.safe_load(overlay)["resources"] == ["../kubernetes"]
+    (number,) = [it["number"] for it in origin.api.pulls.values() if it["title"] == "Deploy v1.0.0 to prod"]
+    names = {path.name for path in (origin.folder / "images").iterdir()}
+    assert {"v1.0.0", "prod", bundle.replace(":", "-")} <= names
+
+    second, overlay = deploy(origin, "promote", "v1.1.0", "prod")
+    assert second.conclusion == "success", second.log
+    newer, bundle = image(origin, overlay)
+    assert bundle == bundles["v1.1.0"] != bundles["v1.0.0"]
+    assert newer != former
+    assert origin.api.pulls[number]["title"] == "Deploy v1.1.0 to prod"  # still open: the same one
+    assert (origin.folder / "images/prod").read_text().strip() == newer
+
+    back, overlay = deploy(origin, "rollback", "prod")
+    assert back.conclusion == "success", back.log
+    assert image(origin, overlay) == (former, bundles["v1.0.0"])
+    assert (origin.folder / "images/prod").read_text().strip() == former
+
+
+def test_a_tampered_release_is_refused(origin: Origin) -> None:
+    """Another bundle in the place of the registered one is deployed nowhere."""
+    assets = origin.api.assets(f"{NAME}@v1.1.0")
+    name = f"{NAME}-v1.1.0.tar"
+    for fault in (assets[name].replace(b"income_over_50k", b"income_under_5k"), origin.api.assets(f"{NAME}@v1.0.0")):
+        origin.api.replace(f"{NAME}@v1.1.0", name, fault if isinstance(fault, bytes) else fault[f"{NAME}-v1.0.0.tar"])
+        if isinstance(fault, bytes):
+            refused, overlay = deploy(origin, "promote", "v1.1.0", "prod")
+        else:
+            refused, overlay = deployed(origin, tag_of(origin, "prod"))
+        assert (refused.jobs, overlay) == ({"verify": "failure"}, "")
+        assert "is not the bundle that was registered" in refused.log
+    origin.api.replace(f"{NAME}@v1.1.0", name, assets[name])
+
+
+def test_a_retired_version_is_refused(origin: Origin) -> None:
+    """Neither an old tag nor one written by hand brings a retired version back."""
+    decide(origin, "promote", "v1.0.0", "prod")
+    decide(origin, "retire", "v1.1.0", "--reason", "wrong labels")
+    by_hand = f"{NAME}#prod#99"
+    origin.git(*PERSON, "tag", "-a", "-m", "by hand", by_hand, f"{NAME}@v1.1.0^{{commit}}")
+    origin.git("push", "--quiet", "origin", by_hand)
+    for tag in (by_hand, f"{NAME}#prod#2"):
+        refused, overlay = deployed(origin, tag)
+        assert (refused.jobs, overlay) == ({"verify": "failure"}, "")
+        assert "v1.1.0 was retired by T" in refused.log
+        assert "wrong labels" in refused.log
