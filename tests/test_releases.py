@@ -27,6 +27,7 @@ case "$1 $2 $3" in
 esac"""
 # The real gh, but for attestations, which the stand-in of attest writes to a file.
 GH = """if test "$1" = attestation; then grep --quiet "${3#oci://}" "$HUB_IMAGES/attested"; else exec REAL "$@"; fi"""
+PUBLIC = "openssl ec -pubout -out"
 KEY = "openssl ecparam -name prime256v1 -genkey -noout -out"
 
 
@@ -43,7 +44,9 @@ def origin(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
         program(folder / "bin/uv", f'if test "$1" = venv; then ln -s {tools} "$4"; fi')
         program(folder / "bin/docker", DOCKER)
         program(folder / "bin/gh", GH.replace("REAL", str(BIN / "gh")))
-        run([*KEY.split(), str(folder / "key.pem")], folder)
+        for name in ("key", "other"):
+            run([*KEY.split(), str(folder / f"{name}.pem")], folder)
+            run([*PUBLIC.split(), str(folder / f"{name}-public.pem"), "-in", str(folder / f"{name}.pem")], folder)
         origin.variables["HUB_WARM"] = str(origin.project.path / ".dvc/cache")  # what was trained is not trained again
         decide(origin, "register")
         origin.edit("params.yaml", "tolerance: 1.0e-4", "tolerance: 2.0e-4")  # another bundle, without training
@@ -121,8 +124,8 @@ def test_a_version_becomes_a_release(origin: Origin, tmp_path: Path) -> None:
     for name, content in assets.items():
         (tmp_path / name).write_bytes(content)
     run(f"tar --extract --file {NAME}-v1.0.0.tar", tmp_path)
-    run(["openssl", "ec", "-in", str(origin.folder / "key.pem"), "-pubout", "-out", "public.pem"], tmp_path)
-    verify = f"verify key bundle --public_key public.pem --signature {NAME}-v1.0.0.sig".split()
+    key = str(origin.folder / "key-public.pem")
+    verify = f"verify key bundle --public_key {key} --signature {NAME}-v1.0.0.sig".split()
     run([str(origin.folder / "tools/bin/model_signing"), *verify], tmp_path)
     with (tmp_path / "bundle/model.onnx").open("ab") as model:
         model.write(b" ")
@@ -144,8 +147,20 @@ def publish(origin: Origin, version: str) -> None:
     origin.project.run(["model", "release", tag, "--output", "../out"], **origin.variables)
     made = origin.api.answer("POST", f"/repos/{REPOSITORY}/releases", {}, {"tag_name": tag})
     name = f"{NAME}-{version}.tar"
-    content = (origin.folder / "out" / name).read_bytes()
-    origin.api.answer("POST", f"/repos/{REPOSITORY}/releases/{made['id']}/assets", {"name": name}, content)
+    run(["tar", "--extract", "--file", name], origin.folder / "out")
+    sign = [
+        "sign",
+        "key",
+        "bundle",
+        "--private_key",
+        str(origin.folder / "key.pem"),
+        "--signature",
+        f"{NAME}-{version}.sig",
+    ]
+    run([str(origin.folder / "tools/bin/model_signing"), *sign], origin.folder / "out")
+    for asset in (name, sign[-1]):
+        content = (origin.folder / "out" / asset).read_bytes()
+        origin.api.answer("POST", f"/repos/{REPOSITORY}/releases/{made['id']}/assets", {"name": asset}, content)
 
 
 def deploy(origin: Origin, *decision: str) -> tuple[Run, str]:
@@ -154,10 +169,10 @@ def deploy(origin: Origin, *decision: str) -> tuple[Run, str]:
     return deployed(origin, tag_of(origin, "prod"))
 
 
-def deployed(origin: Origin, tag: str) -> tuple[Run, str]:
+def deployed(origin: Origin, tag: str, *options: str) -> tuple[Run, str]:
     """Run the workflow of a stage's tag; return the run, and the overlay that it proposes."""
     origin.api.heads.clear()
-    done = pushed(origin, "deploy", tag)
+    done = pushed(origin, "deploy", tag, *options)
     attested = origin.folder / "artifacts/attested"
     if attested.exists():
         with (origin.folder / "images/attested").open("a") as known:
@@ -215,6 +230,30 @@ def test_a_tampered_release_is_refused(origin: Origin) -> None:
         assert (refused.jobs, overlay) == ({"verify": "failure"}, "")
         assert "is not the bundle that was registered" in refused.log
     origin.api.replace(f"{NAME}@v1.1.0", name, assets[name])
+
+
+def test_with_a_public_key_only_what_it_signed_is_deployed(origin: Origin) -> None:
+    """The release as it is passes with the key's other half, and with no other key."""
+    decide(origin, "promote", "v1.0.0", "staging")
+    tag = tag_of(origin, "staging")
+    for name, expected in (("key", "success"), ("other", "failure")):
+        public = (origin.folder / f"{name}-public.pem").read_text()
+        done, _ = deployed(origin, tag, "--var", f"MODEL_PUBLIC_KEY={public}")
+        assert (done.jobs["verify"], "Run Main Verify its signature" in done.log) == (expected, True), done.log
+
+
+def test_without_a_dockerfile_the_release_is_proven_and_that_is_said(origin: Origin) -> None:
+    """Nothing is built or proposed."""
+    origin.git("rm", "--quiet", "Dockerfile")
+    commit_all(origin.project.path, "No image")
+    decide(origin, "register", "v1.2.0")
+    publish(origin, "v1.2.0")
+    decide(origin, "promote", "v1.2.0", "staging")
+    done, overlay = deployed(origin, tag_of(origin, "staging"))
+    assert (done.conclusion, overlay) == ("success", "")
+    assert done.jobs["verify"] == done.jobs["approve"] == "success"
+    assert "There is no Dockerfile: the release is proven, and no image is built." in done.log
+    assert not {"image", "propose"} & {job for job, result in done.jobs.items() if result == "success"}
 
 
 def test_a_retired_version_is_refused(origin: Origin) -> None:
