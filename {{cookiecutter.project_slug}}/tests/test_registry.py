@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -544,8 +545,10 @@ def test_a_bundle_comes_from_its_release_where_nothing_else_has_it(model, publis
 
 
 @pytest.mark.parametrize("fault", ["another bundle", "a changed file", "no archive", "a file elsewhere", "a link"])
-def test_a_changed_release_is_refused(model, published, fault):
+def test_a_changed_release_is_refused(model, published, fault, tmp_path, monkeypatch):
     """Whoever can change a release cannot change what the tag says of it; nothing is written outside the folder."""
+    (tmp_path / "inner/most").mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "inner/most"))
     version = carded(model)
     archive = released(model, published, version)
     if fault == "another bundle":
@@ -562,7 +565,7 @@ def test_a_changed_release_is_refused(model, published, fault):
             files.addfile(entry)
     model.refused("checkout", version, "--release", "--output", "there")
     assert not (model.folder / "there").exists()
-    assert [] == list(model.folder.parent.rglob("escaped"))
+    assert [] == list(tmp_path.rglob("escaped"))
 
 
 def test_a_release_that_is_not_there_is_named(model, published):
