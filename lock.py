@@ -2,7 +2,7 @@
 
 The generated project has one requirements.txt for all answers. Everything that any answer may ask for is resolved
 together, so that every answer gets the same versions; packages that only some remotes need stand in Jinja conditions.
-The image that serves has a small lock of its own, with the same versions again.
+The image that serves has a small lock of its own, with the same versions again; so has what signs a release.
 """
 
 import re
@@ -15,6 +15,7 @@ from cookiecutter.main import cookiecutter
 ROOT = Path(__file__).parent
 PROJECT_LOCK = ROOT / "{{cookiecutter.project_slug}}" / "requirements.txt"
 SERVING_LOCK = PROJECT_LOCK.with_name("requirements-serve.txt")
+RELEASE_LOCK = PROJECT_LOCK.with_name("requirements-release.txt")
 # One remote of each kind that needs packages of its own; the others need none.
 REMOTES = {"": "", "s3": "s3://b", "gs": "gs://b", "azure": "azure://b", "ssh": "ssh://h/p"}
 TEMPLATE_LOCKS = (  # group of pyproject.toml, file, a file to share versions with
@@ -52,8 +53,8 @@ def merge(locks: dict[str, str]) -> str:
     return text
 
 
-def lock_project() -> tuple[str, str]:
-    """Resolve the generated project once for all answers, then once for each kind of remote, and for the image."""
+def lock_project() -> dict[Path, str]:
+    """Resolve the generated project once for all answers, then for each kind of remote, the image and releases."""
     with tempfile.TemporaryDirectory() as folder:
         sources = {}
         for scheme, remote in REMOTES.items():
@@ -65,13 +66,16 @@ def lock_project() -> tuple[str, str]:
         together.write_text(compile_lock([part for source in sources.values() for part in source]))
         same = ("--generate-hashes", "--constraint", str(together))
         locks = {scheme: compile_lock(source, *same) for scheme, source in sources.items()}
-        return merge(locks), compile_lock(["--group", f"{path}/pyproject.toml:serve"], *same)
+        groups = {
+            group: compile_lock(["--group", f"{path}/pyproject.toml:{group}"], *same) for group in ("serve", "release")
+        }
+        return {PROJECT_LOCK: merge(locks), SERVING_LOCK: groups["serve"], RELEASE_LOCK: groups["release"]}
 
 
 def main() -> None:
-    """Write the five lock files."""
+    """Write the six lock files."""
     print("Resolving the generated project for every kind of remote", flush=True)
-    for path, text in zip((PROJECT_LOCK, SERVING_LOCK), lock_project(), strict=True):
+    for path, text in lock_project().items():
         path.write_text(text, newline="\n")
     for group, name, same in TEMPLATE_LOCKS:
         print(f"Resolving {name}", flush=True)

@@ -1,4 +1,4 @@
-"""A small stand-in for GitHub's API, for gh: pull requests, comments, labels and rulesets of one repository.
+"""A small stand-in for GitHub's API, for gh: pull requests, comments, labels, rulesets, releases of one repository.
 
 gh speaks plain HTTP to it over a Unix socket, which `http_unix_socket` in its configuration names.
 """
@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 REPOSITORY = "acme/income-model"
 BOT = {"login": "github-actions[bot]", "type": "Bot"}
@@ -32,6 +32,10 @@ class Hub(ThreadingMixIn, UnixStreamServer):
         self.timeline: dict[int, list[dict[str, Any]]] = {}
         self.labels: list[dict[str, Any]] = []
         self.rulesets: list[dict[str, Any]] = []
+        self.releases: list[dict[str, Any]] = []
+        self.contents: list[bytes] = []  # of the assets of all releases, by their number
+        self.objects: dict[str, Any] = {}  # trees and commits that were made over the API
+        self.heads: dict[str, str] = {}  # branch -> commit
         self.requests: list[str] = []
 
     def comment(self, number: int, user: dict[str, str], body: str) -> dict[str, Any]:
@@ -50,6 +54,25 @@ class Hub(ThreadingMixIn, UnixStreamServer):
                 return [pull for pull in self.pulls.values() if _listed(pull, query)]
             case "GET", "pulls", "N":
                 return self.pulls[numbers[0]]
+            case "POST", "pulls", "":
+                head = {"ref": sent["head"], "repo": {"owner": {"login": REPOSITORY.partition("/")[0]}}}
+                number = 1 + len(self.pulls)
+                made = {"number": number, "state": "open", "head": head, "base": {"ref": sent["base"]}}
+                self.pulls[number] = sent | made
+                return self.pulls[number]
+            case "PATCH", "pulls", "N":
+                self.pulls[numbers[0]].update(sent)
+                return self.pulls[numbers[0]]
+            case "POST", "git", "trees" | "commits":
+                sha = f"{len(self.objects):040}"
+                self.objects[sha] = sent
+                return {"sha": sha}
+            case "POST", "git", "refs":
+                self.heads[sent["ref"].removeprefix("refs/heads/")] = sent["sha"]
+                return sent
+            case "PATCH", "git", _ if rest.removeprefix("refs/heads/") in self.heads:
+                self.heads[rest.removeprefix("refs/heads/")] = sent["sha"]
+                return sent
             case "GET", "issues", "N/timeline":
                 return self.timeline.get(numbers[0], [])
             case "GET", "issues", "N/comments":
@@ -71,7 +94,47 @@ class Hub(ThreadingMixIn, UnixStreamServer):
             case "PUT", "rulesets", "N":
                 self.rulesets[numbers[0] - 1] = sent | {"id": numbers[0]}
                 return sent
+        return self.answer_release(method, f"{kind}/{rest}", query, sent)
+
+    def answer_release(self, method: str, path: str, query: dict[str, str], sent: Any) -> Any:
+        """Return what the API answers about releases, or None."""
+        home = f"https://api.github.com/repos/{REPOSITORY}/releases"
+        match method, path.split("/")[1:]:
+            case "POST", [""]:
+                url = f"{home}/{len(self.releases)}"
+                made = {"url": url, "upload_url": f"{url}/assets{{?name}}", "html_url": url, "assets": []}
+                self.releases.append(sent | made | {"id": len(self.releases)})
+                return self.releases[-1]
+            case "POST", [number, "assets"]:
+                self.contents.append(sent)
+                asset = {"name": query["name"], "url": f"{home}/assets/{len(self.contents) - 1}", "size": len(sent)}
+                self.releases[int(number)]["assets"].append(asset | {"state": "uploaded"})
+                return asset
+            case "PATCH", [number]:
+                self.releases[int(number)].update(sent)
+                return self.releases[int(number)]
+            case "GET", ["tags", tag]:
+                published = [it for it in self.releases if not it.get("draft")]
+                return next((it for it in published if it["tag_name"] == unquote(tag)), None)
+            case "GET", ["assets", number]:
+                return self.contents[int(number)]
         return None
+
+    def proposed(self, branch: str) -> dict[str, str]:
+        """Return what the last commit of a branch, made over the API, changes: path -> content."""
+        tree = self.objects[self.objects[self.heads[branch]]["tree"]]
+        return {entry["path"]: entry["content"] for entry in tree["tree"]}
+
+    def assets(self, tag: str) -> dict[str, bytes]:
+        """Return the assets of a published release by their names."""
+        (found,) = [it for it in self.releases if it["tag_name"] == tag and not it.get("draft")]
+        return {asset["name"]: self.contents[int(asset["url"].rpartition("/")[2])] for asset in found["assets"]}
+
+    def replace(self, tag: str, name: str, content: bytes) -> None:
+        """Change an asset behind everybody's back."""
+        (found,) = [it for it in self.releases if it["tag_name"] == tag]
+        (url,) = [asset["url"] for asset in found["assets"] if asset["name"] == name]
+        self.contents[int(url.rpartition("/")[2])] = content
 
 
 def _listed(pull: dict[str, Any], query: dict[str, str]) -> bool:
@@ -89,22 +152,29 @@ class Answer(BaseHTTPRequestHandler):
         """Answer a request of any method."""
         url = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        sent = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
+        sent: Any = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if not url.path.endswith("/assets"):
+            sent = json.loads(sent or "null")
         self.server.requests.append(f"{self.command} {url.path}")
-        found = self.server.answer(self.command, url.path, query, sent)
+        found = self.server.answer(self.command.replace("HEAD", "GET"), url.path, query, sent)
         self.send_response(404 if found is None else 200)
         if isinstance(found, list):
             page = int(query.get("page", 1))
             if len(found) > page * PAGE:
                 self.send_header("Link", f'<https://api.github.com{url.path}?page={page + 1}>; rel="next"')
             found = found[(page - 1) * PAGE : page * PAGE]
-        body = json.dumps(found if found is not None else {"message": "Not Found"}).encode()
-        self.send_header("Content-Type", "application/json")
+        body = (
+            found
+            if isinstance(found, bytes)
+            else json.dumps({"message": "Not Found"} if found is None else found).encode()
+        )
+        self.send_header("Content-Type", "application/octet-stream" if isinstance(found, bytes) else "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-    do_GET = do_POST = do_PATCH = do_PUT = handle_any
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = handle_any
 
     def address_string(self) -> str:
         """Return a name for the client, which has no address."""

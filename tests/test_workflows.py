@@ -10,7 +10,8 @@ import yaml
 from conftest import BIN, ROOT, BakedProject, bake_into
 from hub import serve
 
-WORKFLOWS = ("ci", "comment", "model")
+WORKFLOWS = ("ci", "comment", "deploy", "model", "release")
+PUBLISHING = ("deploy", "release")
 REQUIRED = {"ci": "Required by CI", "model": "Required by Model"}
 
 
@@ -89,8 +90,25 @@ def test_triggers(project: BakedProject) -> None:
 
 PERMISSIONS = {
     "ci": {"lint": {"contents": "read"}, "tests": {"contents": "read"}, "required": {}},
-    "model": {"acceptance": {"pull-requests": "read"}, "model": {"contents": "read"}, "required": {}},
+    "model": {
+        "acceptance": {"pull-requests": "read"},
+        "model": {"contents": "read", "id-token": "write"},
+        "required": {},
+    },
+    "deploy": {
+        "verify": {"contents": "read"},
+        "approve": {},
+        "image": {"contents": "read", "packages": "write", "attestations": "read"},
+        "attest": {"id-token": "write", "attestations": "write"},
+        "propose": {"contents": "write", "pull-requests": "write"},
+    },
     "comment": {"comment": {"actions": "read", "pull-requests": "write"}},
+    "release": {
+        "bundle": {"contents": "read", "id-token": "write"},
+        "sign": {"contents": "read"},
+        "attest": {"id-token": "write", "attestations": "write"},
+        "publish": {"contents": "write"},
+    },
 }
 
 
@@ -115,6 +133,9 @@ def test_limits(workflow: dict[str, Any], name: str) -> None:
     if name == "comment":
         assert "head_repository" in group
         assert "head_branch" in group
+        assert cancel is False
+    elif name in PUBLISHING:
+        assert "github.ref" in group
         assert cancel is False
     else:
         assert "github.ref" in group
@@ -162,7 +183,64 @@ def test_python_is_the_one_answered(project: BakedProject, name: str) -> None:
         if step.get("uses", "").startswith("actions/setup-python"):
             assert step["with"] == {"python-version-file": ".python-version"}
         if step.get("uses", "").startswith("astral-sh/setup-uv"):
-            assert step["with"] == {"version-file": "requirements.txt"}
+            fresh = {"enable-cache": False} if name in PUBLISHING else {}
+            assert step["with"] == {"version-file": "requirements.txt", **fresh}
+
+
+@pytest.mark.parametrize("name", PUBLISHING)
+def test_what_publishes_trusts_no_cache(project: BakedProject, name: str) -> None:
+    """What others may have put into a cache reaches no release; packages come by the hashes of a lock."""
+    text = project.read(f".github/workflows/{name}.yml")
+    assert re.findall(r"actions/cache|\bcache(?:-from|-to)?: ", text.replace("enable-cache: false", "")) == []
+    installs = re.findall(r"(?:pip|uv pip|npm) install.*", text)
+    assert [line for line in installs if "--require-hashes" not in line] == []
+
+
+@pytest.mark.parametrize("name", PUBLISHING)
+def test_what_may_write_runs_nothing_of_the_project(project: BakedProject, name: str) -> None:
+    """A job whose token can write code, packages or attestations installs nothing, and runs no code of the project."""
+    for key, job in load(project, name)["jobs"].items():
+        if {scope for scope, right in job["permissions"].items() if right == "write"} - {"id-token"}:
+            scripts = "\n".join(step.get("run", "") for step in job["steps"])
+            programs = r"(?:^|[|;&(]|\bthen|\bdo) *(make|python3?|model|uv|pip|dvc|bash|sh|source|eval)\b"
+            assert re.findall(programs, scripts, re.MULTILINE) == [], key
+
+
+def test_a_version_is_released_by_its_tag(project: BakedProject) -> None:
+    """Tags of versions start a release, and the key that signs is out of reach of the project's code."""
+    workflow = load(project, "release")
+    assert workflow["on"] == {"push": {"tags": ["*@v*"]}, "workflow_dispatch": None}
+    keyed = [key for key, job in workflow["jobs"].items() if "MODEL_SIGNING_KEY" in json.dumps(job)]
+    assert keyed == ["sign"]
+    assert workflow["jobs"]["sign"]["environment"] == "release"
+    assert "make install" not in json.dumps(workflow["jobs"]["sign"])
+
+
+def test_a_stage_is_deployed_by_its_tag(project: BakedProject) -> None:
+    """Tags of stages start a deployment, and nothing is built, pushed or proposed before its environment lets it."""
+    workflow = load(project, "deploy")
+    assert workflow["on"] == {"push": {"tags": ["*#*#*"]}, "workflow_dispatch": None}
+    jobs = workflow["jobs"]
+    assert jobs["approve"]["environment"] == "${{ needs.verify.outputs.stage }}"
+    assert jobs["image"]["needs"] == ["verify", "approve"]
+    assert "image" in jobs["attest"]["needs"]
+    assert "image" in jobs["propose"]["needs"]
+
+
+@pytest.mark.parametrize("name", ["model", "release"])
+def test_clouds_are_asked_without_a_secret(project: BakedProject, name: str) -> None:
+    """Credentials of a cloud come by OIDC, for the role that variables name, never for a fork, and for no other job."""
+    used = {}
+    for key, job in load(project, name)["jobs"].items():
+        for step in job["steps"]:
+            if re.match(r"(aws-actions|google-github-actions|Azure)/", step.get("uses", "")):
+                used[step["uses"].partition("@")[0]] = (key, step)
+    assert set(used) == {"aws-actions/configure-aws-credentials", "google-github-actions/auth", "Azure/login"}
+    for key, step in used.values():
+        assert load(project, name)["jobs"][key]["permissions"]["id-token"] == "write"
+        assert all(re.fullmatch(r"\$\{\{ vars\.\w+ \}\}", value) for value in step["with"].values())
+        assert re.fullmatch(r"(env\.FORK == 'false' && )?vars\.\w+ != ''", step["if"])
+        assert ("FORK" in step["if"]) == (name == "model")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -196,6 +274,22 @@ def test_rule_has_an_owner(project: BakedProject) -> None:
     assert all((project.path / path.strip("/")).exists() for path in owned)
 
 
+def test_tags_of_the_registry_stay(project: BakedProject) -> None:
+    """Nobody moves or deletes what starts a release or a deployment; everybody may write new ones."""
+    ruleset = json.loads(project.read(".github/ruleset-tags.json"))
+    started = [
+        f"refs/tags/{pattern}"
+        for name in ("release", "deploy")
+        for pattern in load(project, name)["on"]["push"]["tags"]
+    ]
+    assert (ruleset["target"], ruleset["conditions"]["ref_name"]["include"]) == ("tag", started)
+    assert {rule["type"] for rule in ruleset["rules"]} == {"deletion", "non_fast_forward", "update"}
+    assert ruleset["bypass_actors"] == []
+
+
+PROTECTED = "main takes nothing but pull requests whose checks pass; nobody moves or deletes the tags of versions"
+
+
 def protect(project: BakedProject, variables: dict[str, str]) -> tuple[int, str, str]:
     """Run `make protect` with gh; return status and what it printed."""
     plain = {"PATH": f"{BIN}:/usr/bin:/bin", "GH_TOKEN": "", "GITHUB_TOKEN": ""}
@@ -208,9 +302,10 @@ def test_protect_sets_the_rules_once(project: BakedProject, tmp_path: Path) -> N
     with serve(tmp_path) as (hub, variables):
         for _ in range(2):
             status, said, _ = protect(project, variables)
-            assert (status, said) == (0, "main takes nothing but pull requests whose checks pass\n")
-        assert [ruleset["name"] for ruleset in hub.rulesets] == ["main"]
-        assert hub.rulesets[0]["rules"] == json.loads(project.read(".github/ruleset.json"))["rules"]
+            assert (status, said) == (0, f"{PROTECTED}\n")
+        assert [ruleset["name"] for ruleset in hub.rulesets] == ["main", "versions"]
+        for ruleset, name in zip(hub.rulesets, ("ruleset", "ruleset-tags"), strict=True):
+            assert ruleset["rules"] == json.loads(project.read(f".github/{name}.json"))["rules"]
         assert {label["name"] for label in hub.labels} == {"accept-regression"}
 
 

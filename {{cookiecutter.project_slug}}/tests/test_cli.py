@@ -1,5 +1,6 @@
 """The command `model` teaches what it can do, and imports only what the asked-for part needs."""
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -32,6 +33,18 @@ def test_every_command_teaches(monkeypatch, capsys, name):
     assert 0 == run(monkeypatch, name, "--help")
     said = capsys.readouterr().out
     assert said.startswith(f"usage: model {name}") and len(said.splitlines()) >= 5
+
+
+def test_the_documentation_names_commands_that_exist(monkeypatch, capsys):
+    """Every command and option in the life of a model is one that `model COMMAND --help` knows; none is left out."""
+    life = (Path(__file__).parents[1] / "docs/life.md").read_text(encoding="utf-8")
+    named = set()
+    for name, rest in re.findall(r"\bmodel ([a-z]+)([^`\n]*)`", life):
+        named.add(name)
+        assert 0 == run(monkeypatch, name, "--help")
+        said = capsys.readouterr().out
+        assert [] == [option for option in re.findall(r"--[a-z-]+", rest) if option not in said], name
+    assert named == set(cli.COMMANDS) - {"init", "margins"}  # which `make init` and `make repro` call
 
 
 def test_help_imports_no_command(monkeypatch):

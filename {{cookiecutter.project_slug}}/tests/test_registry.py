@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from registry_cases import MINUTE, START, Model
 
 from {{ cookiecutter.package_name }}.ops import bundle, verify
 from {{ cookiecutter.package_name }}.ops.gate import resample
-from {{ cookiecutter.package_name }}.ops.project import BUNDLE
+from {{ cookiecutter.package_name }}.ops.project import BUNDLE, CARD
 from {{ cookiecutter.package_name }}.ops.registry import tags, write
 
 COMMIT = "^{" + "commit}"  # of a tag
@@ -469,6 +471,126 @@ def test_a_version_is_checked_out_and_proven(model):
     assert "nothing serves as prod" in model.refused("checkout", "prod")
     (model.folder / "other/inner").mkdir(parents=True)
     assert "other exists and holds no bundle" in model.refused("checkout", version, "--output", "other")
+
+
+# Releases
+
+
+GH = """#!/bin/sh
+# gh release download TAG --pattern FILE --dir DIR
+test -f "$RELEASES/$5" || { echo "release not found" >&2; exit 1; }
+cp "$RELEASES/$5" "$7"
+"""
+
+
+@pytest.fixture
+def published(model, tmp_path, monkeypatch):
+    """Return the folder from which a stand-in for gh takes releases; the card is that of the bundle."""
+    for name in ("bin", "releases"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bin/gh").write_text(GH, encoding="utf-8")
+    (tmp_path / "bin/gh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("RELEASES", str(tmp_path / "releases"))
+    return tmp_path / "releases"
+
+
+def released(model, published, version):
+    """Write the files of a release where the stand-in finds them; return the packed bundle."""
+    model.do("release", version, "--output", "../out")
+    archive = published / f"{NAME}-{version.rpartition('@')[2]}.tar"
+    shutil.copy(model.folder.parent / "out" / archive.name, archive)
+    return archive
+
+
+def carded(model):
+    """Commit another version with a model card, and register it; return its name."""
+    model.write()
+    card = f"---\nlicense: mit\n---\n# A card\n\n![roc](plots/roc.svg)\n\n{bundle.digest(model.folder / BUNDLE)}\n"
+    model.write_text(CARD, card)
+    model.commit()
+    return model.do("register").split()[2]
+
+
+def test_a_release_is_the_registered_bundle_and_the_same_each_time(model, published):
+    """The archive knows no clock; what people read is what the tag says, then the card without what needs files."""
+    version = carded(model)
+    first = released(model, published, version).read_bytes()
+    os.utime(model.folder / BUNDLE / "manifest.json", (0, START))
+    assert first == released(model, published, f"{NAME}@{version}").read_bytes()
+    notes = (model.folder.parent / "out/notes.md").read_text(encoding="utf-8")
+    assert "Registered by Ann." in notes and "# A card" in notes
+    assert "license:" not in notes and "plots/" not in notes
+    model.write_text(Path("own/file.txt"), "mine")
+    assert "own exists and holds no release" in model.refused("release", version, "--output", "own")
+
+
+def test_a_card_of_another_bundle_is_not_released(model):
+    """The text of a release is about its bundle."""
+    version = model.version()
+    assert "has no reports/MODEL_CARD.md" in model.refused("release", version)
+    model.write_text(CARD, "# A card")
+    version = model.version()
+    assert "is that of another bundle" in model.refused("release", version)
+    assert not (model.folder / "dist").exists()
+
+
+def test_a_bundle_comes_from_its_release_where_nothing_else_has_it(model, published):
+    """Neither the work tree nor DVC has it any more."""
+    version = carded(model)
+    released(model, published, version)
+    model.version()
+    said = model.do("checkout", version)
+    assert f"models/{version} holds {version} from its release" in said
+
+
+@pytest.mark.parametrize("fault", ["another bundle", "a changed file", "no archive", "a file elsewhere", "a link"])
+def test_a_changed_release_is_refused(model, published, fault, tmp_path, monkeypatch):
+    """Whoever can change a release cannot change what the tag says of it; nothing is written outside the folder."""
+    (tmp_path / "inner/most").mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "inner/most"))
+    version = carded(model)
+    archive = released(model, published, version)
+    if fault == "another bundle":
+        archive.write_bytes(released(model, published, carded(model)).read_bytes())
+    elif fault == "a changed file":
+        archive.write_bytes(archive.read_bytes().replace(b"model.onnx 2", b"model.onnx 3"))
+    elif fault == "no archive":
+        archive.write_bytes(b"no archive")
+    else:
+        with tarfile.open(archive, "w") as files:
+            entry = tarfile.TarInfo("bundle/manifest.json" if fault == "a link" else "bundle/../../../escaped")
+            if fault == "a link":
+                entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            files.addfile(entry)
+    model.refused("checkout", version, "--release", "--output", "there")
+    assert not (model.folder / "there").exists()
+    assert [] == list(tmp_path.rglob("escaped"))
+
+
+def test_a_release_that_is_not_there_is_named(model, published):
+    """Only the release is asked, although the work tree has the bundle."""
+    version = model.version()
+    assert "release not found" in model.refused("checkout", version, "--release")
+    assert version in model.do("checkout", version)
+
+
+def test_a_tag_is_checked_out_while_it_counts(model):
+    """The tag that started a deployment must be the newest of its stage, and its version not retired."""
+    first = model.version()
+    model.do("promote", first, "prod")
+    assert f"holds {first}" in model.do("checkout", f"{NAME}#prod#1")
+    second = model.version()
+    assert f"holds {second}" in model.do("checkout", f"{NAME}@{second}")
+    model.do("promote", second, "prod")
+    assert f"{NAME}#prod#2 ({second}) does" in model.refused("checkout", f"{NAME}#prod#1")
+    model.do("retire", first, "--reason", "wrong labels")
+    assert "was retired by Ann" in model.refused("checkout", f"{NAME}#prod#1")
+    assert "wrong labels" in model.refused("checkout", f"{NAME}@{first}!")
+    model.tag(f"{NAME}#prod#3", f"{NAME}@{first}{COMMIT}")  # by hand: it counts for nothing
+    assert "was retired by Ann" in model.refused("checkout", f"{NAME}#prod#3")
+    for name in (f"{NAME}#prod#4", f"{NAME}@v9.9.9", "other@v1.0.0", "--x#y", f"{NAME}#prod#2\n"):
+        assert "is no tag of a-model here" in model.refused("checkout", "--", name)
 
 
 # GTO

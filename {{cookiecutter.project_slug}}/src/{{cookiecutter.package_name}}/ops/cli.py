@@ -25,6 +25,7 @@ COMMANDS = {
     "status": (".registry.status", "Show the versions, and which of them serves where."),
     "history": (".registry.history", "Show what served in a stage from when to when, who decided it, and why."),
     "checkout": (".registry.checkout", "Put the bundle of a version into a folder, verified."),
+    "release": (".registry.release", "Write the files of a version's release: its bundle as one file, its model card."),
     "changelog": (".registry.changelog", "Write what changed from version to version."),
 }
 

@@ -39,16 +39,26 @@ def bundles(folder: Path) -> Iterator[str]:
 
     Whoever is content with a bundle asks for no other. UserError says why the last way failed.
     """
+    yield from stored(folder)
+    yield remade(folder)
+
+
+def stored(folder: Path) -> Iterator[str]:
+    """Put the models/bundle in place that DVC's cache has, then the one of its remote; yield how."""
     if dvc(folder, "checkout", "--force", str(BUNDLE)).returncode == 0:
         yield "from DVC's cache"
     if dvc(folder, "pull", "--force", str(BUNDLE)).returncode == 0:
         yield "from DVC's remote"
+
+
+def remade(folder: Path) -> str:
+    """Run the pipeline, which makes models/bundle; UserError says why it failed."""
     say("that model is neither in DVC's cache nor in its remote: making it anew, which takes as long as training")
     dvc(folder, "pull", "--allow-missing")
     made = dvc(folder, "repro")
     if made.returncode:
         raise UserError((made.stderr.strip().splitlines() or ["no reason given"])[-1])
-    yield "made anew from its commit"
+    return "made anew from its commit"
 
 
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
