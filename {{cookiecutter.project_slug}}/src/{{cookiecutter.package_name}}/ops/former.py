@@ -62,8 +62,9 @@ def remade(folder: Path) -> str:
 
 
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder, with that folder's code."""
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    """Run Python in a folder, with that folder's code; the `python` of a stage is this one, activated or not."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PATH": path}
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 

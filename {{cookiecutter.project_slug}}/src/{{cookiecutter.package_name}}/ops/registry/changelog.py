@@ -7,7 +7,7 @@ from pathlib import Path
 from ..markdown import escape
 from ..project import UserError, say, write_text
 from . import rules, tags
-from .status import none_here
+from .status import none_here, warn_if_incomplete
 from .tags import Registry, Tag, Version
 
 TEXT = """Write what changed from version to version: what each tag says of its model, the verdict of the gate, and
@@ -26,6 +26,7 @@ def changelog(output: Path | None = None) -> None:
     registry = tags.read(rules.model_name())
     if not registry.versions:
         raise UserError(none_here(registry.name))
+    warn_if_incomplete(registry)
     text = "\n\n".join([f"# Versions of {registry.name}", *map_versions(registry)]) + "\n"
     if output is None:
         return say(text.rstrip())

@@ -69,7 +69,7 @@ def resolve(registry: Registry, rule: Rules, which: str) -> Version:
     if re.fullmatch(VERSION, which) or re.fullmatch(VERSION, f"v{which}"):
         return registry.find(require_version(which))
     if which not in registry.stages:
-        rule.require_stage(which)
+        rule.require_stage(which, "neither a version, such as v1.2.0, nor a")
     version = registry.serving(which)
     rule.require_allowed(registry, version, which)
     return version

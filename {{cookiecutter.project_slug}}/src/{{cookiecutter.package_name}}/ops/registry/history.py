@@ -4,7 +4,7 @@ import argparse
 
 from ..project import UserError, one_line
 from . import rules, tags
-from .status import none_here, print_table
+from .status import none_here, print_table, warn_if_incomplete
 from .tags import Period, Registry, date, require_name
 
 TEXT = """Show what served in a stage from when to when, who decided it, and why: the answer to "which model made this
@@ -24,6 +24,7 @@ def history(stage: str) -> None:
     require_name(stage, "STAGE")
     if not registry.tags:
         raise UserError(none_here(registry.name))
+    warn_if_incomplete(registry)
     periods = registry.periods(stage)
     if not periods:
         known = ", ".join(dict.fromkeys(tag.stage for tag in registry.tags if tag.stage)) or "none"

@@ -29,16 +29,16 @@ class Evidence:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model register` takes."""
     parser.description = TEXT
-    parser.add_argument("version", nargs="?", default="", metavar="VERSION", help="such as v1.2.0")
+    parser.add_argument("version", nargs="?", metavar="VERSION", help="such as v1.2.0")
     parser.add_argument("--accept", default="", metavar="REASON", help="although the gate does not pass; it is kept")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why this version, for those who read the history")
     remote.add_push(parser)
     parser.set_defaults(command=lambda args: register(args.version, args.accept, args.reason, args.push))
 
 
-def register(wanted: str = "", accepted: str = "", reason: str = "", push: str | None = None) -> None:
+def register(asked: str | None = None, accepted: str = "", reason: str = "", push: str | None = None) -> None:
     """Write the tag of a version; UserError names what stands in the way."""
-    wanted = require_version(wanted) if wanted else ""
+    wanted = "" if asked is None else require_version(asked)
     commit = committed()
     registry, there = remote.opened(rules.model_name(), push)
     if commit in registry.by_commit:

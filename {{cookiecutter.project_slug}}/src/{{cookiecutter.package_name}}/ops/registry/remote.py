@@ -92,7 +92,7 @@ def opened(model: str, push: str | None) -> tuple[Registry, Remote | None]:
     """Return the registry, brought up to date if it is to be sent to a remote, and that remote."""
     require_name(model, "package.name in params.yaml")
     remote = None
-    if push:
+    if push is not None:
         if push not in call("git", "remote").stdout.split():
             raise UserError(f"--push: there is no remote {one_line(push)!r}: `git remote --verbose` lists them")
         remote = Remote(push, f"refs/model/{model}")

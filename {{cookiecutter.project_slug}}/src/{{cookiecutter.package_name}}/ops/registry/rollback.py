@@ -16,15 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model rollback` takes."""
     parser.description = TEXT
     parser.add_argument("stage", metavar="STAGE", help="such as prod")
-    parser.add_argument("--to", default="", metavar="VERSION", help="by default the one that served before")
+    parser.add_argument("--to", metavar="VERSION", help="by default the one that served before")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for those who read the history")
     remote.add_push(parser)
     parser.set_defaults(command=lambda args: rollback(args.stage, args.to, args.reason, args.push))
 
 
-def rollback(stage: str, to: str = "", reason: str = "", push: str | None = None) -> None:
+def rollback(stage: str, to: str | None = None, reason: str = "", push: str | None = None) -> None:
     """Write the tag that assigns a former version to a stage; UserError if there is none."""
-    to, rule = require_version(to) if to else "", rules.load()
+    to, rule = None if to is None else require_version(to), rules.load()
     rule.require_stage(stage)
     registry, there = remote.opened(rules.model_name(), push)
     version = former(registry, stage, to)
@@ -34,12 +34,15 @@ def rollback(stage: str, to: str = "", reason: str = "", push: str | None = None
     write.publish(registry, assignment(registry, version, stage, ROLL_BACK, reason), rule, there)
 
 
-def former(registry: Registry, stage: str, to: str) -> Version:
+def former(registry: Registry, stage: str, to: str | None) -> Version:
     """Return the version to go back to; UserError if it never served there or was retired."""
-    if not to:
+    if to is None:
         version = registry.before(stage)
         if version is None:
-            raise UserError(f"no other version has served as {stage}: `model promote VERSION {stage}` takes any")
+            raise UserError(
+                f"nothing to go back to served as {stage} before: `--to VERSION` takes any that served there,"
+                f" `model promote VERSION {stage}` any other"
+            )
     else:
         version = registry.find(to)
         require_usable(version)

@@ -19,11 +19,11 @@ class Rules:
     two_person: tuple[str, ...] = ()
     require_signed_tags: bool = False
 
-    def require_stage(self, stage: str) -> None:
+    def require_stage(self, stage: str, no: str = "no") -> None:
         """Raise UserError unless params.yaml names the stage."""
         if stage not in self.stages:
             listed = ", ".join(self.stages)
-            raise UserError(f"{stage!r:.60} is no stage: {listed} are, as registry.stages in {PARAMS} says")
+            raise UserError(f"{stage!r:.60} is {no} stage: {listed} are, as registry.stages in {PARAMS} says")
 
     def require_order(self, registry: Registry, version: Version, stage: str) -> None:
         """Raise UserError if a version has not been in all the stages before."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..project import UserError, say
+from ..project import UserError, say, warn
 from . import rules, tags
 from .tags import Registry, Tag, Version, date
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def status(as_json: bool = False, everything: bool = False) -> None:
     """Print the state of the registry."""
     registry = tags.read(rules.model_name())
+    warn_if_incomplete(registry)
     if as_json:
         return say(json.dumps(content(registry), indent=2, ensure_ascii=False))
     if not registry.tags:
@@ -45,6 +46,12 @@ def none_here(name: str) -> str:
     if tags.is_incomplete():
         return f"no version of {name} is here, but this clone is shallow or has no tags: `git fetch --tags`"
     return f"no version of {name} is registered here: `model register`, or `git fetch --tags` if others did"
+
+
+def warn_if_incomplete(registry: Registry) -> None:
+    """Say on stderr that this clone shows only what it has, if it was made without all tags."""
+    if registry.tags and tags.is_incomplete():
+        warn("this clone is shallow or has no tags, so versions may be missing: `git fetch --tags` brings them")
 
 
 def stages(registry: Registry) -> list[str]:
