@@ -27,8 +27,8 @@ STAGES = st.sampled_from(["staging", "prod"])
 PUSH = st.sampled_from([[], ["--push"], ["--push"]])
 RUNS, STEPS = 5, 25
 REFUSALS = re.compile(
-    "is not registered here|already, and has no second version|exists, since|was retired by|serves as|nothing to go back to"
-    "|has never served|came first|were never sent|this machine's clock says"
+    "is not registered here|already, and has no second version|exists, since|was retired by|serves as"
+    "|nothing to go back to|has never served|came first|were never sent|this machine's clock says"
 )
 Environment = dict[str, str]
 
