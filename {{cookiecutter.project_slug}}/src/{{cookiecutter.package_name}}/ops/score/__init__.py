@@ -20,7 +20,7 @@ from ..bundle import Bundle, version
 from ..project import BUNDLE, UserError, some_rows
 from ..quick import QuickBundle
 from ..stream import Part, Source, find, open_source, parts
-from .output import Output, rejected_path, require_writable
+from .output import Output, rejected_path, remove_leftovers, require_writable
 from .scorer import Scored, Scorer, columns_read
 
 WORKERS = min(os.cpu_count() or 1, 4)  # each holds a part of the rows, and one thread reads for all
@@ -50,7 +50,10 @@ def command(args: argparse.Namespace) -> None:
     former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         score(args)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        remove_leftovers(args.output)  # a draft that was made at this very moment is nobody's yet
+        if isinstance(stop, SystemExit):
+            raise
         print("error: interrupted: nothing was written", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     finally:
