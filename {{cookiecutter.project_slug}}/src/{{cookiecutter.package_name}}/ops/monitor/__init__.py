@@ -1,0 +1,1 @@
+"""Watching a model at work. Run by `model monitor BATCH`."""
