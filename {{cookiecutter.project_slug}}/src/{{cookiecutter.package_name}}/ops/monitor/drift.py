@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.special import rel_entr
 
 from ...schema import Schema
 from ..metrics import positive_code
@@ -126,7 +127,7 @@ def describe(tally: Tally, subject: str) -> str:
         direction = "higher" if now > before else "lower"
         said.append(f"is {direction} by {short(abs(now - before))} on average ({short(before)} before, {short(now)} now)")
     p, q = tally.before / tally.before.sum(), tally.now / tally.now.sum()
-    cell = int(np.abs(q - p).argmax())
+    cell = int((rel_entr(p, (p + q) / 2) + rel_entr(q, (p + q) / 2)).argmax())  # what the distance is mostly made of
     if q[cell] == p[cell]:
         return f"{subject} is as before"
     most = f"{tally.labels[cell]}: {percent(p[cell])} -> {percent(q[cell])}"

@@ -13,7 +13,7 @@ class Settings:
     """The limits; see the comments in params.yaml. None: not watched."""
 
     confidence: float = 0.95
-    drift: float = 0.05
+    drift: float = 0.03
     violations: float = 0.01
     missing: float = 0.05
     gap: float = 0.05
