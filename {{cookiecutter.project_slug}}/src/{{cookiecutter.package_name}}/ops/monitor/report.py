@@ -14,7 +14,9 @@ from .result import Result, key, strength
 MOST_ALERTS, MOST_ROWS = 20, 40  # told one by one; of a table
 MOST_NAME, MOST_PROSE = 80, 1_000
 ESTIMATED = ("estimated_", "expected_")
-MARKS = {ALERT: "❌ beyond", QUIET: "✅ within", UNKNOWN: "❔ cannot tell"}
+SHOWN = "shown"  # a value that is held against no limit, such as a rate of one group
+WORDS = {ALERT: "beyond its limit", QUIET: "within", UNKNOWN: "cannot be told", SHOWN: "for information"}
+MARKS = {ALERT: "❌", QUIET: "✅", UNKNOWN: "❔", SHOWN: ""}
 TITLES = {
     "contract": "Contract: rules that rows break",
     "drift": "Drift: columns and predictions",
@@ -47,20 +49,25 @@ def in_short(result: Result) -> str:
 
 def headline(result: Result) -> str:
     """Return the verdict in one line."""
-    alerts, judged = result.alerts, [f for f in result.findings if f.verdict != UNKNOWN]
+    states = [state(finding) for finding in result.findings]
+    alerts, judged = result.alerts, states.count(ALERT) + states.count(QUIET)
     if result.verdict == ALERT and alerts:
         verb = "is beyond its limit" if len(alerts) == 1 else "are beyond their limits"
         return f"Alert: {len(alerts):,} of {many(judged)} {verb}, first of all {label(alerts[0])}"
     if result.verdict == QUIET:
-        unknown = len(result.findings) - len(judged)
-        cannot = f"; these rows cannot tell {unknown:,} more" if unknown else ""
+        cannot = f"; these rows cannot tell {states.count(UNKNOWN):,} more" if UNKNOWN in states else ""
         return f"Quiet: none of {many(judged)} is beyond its limit{cannot}"
     return f"{result.verdict.capitalize()}: {result.reason}".rstrip(": ")
 
 
-def many(found: Sequence[Finding]) -> str:
+def many(found: int) -> str:
     """Return how many comparisons there are."""
-    return "1 comparison" if len(found) == 1 else f"{len(found):,} comparisons"
+    return "1 comparison" if found == 1 else f"{found:,} comparisons"
+
+
+def state(finding: Finding) -> str:
+    """Return the verdict, or `shown` where there is a value but nothing to hold it against."""
+    return SHOWN if finding.verdict == UNKNOWN and finding.value is not None else finding.verdict
 
 
 def label(finding: Finding) -> str:
@@ -140,8 +147,10 @@ def steps(result: Result) -> list[tuple[str, str]]:
 
 def ranked(found: Iterable[Finding]) -> list[Finding]:
     """Return comparisons: those beyond their limit, the others, those that cannot be told; the strongest first."""
-    order = {ALERT: 0, QUIET: 1, UNKNOWN: 2}
-    return sorted(found, key=lambda f: (order[f.verdict], -strength(f), list(PARTS).index(f.part), f.column, f.group))
+    states, parts = list(WORDS), list(PARTS)
+    return sorted(
+        found, key=lambda f: (states.index(state(f)), -strength(f), parts.index(f.part), f.column, f.group, f.name)
+    )
 
 
 def markdown(result: Result) -> str:
@@ -177,9 +186,9 @@ def _parts(result: Result) -> Iterator[str]:
 
 def counts(found: Sequence[Finding]) -> str:
     """Return how many comparisons there are of each verdict."""
-    verdicts = [finding.verdict for finding in found]
-    words = {ALERT: "beyond", QUIET: "within", UNKNOWN: "cannot be told"}
-    return ", ".join(f"{verdicts.count(name):,} {word}" for name, word in words.items() if name in verdicts)
+    states = [state(finding) for finding in found]
+    words = WORDS | {ALERT: "beyond"}
+    return ", ".join(f"{states.count(name):,} {word}" for name, word in words.items() if name in states)
 
 
 def _table(found: Sequence[Finding], result: Result) -> str:
@@ -192,7 +201,7 @@ def _table(found: Sequence[Finding], result: Result) -> str:
             number(f.size, 3),
             number(f.limit, 3),
             chance(f).replace("<", "&lt;"),
-            MARKS[f.verdict],
+            f"{MARKS[state(f)]} {WORDS[state(f)]}".strip(),
             cut(began(result, f)) if f.verdict == ALERT else "",
         ]
         for f in found[:MOST_ROWS]

@@ -60,7 +60,7 @@ def _head(result: Result) -> str:
     kind = {QUIET: "quiet", ALERT: "alert"}.get(result.verdict, "stopped")
     mark = {QUIET: "✓", ALERT: "▲"}.get(result.verdict, "✕")
     tiles = "".join(_tile(part, [f for f in result.findings if f.part == part]) for part in PARTS)
-    notes = "".join(f"<li>{text(note, 1000)}</li>" for note in result.notes)
+    notes = "".join(f"<li>{text(note, 500)}</li>" for note in result.notes[:MOST_RUNS])
     return f"""<a class="skip" href="#main">Skip to the report</a>
 <header><p class="lead">{text(model["name"])} <span class="pill">{text(model["version"])}</span> watched on
 <strong>{text(batch["name"])}</strong>, {batch["rows"]:,} rows{span}</p>
@@ -73,13 +73,13 @@ def _head(result: Result) -> str:
 
 def _tile(part: str, found: list[Finding]) -> str:
     """Return what a part found, as a link to it."""
-    alerts = sum(f.verdict == ALERT for f in found)
-    unknown = sum(f.verdict == UNKNOWN for f in found)
-    verdict = ALERT if alerts else QUIET if len(found) > unknown else UNKNOWN
-    said = f"{alerts:,} of {len(found):,} beyond" if alerts else f"{len(found) - unknown:,} within limits"
-    said = said if len(found) > unknown else "cannot be told" if found else "not watched"
+    states = [report.state(finding) for finding in found]
+    alerts, quiet, unknown = map(states.count, (ALERT, QUIET, UNKNOWN))
+    state = ALERT if alerts else QUIET if quiet else UNKNOWN if unknown else report.SHOWN
+    said = f"{alerts:,} of {alerts + quiet:,} beyond" if alerts else f"{quiet:,} within limits"
+    said = said if alerts or quiet else "cannot be told" if unknown else "not watched"
     target = {"drift": "changed"}.get(part, part) if found else "facts"
-    mark = f'<span class="mark {verdict}" aria-hidden="true">{SIGNS[verdict][0]}</span>'
+    mark = f'<span class="mark {state}" aria-hidden="true">{SIGNS[state]}</span>'
     return f'<li><a href="#{target}">{mark}<b>{NAMES[part]}</b> <span>{said}</span></a></li>'
 
 
@@ -102,12 +102,12 @@ def _card(result: Result, finding: Finding) -> str:
     """Return one change: what it is, a sentence, a picture, how far beyond its limit, since when, what to do."""
     where = text(finding.column[:80] or report.name_of(finding))
     what = [NAMES[finding.part], report.name_of(finding) if finding.column else "", finding.group]
-    since = text(report.began(result, finding))
+    since = f"{_spark(result, finding)}<p>{text(report.began(result, finding))}</p>" if result.history else ""
     remedy = f'<p class="remedy"><b>Remedy</b> {text(finding.remedy, 1000)}</p>' if finding.remedy else ""
     return f"""<li class="change"><h3>{sign(finding)} {where} <small>{text(" · ".join(filter(None, what)))}</small></h3>
 <p>{text(report.sentence(finding), 1000)}</p>{picture(finding)}
 <div class="size">{pictures.meter(finding.size or 0, finding.limit or 0)}<p>{_against(finding)}</p>
-{f'<p class="since">{since}</p>' if since else ""}</div>{remedy}</li>"""
+</div><div class="trending">{since}</div>{remedy}</li>"""
 
 
 def _against(finding: Finding) -> str:
@@ -149,13 +149,16 @@ def _trends(result: Result) -> str:
     return wide(head, rows, "The strongest, over the past runs") + f'<p class="soft">{legend}</p>{folded}'
 
 
-def _trend(result: Result, finding: Finding) -> str:
+def _spark(result: Result, finding: Finding) -> str:
     name, runs = key(finding), result.history[-MOST_RUNS:]
     spots = [(run["sizes"].get(name), name in run["alerts"]) for run in runs]
-    spots.append((finding.size, finding.verdict == ALERT))
+    return pictures.spark([*spots, (finding.size, finding.verdict == ALERT)], finding.limit)
+
+
+def _trend(result: Result, finding: Finding) -> str:
     numbers = (report.number(finding.size, 3), report.number(finding.limit, 3))
     since = text(report.began(result, finding) or "no")
-    return f"{named(finding)}{cells(pictures.spark(spots, finding.limit), *numbers, since)}</tr>"
+    return f"{named(finding)}{cells(_spark(result, finding), *numbers, since)}</tr>"
 
 
 def _run(run: Run) -> str:
@@ -178,10 +181,6 @@ def _facts(result: Result) -> str:
     facts |= {"From": batch.get("first"), "To": batch.get("last"), "Model": model["name"]}
     facts |= {"Version": model["version"], "Digest": model["digest"]}
     facts |= {f"monitor.{name}": value for name, value in result.settings.items()}
-    return (
-        '<dl class="facts">'
-        + "".join(
-            f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in facts.items() if value not in (None, "")
-        )
-        + "</dl>"
-    )
+    known = {name: value for name, value in facts.items() if value not in (None, "")}
+    lines = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in known.items())
+    return f'<dl class="facts">{lines}</dl>'

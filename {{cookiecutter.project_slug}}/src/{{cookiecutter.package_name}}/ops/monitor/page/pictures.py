@@ -18,7 +18,9 @@ Spot = tuple[float | None, bool]  # a size, None where it was not measured, and 
 
 def text(value: object, most: int = 200) -> str:
     """Return any text as HTML that means nothing but itself, and not too long."""
-    words = "".join(mark if mark.isprintable() else " " for mark in str(value)[: most + 1])
+    words = str(value)[: most + 1]
+    if not words.isprintable():  # line ends, and marks that turn the direction of all that follows
+        words = "".join(mark if mark.isprintable() else " " for mark in words)
     return escape(f"{words[:most]}..." if len(words) > most else words)
 
 

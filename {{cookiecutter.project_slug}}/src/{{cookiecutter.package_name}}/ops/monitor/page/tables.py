@@ -10,7 +10,7 @@ from . import pictures
 from .pictures import text
 
 MOST_ROWS, MOST_GROUPS = 5_000, 30
-SIGNS = {ALERT: ("▲", "beyond"), QUIET: ("✓", "within"), UNKNOWN: ("?", "cannot be told")}
+SIGNS = {ALERT: "▲", QUIET: "✓", UNKNOWN: "?", report.SHOWN: "·"}
 
 
 def wide(head: str, rows: str, caption: str) -> str:
@@ -22,8 +22,9 @@ def wide(head: str, rows: str, caption: str) -> str:
 
 def sign(finding: Finding) -> str:
     """Return the mark of a verdict, with its word for those who do not see it."""
-    mark, word = SIGNS[finding.verdict]
-    return f'<span class="mark {finding.verdict}" title="{word}">{mark}<span class="unseen"> {word}: </span></span>'
+    state = report.state(finding)
+    word = report.WORDS[state]
+    return f'<span class="mark {state}" title="{word}">{SIGNS[state]}<span class="unseen"> {word}: </span></span>'
 
 
 def cells(*contents: str) -> str:
@@ -95,7 +96,9 @@ def _numbers(finding: Finding) -> str:
 def bias(found: Sequence[Finding]) -> str:
     """Return for each sensitive column its groups by rate, before and now, and the gaps between them."""
     columns = dict.fromkeys(finding.column for finding in found)
-    return "".join(_column(name, [f for f in found if f.column == name]) for name in columns)
+    parts = "".join(_column(name, [f for f in found if f.column == name]) for name in columns)
+    legend = '<p class="soft">Hollow: before, in the test rows. Filled: now, with its interval.</p>'
+    return parts + legend if found else ""
 
 
 def _column(name: str, found: list[Finding]) -> str:
@@ -153,13 +156,13 @@ def everything(found: Sequence[Finding]) -> str:
     heads = ("part", "what", "column", "group", "before", "now", "size", "limit", "p", "rows", "verdict")
     head = "".join(f"<th>{name}</th>" for name in heads)
     more = f"<p>and {len(ranked) - MOST_ROWS:,} more</p>" if len(ranked) > MOST_ROWS else ""
-    table = wide(head, rows, f"{report.many(found)}: {report.counts(found)}") + more
-    return f'<details class="dense"><summary>{report.many(found)}</summary>{table}</details>' if found else ""
+    table = wide(head, rows, f"{report.many(len(found))}: {report.counts(found)}") + more
+    return f'<details class="dense"><summary>{report.many(len(found))}</summary>{table}</details>' if found else ""
 
 
 def _line(finding: Finding) -> str:
-    values = ((finding.before, 4), (finding.value, 4), (finding.size, 3), (finding.limit, 3))
-    numbers = [report.number(value, digits) for value, digits in values]
+    state, values = report.state(finding), (finding.before, finding.value, finding.size, finding.limit)
+    numbers = [report.number(value) for value in values]
     name = f'{cells(finding.part, text(report.name_of(finding)))}<th scope="row">{text(finding.column, 80)}</th>'
-    said = (text(report.chance(finding)), f"{finding.rows:,}", " ".join(SIGNS[finding.verdict]))
-    return f'<tr class="{finding.verdict}">{name}{cells(text(finding.group, 80), *numbers, *said)}</tr>'
+    said = (text(report.chance(finding)), f"{finding.rows:,}", f"{SIGNS[state]} {report.WORDS[state]}")
+    return f'<tr class="{state}">{name}{cells(text(finding.group, 80), *numbers, *said)}</tr>'
