@@ -1,5 +1,7 @@
 """Made-up results of watching, realistic and hostile, for the tests of the page, the report and the history."""
 
+from dataclasses import replace
+
 from {{ cookiecutter.package_name }}.ops.monitor.findings import Finding, decide
 from {{ cookiecutter.package_name }}.ops.monitor.result import CANNOT_JUDGE, Result, key
 
@@ -31,7 +33,7 @@ METRICS = {
 
 def drift(column, size, p, picture=None, limit=0.1):
     """Return the change of one column."""
-    sentence = f"{column}: the distribution moved by {size:.2g} (limit {limit:g})."
+    sentence = f"`{column}`: the distribution moved by {size:.2g} (limit {limit:g})."
     return Finding(
         *("drift", "distance", sentence, column),
         **{"value": size, "before": 0.0, "size": size, "limit": limit, "p": p, "rows": 4_000, "picture": picture},
@@ -65,19 +67,26 @@ def quality(task, worse, estimate=False):
 
 
 def bias(column, groups, gap):
-    """Return rates by group, and the gap between them."""
-    for place, group in enumerate(groups):
-        for name, before in (("selection_rate", 0.1), ("true_positive_rate", 0.6), ("false_positive_rate", 0.03)):
-            value = before + (gap if place else 0.0)
-            yield Finding(
-                *("bias", name, f"{name} of {group}", column, group),
-                **{"value": value, "before": before + 0.02 * place, "low": value - 0.02, "high": value + 0.02},
-                rows=1_900 - 10 * place,
-            )
-    for name in ("selection_rate", "true_positive_rate"):
-        sentence = f"The gap in {name} between the groups of {column} is wider by {gap:.2g}."
-        sizes = {"value": gap, "before": 0.02, "size": gap, "limit": 0.05, "p": 0.001 if gap > 0.05 else 0.6}
-        yield Finding("bias", f"{name}_gap", sentence, column, **sizes, rows=3_800)
+    """Return how far groups are apart in each rate, which the picture holds by group."""
+    for name, before in (("selection_rate", 0.1), ("true_positive_rate", 0.6), ("calibration", -0.03)):
+        now = [before + gap * place / max(len(groups) - 1, 1) for place in range(len(groups))]
+        sentence = (
+            f"{name}: the groups of `{column}` differ by {gap:.3g}, where they differed by 0 at test, allowed 0.05"
+        )
+        yield Finding(
+            *("bias", name, sentence, column),
+            **{"value": gap, "before": 0.0, "low": gap - 0.01, "high": gap + 0.01, "size": gap, "limit": 0.05},
+            **{"p": 0.0001 if gap > 0.05 else 0.6, "rows": 3_800, "remedy": "look at the rows of these groups"},
+            picture={"labels": list(groups), "before": [before] * len(groups), "now": now},
+        )
+
+
+def reliability():
+    """Return how often what was predicted with some probability came true."""
+    chances = [0.05 + place / 10 for place in range(10)]
+    picture = {"labels": [f"{chance:.2g}" for chance in chances], "before": chances, "now": [c**2 for c in chances]}
+    sentence = "probabilities were 0.12 on average, and 0.09 came true (the picture shows it by probability)"
+    return Finding("quality", "reliability", sentence, value=0.03, rows=4_000, picture=picture)
 
 
 def health():
@@ -90,7 +99,7 @@ def health():
 
 def contract(column, share):
     """Return the share of rows that break a rule."""
-    sentence = f"{share:.1%} of the rows hold a value of {column} that the schema does not allow."
+    sentence = f"{share:.1%} of the rows hold a value of `{column}` that the schema does not allow."
     sizes = {"value": share, "before": 0.0, "size": share, "limit": 0.01, "p": 0.0001 if share > 0.01 else 1.0}
     return Finding("contract", "values", sentence, column, **sizes, rows=4_000, remedy="Ask who delivers the table.")
 
@@ -114,11 +123,13 @@ def alert(task="binary", history=()):
             1e-6,
             values(workers, [0.7, 0.1, 0.1, 0.06, 0.03, 0.01], [0.4, 0.3, 0.1, 0.1, 0.08, 0.02]),
         ),
-        drift("predictions", 0.12, 1e-3, numbers(1)),
+        replace(drift("", 0.12, 1e-5, numbers(1)), name="predicted_probability", group="yes"),
+        Finding("bias", "groups", "`birth_country` is not in these rows", "birth_country"),
         *(drift(f"column {place}", 0.01 + place / 500, 0.3, numbers(0)) for place in range(37)),
         contract("industry", 0.042),
         contract("education", 0.0),
         *quality(task, 1.6),
+        reliability(),
         *bias("sex", ["Female", "Male"], 0.11),
         *bias("race", ["White", "Black", "Asian or Pacific Islander", "fewer than 10 rows each"], 0.01),
         *health(),

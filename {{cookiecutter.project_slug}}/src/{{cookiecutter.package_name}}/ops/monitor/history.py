@@ -94,10 +94,14 @@ def _run(text: str, where: str) -> Run:
         run = json.loads(text)
         whole = all(isinstance(run[name], kind) for name, kind in FIELDS.items())
         whole = whole and run["verdict"] in (QUIET, ALERT, CANNOT_JUDGE) and bool(datetime.fromisoformat(run["time"]))
-        whole = whole and all(isinstance(size, (int, float)) for size in run["sizes"].values())
+        whole = whole and all(map(_is_number, [run["rows"], *run["sizes"].values()]))
         whole = whole and all(isinstance(name, str) for name in run["alerts"])
     except (ValueError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
         raise UserError(f"{where} is damaged: restore it with Git, or remove the line")
     return dict(run)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)

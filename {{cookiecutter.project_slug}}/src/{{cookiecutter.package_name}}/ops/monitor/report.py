@@ -71,12 +71,9 @@ def state(finding: Finding) -> str:
 
 
 def label(finding: Finding) -> str:
-    """Return what is compared, as people say it: `occupation: distance`, `selection rate for sex = Female`."""
-    what = name_of(finding)
-    where = short(finding.column, MOST_NAME)
-    if finding.group:
-        return f"{what} for {where} = {short(finding.group, MOST_NAME)}"
-    return f"{what} of {where}" if where else what
+    """Return what is compared, as people say it: `distance of occupation`."""
+    where = [short(name, MOST_NAME) for name in (finding.column, finding.group) if name]
+    return f"{name_of(finding)} of {' = '.join(where)}" if where else name_of(finding)
 
 
 def name_of(finding: Finding) -> str:

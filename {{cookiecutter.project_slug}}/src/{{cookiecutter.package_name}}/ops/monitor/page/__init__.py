@@ -11,7 +11,7 @@ from ..findings import ALERT, PARTS, QUIET, UNKNOWN, Finding
 from ..history import Run
 from ..result import Result, key, strength
 from . import pictures
-from .pictures import text
+from .pictures import prose, text
 from .tables import SIGNS, bias, cells, everything, meter, named, picture, quality, sign, wide
 
 SHELL = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
@@ -39,9 +39,9 @@ def _sections(result: Result) -> Iterator[str]:
     yield _section("since", "Since when", _trends(result))
     yield _section("todo", "What to do", _steps(result))
     yield _section("all", "Everything that was compared", everything(result.findings))
-    reading = re.sub("`(.*?)`", r"<code>\1</code>", "".join(f"<p>{text(line, 1000)}</p>" for line in report.READING))
-    reading = f"<details><summary>Limits, chance, estimates</summary>{reading}</details>"
-    yield _section("reading", "How to read it", reading)
+    reading = "".join(f"<p>{prose(line)}</p>" for line in report.READING)
+    folded = f"<details><summary>Limits, chance, estimates</summary>{reading}</details>"
+    yield _section("reading", "How to read it", folded)
     yield _section("facts", "What was watched", _facts(result))
 
 
@@ -60,13 +60,13 @@ def _head(result: Result) -> str:
     kind = {QUIET: "quiet", ALERT: "alert"}.get(result.verdict, "stopped")
     mark = {QUIET: "✓", ALERT: "▲"}.get(result.verdict, "✕")
     tiles = "".join(_tile(part, [f for f in result.findings if f.part == part]) for part in PARTS)
-    notes = "".join(f"<li>{text(note, 500)}</li>" for note in result.notes[:MOST_RUNS])
+    notes = "".join(f"<li>{prose(note)}</li>" for note in result.notes[:MOST_RUNS])
     return f"""<a class="skip" href="#main">Skip to the report</a>
 <header><p class="lead">{text(model["name"])} <span class="pill">{text(model["version"])}</span> watched on
 <strong>{text(batch["name"])}</strong>, {batch["rows"]:,} rows{span}</p>
 <div class="verdict {kind}"><span class="sign" aria-hidden="true">{mark}</span>
 <div><h1><span>{verdict}</span> {text(said[:1].upper() + said[1:], 1000)}</h1>
-{f"<p>{text(report.sentence(result.alerts[0]), 1000)}</p>" if result.alerts else ""}</div></div>
+{f"<p>{prose(report.sentence(result.alerts[0]))}</p>" if result.alerts else ""}</div></div>
 <nav aria-label="Parts of the report"><ul class="tiles">{tiles}</ul></nav>
 {f'<ul class="notes">{notes}</ul>' if notes else ""}</header>"""
 
@@ -103,9 +103,9 @@ def _card(result: Result, finding: Finding) -> str:
     where = text(finding.column[:80] or report.name_of(finding))
     what = [NAMES[finding.part], report.name_of(finding) if finding.column else "", finding.group]
     since = f"{_spark(result, finding)}<p>{text(report.began(result, finding))}</p>" if result.history else ""
-    remedy = f'<p class="remedy"><b>Remedy</b> {text(finding.remedy, 1000)}</p>' if finding.remedy else ""
+    remedy = f'<p class="remedy"><b>Remedy</b> {prose(finding.remedy)}</p>' if finding.remedy else ""
     return f"""<li class="change"><h3>{sign(finding)} {where} <small>{text(" · ".join(filter(None, what)))}</small></h3>
-<p>{text(report.sentence(finding), 1000)}</p>{picture(finding)}
+<p>{prose(report.sentence(finding))}</p>{picture(finding)}
 <div class="size">{pictures.meter(finding.size or 0, finding.limit or 0)}<p>{_against(finding)}</p>
 </div><div class="trending">{since}</div>{remedy}</li>"""
 
@@ -131,7 +131,7 @@ def _listed(found: Iterable[Finding]) -> str:
 
 
 def _found(finding: Finding) -> str:
-    said = f'<td class="say">{text(report.sentence(finding), 1000)}</td><td class="picture">{meter(finding)}</td>'
+    said = f'<td class="say">{prose(report.sentence(finding))}</td><td class="picture">{meter(finding)}</td>'
     return f"{named(finding)}{said}{cells(report.number(finding.size, 3), report.number(finding.limit, 3))}</tr>"
 
 
@@ -171,7 +171,7 @@ def _steps(result: Result) -> str:
     lines = []
     for said, command in report.steps(result):
         shown = f'<pre tabindex="0">{text(command, 1000)}</pre>' if command else ""
-        lines.append(f"<li>{text(said, 1000)} {shown}</li>")
+        lines.append(f"<li>{prose(said)} {shown}</li>")
     return f"<ol>{''.join(lines)}</ol>"
 
 

@@ -3,16 +3,18 @@
 What was is drawn broad and pale, what is narrow and dark: the two differ without colour, too.
 """
 
+import re
 from collections.abc import Sequence
 from html import escape
 from math import isfinite
 from typing import Any
 
 from ...gate.report import figure
-from ..findings import Finding
 
-MOST_LABELS, MOST_BINS = 8, 40
+MOST_LABELS, MOST_BINS, MOST_GROUPS = 8, 40, 12
 LONGEST_LABEL = 60
+CODE = re.compile("`([^`]+)`")
+BIN = re.compile(r"(up to |above |after )?[-+]?[\d.]|\(")  # how the labels of ranges begin, and of what is in none
 Spot = tuple[float | None, bool]  # a size, None where it was not measured, and whether it was an alert
 
 
@@ -22,6 +24,11 @@ def text(value: object, most: int = 200) -> str:
     if not words.isprintable():  # line ends, and marks that turn the direction of all that follows
         words = "".join(mark if mark.isprintable() else " " for mark in words)
     return escape(f"{words[:most]}..." if len(words) > most else words)
+
+
+def prose(sentence: str) -> str:
+    """Return a sentence as HTML; what it has between backticks is code."""
+    return CODE.sub(r"<code>\1</code>", text(sentence, 1_000))
 
 
 def percent(share: float) -> str:
@@ -74,10 +81,11 @@ def whisker(now: Sequence[float | None], before: float | None, ends: Sequence[fl
 class Scale:
     """Where a value stands between the ends of an axis, 0 to 1."""
 
-    def __init__(self, values: Sequence[float]) -> None:
-        """Leave some room at both ends."""
-        low, high = (min(values), max(values)) if values else (0.0, 1.0)
-        room = (high - low) * 0.08 or abs(high) * 0.05 or 1.0
+    def __init__(self, values: Sequence[float], least: float = 0.0) -> None:
+        """Leave some room at both ends; `least` is how much the axis spans, so that small changes look small."""
+        known = [value for value in values if isfinite(value)] or [0.0, 1.0]
+        low, high = min(known), max(known)
+        room = max((high - low) * 0.08, (least - high + low) / 2) or abs(high) * 0.05 or 1.0
         self.low, self.width = low - room, high - low + 2 * room
 
     def __call__(self, value: float | None) -> float:
@@ -85,14 +93,28 @@ class Scale:
         return min(max((_finite(value) - self.low) / self.width, 0.0), 1.0)
 
 
-def dumbbell(finding: Finding, scale: Scale) -> str:
-    """Return a rate before (hollow) and now (filled, with its interval) on the axis of its column."""
-    marks = '<line class="track" x1="0" x2="100%" y1="7" y2="7"/>'
-    if finding.low is not None and finding.high is not None:
-        marks += _line(scale(finding.low), scale(finding.high), 7, "reach")
-    if finding.before is not None:
-        marks += f'<circle class="hollow" cx="{_share(scale(finding.before))}" cy="7" r="4"/>'
-    marks += f'<circle class="dot" cx="{_share(scale(finding.value))}" cy="7" r="4"/>'
+def rates(picture: dict[str, Any], least: float) -> str:
+    """Return a rate of some groups before and now, all on one axis, which spans at least so much."""
+    rows = list(zip(picture["labels"], picture["before"], picture["now"], strict=True))
+    scale = Scale([rate for row in rows for rate in row[1:]], least)
+    return f'<ul class="pairs">{"".join(_rate(*row, scale) for row in rows[:MOST_GROUPS])}</ul>{_others(len(rows))}'
+
+
+def _others(groups: int) -> str:
+    return f'<p class="soft">and {groups - MOST_GROUPS:,} more groups</p>' if groups > MOST_GROUPS else ""
+
+
+def _rate(group: str, before: float, now: float, scale: "Scale") -> str:
+    said = f"{figure(_finite(before), 3)} → {figure(_finite(now), 3)}"
+    name = text(group, LONGEST_LABEL) or "(empty)"
+    return f'<li><span class="of">{name}</span>{dumbbell(before, now, scale)}<span class="say">{said}</span></li>'
+
+
+def dumbbell(before: float, now: float, scale: "Scale") -> str:
+    """Return a rate before (hollow) and now (filled) on an axis."""
+    marks = '<line class="track" x1="0" x2="100%" y1="7" y2="7"/>' + _line(scale(before), scale(now), 7, "reach")
+    marks += f'<circle class="hollow" cx="{_share(scale(before))}" cy="7" r="4"/>'
+    marks += f'<circle class="dot" cx="{_share(scale(now))}" cy="7" r="4"/>'
     return _svg("dumbbell", "", 14, marks)
 
 
@@ -158,8 +180,8 @@ def _histogram(rows: list[tuple[str, float, float]]) -> str:
 
 
 def _in_order(labels: list[str]) -> bool:
-    """Tell whether labels look like bins of numbers."""
-    return all(any(mark.isdigit() for mark in label[:4]) for label in labels if label != "missing")
+    """Tell whether labels look like ranges of numbers or days."""
+    return all(map(BIN.match, labels))
 
 
 def _svg(kind: str, name: str, height: int, marks: str) -> str:

@@ -1,15 +1,16 @@
 """The tables of the page: groups of sensitive columns, metrics with their intervals, and everything in short."""
 
-from collections.abc import Sequence
-from math import isfinite
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ...markdown import title
 from .. import report
 from ..findings import ALERT, QUIET, UNKNOWN, Finding
 from . import pictures
-from .pictures import text
+from .pictures import prose, text
 
 MOST_ROWS, MOST_GROUPS = 5_000, 30
+WIDE = 4  # limits that the axis of a rate spans at least
 SIGNS = {ALERT: "▲", QUIET: "✓", UNKNOWN: "?", report.SHOWN: "·"}
 
 
@@ -45,13 +46,14 @@ def meter(finding: Finding) -> str:
 
 def picture(finding: Finding) -> str:
     """Return a picture of a change: shares before and now, or a metric with its interval."""
-    if finding.picture:
+    if finding.picture and finding.part != "bias":
         return pictures.shares(finding.picture)
+    if finding.picture:
+        return pictures.rates(finding.picture, WIDE * (finding.limit or 0.0))
     if finding.part == "quality" and finding.value is not None:
         return _dot(finding)
-    if finding.part in ("contract", "bias") and finding.value is not None and finding.before is not None:
-        label = "share of rows" if finding.part == "contract" else title(finding.name)
-        return pictures.shares({"labels": [label], "before": [finding.before], "now": [finding.value]})
+    if finding.part == "contract" and finding.value is not None and finding.before is not None:
+        return pictures.shares({"labels": ["share of rows"], "before": [finding.before], "now": [finding.value]})
     return ""
 
 
@@ -59,11 +61,12 @@ def quality(found: Sequence[Finding]) -> str:
     """Return each metric with its interval, the value on the test rows, and what may be lost."""
     if not found:
         return ""
-    rows = "".join(map(_metric, found))
+    drawn = "".join(f"<p>{prose(f.sentence)}</p>{pictures.shares(f.picture)}" for f in found if f.picture)
+    rows = "".join(_metric(finding) for finding in found if not finding.picture)
     head = "<th>metric</th><th>now, with its interval</th><th>test</th><th>now</th><th>interval</th><th>margin</th>"
     legend = "Line: value on the test rows. Pale: within the margin. Dot and line: now, with its interval"
     hollow = "; hollow and dashed: an estimate without labels" if any(map(report.estimated, found)) else ""
-    return wide(head, rows, report.counts(found)) + f'<p class="soft">{legend}{hollow}.</p>'
+    return wide(head, rows, report.counts(found)) + f'<p class="soft">{legend}{hollow}.</p>{drawn}'
 
 
 def _metric(finding: Finding) -> str:
@@ -72,7 +75,7 @@ def _metric(finding: Finding) -> str:
     arrow += f'<span class="unseen"> ({"higher" if higher else "lower"} is better)</span>'
     name = f"{sign(finding)} {text(report.name_of(finding))} {arrow}"
     if finding.value is None:
-        return f'<tr><th scope="row">{name}</th><td colspan="5" class="say">{text(finding.sentence, 1000)}</td></tr>'
+        return f'<tr><th scope="row">{name}</th><td colspan="5" class="say">{prose(finding.sentence)}</td></tr>'
     return f'<tr><th scope="row">{name}</th><td class="picture">{_dot(finding)}</td>{_numbers(finding)}</tr>'
 
 
@@ -95,58 +98,55 @@ def _numbers(finding: Finding) -> str:
 
 def bias(found: Sequence[Finding]) -> str:
     """Return for each sensitive column its groups by rate, before and now, and the gaps between them."""
-    columns = dict.fromkeys(finding.column for finding in found)
+    columns = dict.fromkeys(finding.column for finding in report.ranked(found))
     parts = "".join(_column(name, [f for f in found if f.column == name]) for name in columns)
-    legend = '<p class="soft">Hollow: before, in the test rows. Filled: now, with its interval.</p>'
+    legend = '<p class="soft">Hollow: before, in the test rows. Filled: now.</p>'
     return parts + legend if found else ""
 
 
 def _column(name: str, found: list[Finding]) -> str:
-    gaps = [finding for finding in found if not finding.group]
-    rates = list(dict.fromkeys(finding.name for finding in found if finding.group))
-    groups = list(dict.fromkeys(finding.group for finding in found if finding.group))
-    rated = {(finding.group, finding.name): finding for finding in found if finding.group}
-    scales = {rate: pictures.Scale(_values(found, rate)) for rate in rates}
-    head = "<th>group</th><th>rows</th>" + "".join(f"<th>{text(title(rate))}</th>" for rate in rates)
-    rows = "".join(_group(group, rates, rated, scales) for group in groups[:MOST_GROUPS])
-    more = len(groups) - MOST_GROUPS
-    rest = f'<p class="soft">and {more:,} more groups, in <a href="#all">everything</a></p>' if more > 0 else ""
-    table = wide(head, rows, f"{name[:80]}: rates by group") if groups else ""
-    return f"<h3>{text(name, 80) or 'All rows'}</h3>{_gaps(gaps)}{table}{rest}"
-
-
-def _gaps(gaps: Sequence[Finding]) -> str:
+    """Return the gaps between the groups of a column, then its groups with each rate."""
     names = ("gap between groups", "against its limit", "before", "now", "wider by", "limit")
     head = "".join(f"<th>{name}</th>" for name in names)
-    return wide(head, "".join(map(_gap, gaps)), "Gaps between the groups") if gaps else ""
+    gaps = wide(head, "".join(map(_gap, found)), f"{name[:80]}: gaps between its groups")
+    return f"<h3>{text(name, 80)}</h3>{gaps}{_rates(name, found)}"
 
 
 def _gap(finding: Finding) -> str:
-    numbers = [report.number(value, 3) for value in (finding.before, finding.value, finding.size, finding.limit)]
-    drawn = meter(finding) or text(finding.sentence)
-    name = f'<tr><th scope="row">{sign(finding)} {text(report.name_of(finding))}</th>'
-    return f'{name}<td class="picture">{drawn}</td>{cells(*numbers)}</tr>'
-
-
-def _values(found: Sequence[Finding], rate: str) -> list[float]:
-    rates = [finding for finding in found if finding.name == rate and finding.group]
-    return [v for f in rates for v in (f.value, f.before, f.low, f.high) if v is not None and isfinite(v)]
-
-
-def _group(
-    group: str, rates: Sequence[str], found: dict[tuple[str, str], Finding], scales: dict[str, pictures.Scale]
-) -> str:
-    rows = max(found[group, rate].rows for rate in rates if (group, rate) in found)
-    drawn = [_rate(found[group, rate], scales[rate]) if (group, rate) in found else "-" for rate in rates]
-    return f'<tr><th scope="row">{text(group, 80)}</th>{cells(f"{rows:,}", *drawn)}</tr>'
-
-
-def _rate(finding: Finding, scale: pictures.Scale) -> str:
+    name = f'<tr><th scope="row">{sign(finding)} {text(title(finding.name))}</th>'
     if finding.value is None:
-        return f'<span class="soft" title="{text(finding.sentence)}">-</span>'
-    before = f' <span class="soft">{report.number(finding.before, 3)} →</span>' if finding.before is not None else ""
-    mark = sign(finding) if finding.verdict == ALERT else ""
-    return f"{mark}{before} <b>{report.number(finding.value, 3)}</b>{pictures.dumbbell(finding, scale)}"
+        return f'{name}<td colspan="5" class="say">{prose(finding.sentence)}</td></tr>'
+    numbers = [report.number(value, 3) for value in (finding.before, finding.value, finding.size, finding.limit)]
+    return f'{name}<td class="picture">{meter(finding)}</td>{cells(*numbers)}</tr>'
+
+
+def _rates(name: str, found: list[Finding]) -> str:
+    """Return the table of groups: their rates, before and now, each rate on an axis of its own."""
+    drawn = {finding.name: finding.picture for finding in found if finding.picture}
+    rates = {rate: dict(_by_group(picture)) for rate, picture in drawn.items()}
+    least = WIDE * max(finding.limit or 0.0 for finding in found)
+    scales = {r: pictures.Scale([v for pair in of.values() for v in pair], least) for r, of in rates.items()}
+    groups = list(dict.fromkeys(group for rate in rates.values() for group in rate))
+    head = "<th>group</th>" + "".join(f"<th>{text(title(rate))}</th>" for rate in rates)
+    rows = "".join(
+        f'<tr><th scope="row">{text(group, 80) or "(empty)"}</th>'
+        f"{cells(*(_rate(rates[rate].get(group), scales[rate]) for rate in rates))}</tr>"
+        for group in groups[:MOST_GROUPS]
+    )
+    rest = f'<p class="soft">and {len(groups) - MOST_GROUPS:,} more groups</p>' if len(groups) > MOST_GROUPS else ""
+    return wide(head, rows, f"{name[:80]}: rates of its groups, before and now") + rest if groups else ""
+
+
+def _by_group(picture: dict[str, Any]) -> Iterator[tuple[str, tuple[float, float]]]:
+    for group, before, now in zip(picture["labels"], picture["before"], picture["now"], strict=True):
+        yield group, (before, now)
+
+
+def _rate(pair: tuple[float, float] | None, scale: pictures.Scale) -> str:
+    if pair is None:
+        return "-"
+    before, now = (report.number(value, 3) for value in pair)
+    return f'<span class="soft">{before} →</span> <b>{now}</b>{pictures.dumbbell(*pair, scale)}'
 
 
 def everything(found: Sequence[Finding]) -> str:
