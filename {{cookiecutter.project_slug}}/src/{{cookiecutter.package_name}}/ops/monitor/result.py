@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from math import isfinite
 from typing import Any
 
@@ -10,6 +11,7 @@ from .findings import ALERT, QUIET, Finding
 CANNOT_JUDGE = "cannot judge"
 EXIT_STATUS = {QUIET: 0, ALERT: 1, CANNOT_JUDGE: 2}
 DIGITS = 6  # beyond them, processors differ
+LONGEST_NAME = 80  # within a key
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,11 @@ class Result:
 
 
 def key(finding: Finding) -> str:
-    """Return what a comparison is called from run to run: `part/name/column/group`, `%2F` for a slash within."""
-    parts = (finding.part, finding.name, finding.column, finding.group)
-    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
+    """Return what a comparison is called from run to run: `part/name/column/group`.
+
+    A slash within is `%2F`; of a name over 80 characters its beginning is kept, and a hash of the whole.
+    """
+    return "/".join(map(_name, (finding.part, finding.name, finding.column, finding.group)))
 
 
 def strength(finding: Finding) -> float:
@@ -59,6 +63,12 @@ def as_json(result: Result) -> dict[str, Any]:
     content: dict[str, Any] = {"exit_status": result.exit_status, **asdict(result)}
     content["findings"] = [{"key": key(finding), **asdict(finding)} for finding in result.findings]
     return dict(_plain(content))
+
+
+def _name(name: str) -> str:
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - 9]}~{sha256(name.encode(errors='replace')).hexdigest()[:8]}"
+    return name.replace("%", "%25").replace("/", "%2F")
 
 
 def _plain(value: Any) -> Any:
