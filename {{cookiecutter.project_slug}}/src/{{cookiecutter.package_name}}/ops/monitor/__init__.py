@@ -4,15 +4,17 @@ What the bundle remembers of its training is compared with a batch: broken rules
 """
 
 import argparse
+import json
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..bundle import PROFILE, Bundle, digest, version
-from ..project import BUNDLE, UserError, one_line, say, some_rows, write_json
+from ..project import BUNDLE, UserError, one_line, say, some_rows, write_json, write_text
 from ..quick import QuickBundle
+from . import history
 from .batch import Rows, open_batch
 from .contract import Contract
 from .drift import Drift
@@ -20,19 +22,24 @@ from .findings import ALERT, QUIET, Finding, decide
 from .result import CANNOT_JUDGE, Result, as_json
 from .settings import Settings, read_settings
 
-MOST_SAID = 10  # alerts on the terminal; all are in the reports
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model monitor` takes."""
     parser.description = (
-        f"{parser.description} Exit status: 0 quiet, 1 alert: something changed beyond its limit in params.yaml and not"
-        " by chance, 2 cannot judge."
+        f"{parser.description} Exit status: 0 quiet; 1 alert: something changed beyond its limit in params.yaml and not"
+        " by chance; 2 cannot judge."
     )
-    parser.add_argument("batch", help="the log of `model serve` (its folder or files), or tables: CSV, Parquet, a folder, a glob")
-    parser.add_argument("--labels", metavar="COLUMN", help="the column with the truth (default: the target's name, if it is there)")
+    parser.add_argument(
+        "batch", help="the log of `model serve` (its folder or files), or tables: CSV, Parquet, a folder, a glob in quotes"
+    )
+    parser.add_argument(
+        "--labels", metavar="COLUMN", help="the column with the truth (default: the target's name, if it is there)"
+    )
     parser.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the model (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result for machines here")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the page for people here")
+    parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report for an issue here")
+    parser.add_argument("--history", type=Path, metavar="FILE", help="tell the trend over the runs in this file, and add this one")
     parser.set_defaults(command=command)
 
 
@@ -40,25 +47,46 @@ def command(args: argparse.Namespace) -> None:
     """Watch, write the reports, say the verdict, end with its exit status."""
     result = settle(args)
     try:
-        if args.json:
-            write_json(args.json, as_json(result))
+        write(result, args)
     except OSError as error:
-        print(f"error: the report cannot be written to {error.filename2 or error.filename}: {error.strerror}", file=sys.stderr)
+        where = error.filename2 or error.filename
+        print(f"error: the report cannot be written to {where}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     if result.verdict == CANNOT_JUDGE:
         print(f"error: {result.reason}", file=sys.stderr)
     else:
+        from .report import in_short
+
         say(in_short(result))
     sys.exit(result.exit_status)
 
 
 def settle(args: argparse.Namespace) -> Result:
     """Return what was found; what prevents it becomes the verdict."""
-    batch: dict[str, Any] = {"name": args.batch, "rows": 0, "first": None, "last": None, "kind": "table"}
     try:
-        return watch(args.batch, args.bundle, read_settings(), args.labels)
+        settings = read_settings()
+        runs = history.read(args.history) if args.history else []
+        return replace(watch(args.batch, args.bundle, settings, args.labels), history=runs)
     except UserError as error:
-        return Result(CANNOT_JUDGE, batch, {"name": None, "version": None, "digest": None}, reason=one_line(error))
+        batch = {"name": args.batch, "rows": 0, "first": None, "last": None, "kind": "table"}
+        nobody = {"name": None, "version": None, "digest": None}
+        return Result(CANNOT_JUDGE, batch, nobody, reason=one_line(error))
+
+
+def write(result: Result, args: argparse.Namespace) -> None:
+    """Write the reports that are asked for; a run that could not judge leaves the history as it is."""
+    if args.json:
+        write_json(args.json, as_json(result))
+    if args.html:
+        from .page import html
+
+        write_text(args.html, html(result))
+    if args.report:
+        from .report import markdown
+
+        write_text(args.report, markdown(result))
+    if args.history and result.verdict != CANNOT_JUDGE:
+        history.write(args.history, history.with_run(result.history, result, datetime.now(UTC)))
 
 
 def watch(name: str, directory: Path, settings: Settings, labels: str | None = None) -> Result:
@@ -105,33 +133,13 @@ class Monitor:
         return [f"{some_rows(broken)} of {self.contract.rows:,} break the contract"] if broken else []
 
 
-def judged(parts: Iterable[Rows], bundle: Bundle, profile: dict[str, Any], settings: Settings) -> list[Finding]:
-    """Return the decided findings about rows in memory."""
-    monitor = Monitor(bundle, profile, settings)
-    for rows in parts:
-        monitor.add(rows)
-    return monitor.findings()
-
-
 def read_profile(directory: Path, bundle: Bundle) -> dict[str, Any]:
     """Return profile.json of a bundle; UserError if it is not one that this code reads."""
-    import json
-
     path = Path(directory) / PROFILE
     try:
         profile: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         Drift(bundle.schema, profile, Settings())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path} is damaged, or of another version: make it anew with `dvc repro --force package`") from None
+        remedy = "make it anew with `dvc repro --force package`"
+        raise UserError(f"{path} is damaged, or of another version of this code: {remedy}") from None
     return profile
-
-
-def in_short(result: Result) -> str:
-    """Return the verdict and the strongest alerts for a terminal."""
-    rows, alerts = some_rows(result.batch["rows"]), result.alerts
-    first = f"{result.verdict}: {result.batch['name']}, {rows}, {len(result.findings)} comparisons"
-    lines = [f"{first}, {len(alerts)} beyond their limits" if alerts else first]
-    lines += [f"  {finding.part}: {one_line(finding.sentence)}" for finding in alerts[:MOST_SAID]]
-    if len(alerts) > MOST_SAID:
-        lines.append(f"  and {len(alerts) - MOST_SAID} more: --json FILE")
-    return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])

@@ -13,7 +13,7 @@ from .findings import Finding
 from .settings import Settings
 from .tally import Tally
 
-MEND = "mend what writes these rows, or correct schema.yaml where the rule is wrong"
+MEND = "Mend what writes these rows, or correct schema.yaml where the rule is wrong."
 
 
 class Contract:
@@ -80,17 +80,17 @@ class Contract:
         sentence = f"{some_rows(self.misfits)} of {rows:,} do not have the header's number of cells"
         return Finding(
             "contract", "misfits", sentence, value=self.misfits / rows, before=0.0, size=self.misfits / rows, limit=limit,
-            p=beyond(limit, self.misfits, rows), rows=rows, remedy="quote cells that hold the separator",
+            p=beyond(limit, self.misfits, rows), rows=rows, remedy="Quote cells that hold the separator.",
         )
 
     def _missing(self, name: str, tally: Tally) -> Iterator[Finding]:
         if self.schema.columns[name].nullable:
-            yield self._more(name, "missing", tally, len(tally.now) - 1, "is missing", "find out why the source no longer gives it")
+            yield self._more(name, "missing", tally, len(tally.now) - 1, "is missing", "Find out why the source no longer gives it.")
 
     def _unseen(self, name: str, tally: Tally) -> Iterator[Finding]:
         column = self.schema.columns[name]
         if column.type == "category" and column.values is None and tally.other is not None:
-            remedy = "see which values are new; a model trained with them knows what they mean"
+            remedy = "See which values are new; a model that is trained with them knows what they mean."
             yield self._more(name, "unseen", tally, tally.other, "has a value that the training rows lack, or rarely have,", remedy)
 
     def _more(self, name: str, what: str, tally: Tally, cell: int, words: str, remedy: str) -> Finding:

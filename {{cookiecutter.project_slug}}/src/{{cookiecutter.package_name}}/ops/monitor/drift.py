@@ -137,10 +137,10 @@ def describe(tally: Tally, subject: str) -> str:
 def remedy(name: str) -> str:
     """Return what to do about it."""
     if name == "labels":
-        return "the truth itself changed: train with newer rows (`model ingest`)"
+        return "The truth itself changed: train on newer rows."
     if name == "predicted":
-        return "see which columns changed, and whether the quality held; else train with newer rows (`model ingest`)"
-    return "find out whether the source or the world changed: mend the source, or train with newer rows (`model ingest`)"
+        return "See which columns changed, and whether the quality held."
+    return "Find out what changed, the source or the world: mend the source, or train on newer rows."
 
 
 def picture(tally: Tally) -> dict[str, Any]:
