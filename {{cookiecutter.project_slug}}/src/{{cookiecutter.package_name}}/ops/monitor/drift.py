@@ -130,7 +130,7 @@ def describe(tally: Tally, subject: str) -> str:
     cell = int((rel_entr(p, (p + q) / 2) + rel_entr(q, (p + q) / 2)).argmax())  # what the distance is mostly made of
     if q[cell] == p[cell]:
         return f"{subject} is as before"
-    most = f"{tally.labels[cell]}: {percent(p[cell])} -> {percent(q[cell])}"
+    most = f"{tally.labels[cell]}: {percent(p[cell])} before, {percent(q[cell])} now"
     return f"{subject} {said[0]}; {most}" if said else f"{subject}: {most}"
 
 

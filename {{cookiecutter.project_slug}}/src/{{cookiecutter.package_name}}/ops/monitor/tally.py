@@ -19,19 +19,21 @@ Counter = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class Tally:
-    """Rows by cell (k,): `before` in the reference, `now` in the batch; the last cell holds what is missing.
+    """Rows by cell (k,): `reference` before, `now` in the batch; the last cell holds what is missing.
 
     The first `ordered` cells are ranges of a number, whose `total` and `known` give its mean now; `mean` and `spread`
-    are those of the reference. `other` is the position of the cell for values that the reference does not name.
+    are those of the reference. `other` is the position of the cell for values that the reference does not name, `luck`
+    how many rows may be expected in it beyond those of the reference.
     """
 
     labels: list[str]
-    before: np.ndarray
+    reference: np.ndarray
     count: Counter
     ordered: int = 0
     mean: float | None = None
     spread: float | None = None
     other: int | None = None
+    luck: float = 0.0
     as_numbers: Callable[[np.ndarray], np.ndarray] | None = None
     total: float = 0.0
     known: int = 0
@@ -39,7 +41,7 @@ class Tally:
 
     def __post_init__(self) -> None:
         """Start at zero."""
-        self.now = np.zeros(len(self.before), dtype=np.int64)
+        self.now = np.zeros(len(self.reference), dtype=np.int64)
 
     def add(self, values: np.ndarray) -> None:
         """Count some values of the column, as `schema.check` takes them."""
@@ -51,6 +53,17 @@ class Tally:
             self.total, self.known = self.total + float(values.sum()), self.known + len(values)
         self.now[:-1] += self.count(values)
         self.now[-1] += int(missing.sum())
+
+    @property
+    def before(self) -> np.ndarray:
+        """The rows of the reference, of which up to `luck` are in `other`, as the batch has it: it gets the benefit."""
+        if self.other is None or not self.luck or not self.now.any():
+            return self.reference
+        alike = self.now[self.other] / self.now.sum() * self.reference.sum()
+        before, luck = self.reference.copy(), min(max(alike - self.reference[self.other], 0.0), self.luck)
+        before[: self.other] -= luck / self.other
+        before[self.other] += luck
+        return before
 
     @property
     def mean_now(self) -> float | None:
@@ -131,9 +144,8 @@ def _categories(column: Column, profile: dict[str, Any]) -> Tally:
         texts = np.where(found > 0, "true", "false").astype(object) if column.type == "boolean" else found
         return np.bincount(codes_of(texts, values), minlength=len(values) + 1)
 
-    known = np.array([*named.values()], dtype=float) - luck / max(len(named), 1)
-    before = np.array([*known, profile["other"]["rows"] + luck, profile["missing"]])
-    return Tally([*values, OTHER, NO_VALUE], before, count, other=len(values))
+    before = np.array([*named.values(), profile["other"]["rows"], profile["missing"]], dtype=float)
+    return Tally([*values, OTHER, NO_VALUE], before, count, other=len(values), luck=luck)
 
 
 def _luck(rows: np.ndarray) -> float:
