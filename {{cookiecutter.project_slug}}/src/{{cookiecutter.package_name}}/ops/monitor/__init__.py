@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " by chance; 2 cannot judge."
     )
     parser.add_argument(
-        "batch", help="the log of `model serve` (its folder or files), or tables: CSV, Parquet, a folder, a glob in quotes"
+        "batch",
+        help="the log of `model serve` (its folder or files); or CSV, TSV or Parquet: file, folder, glob in quotes",
     )
     parser.add_argument(
         "--labels", metavar="COLUMN", help="the column with the truth (default: the target's name, if it is there)"
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result for machines here")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the page for people here")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report for an issue here")
-    parser.add_argument("--history", type=Path, metavar="FILE", help="tell the trend over the runs in this file, and add this one")
+    parser.add_argument("--history", type=Path, metavar="FILE", help="the runs before, to which this one is added")
     parser.set_defaults(command=command)
 
 

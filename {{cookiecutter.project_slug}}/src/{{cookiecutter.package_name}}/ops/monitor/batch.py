@@ -16,7 +16,7 @@ from ..bundle import Bundle
 from ..project import UserError, one_line, some_rows
 from ..quick import codes_of
 from ..serve.judge import FLAGGABLE
-from ..serve.log import Records, read
+from ..serve.log import read
 from ..stream import Part, Source, find, in_order, open_source, parts
 from ..table import STRING, convert, judge
 
@@ -167,7 +167,8 @@ class Log(Batch):
         """Add what was left out."""
         cut_off = sum(records.cut_off for records in self.records)
         notes = [f"left out: {_listed(self.left_out)}"] if self.left_out else []
-        return super().notes + notes + ([f"cut off in the middle, so left out: {some_rows(cut_off)}"] if cut_off else [])
+        notes += [f"cut off in the middle, so left out: {some_rows(cut_off)}"] if cut_off else []
+        return super().notes + notes
 
     def _counts(self, record: dict[str, Any]) -> bool:
         """Tell whether a record is an answer that a client got from this bundle."""
@@ -196,8 +197,8 @@ class Log(Batch):
             predicted = self._predicted(records)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
-                f"{self.name} holds a record that is no answer of this model ({one_line(repr(error))[:80]}): it has another"
-                " task or other classes, or is damaged"
+                f"{self.name} holds a record that is no answer of this model ({one_line(repr(error))[:80]}): of another"
+                " task or other classes, or damaged"
             ) from None
         rows = rows_of(pd.DataFrame(cells), self.bundle, predicted)
         return replace(rows, log=log)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from ...schema import Column, is_missing, not_a
 from ..profile import FEWEST_ROWS, MOST_VALUES, binned
 from ..quick import codes_of
 from ..table import NO_VALUE
-from .batch import Rows
 
 OTHER = "(other)"
 NEAR = 5  # rows above the threshold at which values are named
@@ -76,11 +76,11 @@ def of_column(column: Column, profile: dict[str, Any]) -> Tally:
     if column.type in ("category", "boolean"):
         return _categories(column, profile)
     if column.type == "text":
-        return of_numbers(profile["length"], profile["missing"], _lengths, lambda low, high: _span(low, high, 1))
+        return of_numbers(profile["length"], profile["missing"], _lengths, lambda low, high: span(low, high, 1))
     if column.type == "datetime":
         return of_numbers(profile["days"], profile["missing"], _days, _dates)
     step = 1 if column.type == "integer" else 0
-    return of_numbers(profile, profile["missing"], _floats, lambda low, high: _span(low, high, step))
+    return of_numbers(profile, profile["missing"], floats, lambda low, high: span(low, high, step))
 
 
 def of_numbers(
@@ -92,7 +92,7 @@ def of_numbers(
     """Return what counts numbers between the edges of their profile."""
     edges = np.array(numbers["edges"], dtype=float)
     bounds = [None, *edges.tolist(), None]
-    labels = [label(low, high) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    labels = [label(low, high) for low, high in pairwise(bounds)]
     return Tally(
         [*labels, NO_VALUE],
         np.array([*numbers["counts"], missing], dtype=float),
@@ -122,7 +122,7 @@ def of_probabilities(counts: list[int]) -> Tally:
     def count(values: np.ndarray) -> np.ndarray:
         return np.bincount(np.clip((values * size).astype(int), 0, size - 1), minlength=size)
 
-    return Tally([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), count, ordered=size, as_numbers=_floats)
+    return Tally([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), count, ordered=size, as_numbers=floats)
 
 
 def known_type(values: np.ndarray, column: str, kind: str, broken: list[Any]) -> np.ndarray:
@@ -152,15 +152,16 @@ def _luck(rows: np.ndarray) -> float:
     """Return how many rows of a sample like the reference have values that are named by the luck of the reference.
 
     Of values near the threshold those are named that happened to have many rows: in other samples they have fewer, and
-    `other` more, by the rows of the values that are just at the threshold T (Good 1953, Biometrika 40, equation 2). These
-    are estimated from the values of up to T + 4 rows, if their number falls with the square of the rows (Zipf).
+    `other` more, by the rows of the values that are just at the threshold T (Good 1953, Biometrika 40, equation 2).
+    Estimated from the values of up to T + 4 rows, as if their number fell with the square of the rows (Zipf).
     """
     least = max(FEWEST_ROWS, rows.min() if len(rows) == MOST_VALUES else 0)
     near = rows[(rows >= least) & (rows < least + NEAR)]
     return float((near**2).sum() / (NEAR * least))
 
 
-def _floats(values: np.ndarray) -> np.ndarray:
+def floats(values: np.ndarray) -> np.ndarray:
+    """Return numbers as they are."""
     return values.astype(float)
 
 
@@ -172,7 +173,7 @@ def _days(values: np.ndarray) -> np.ndarray:
     return np.asarray(values.astype("datetime64[us]").astype("int64") / 86_400e6)
 
 
-def _span(low: float | None, high: float | None, step: int) -> str:
+def span(low: float | None, high: float | None, step: int = 0) -> str:
     """Return the name of a range (low, high]."""
     if low is None:
         return "all" if high is None else f"up to {short(high)}"
