@@ -137,8 +137,8 @@ class Bias:
     def _compared(self, column: str, name: str, now: Mapping[str, Rate], before: Mapping[str, Rate]) -> Finding:
         both, rows = [group for group in now if group in before], int(sum(rate.rows for rate in now.values()))
         if len(both) < 2:
-            where = "at test" if len(now) > 1 else "in these rows"
-            few = f"fewer than two groups of `{column}` had enough rows {where} to compare their {NAMES[name]}"
+            where = "had enough rows at test" if len(now) > 1 else "have enough rows here"
+            few = f"fewer than two groups of `{column}` {where} to compare their {NAMES[name]}"
             return Finding("bias", name, few, column, rows=rows)
         pairs = [(before[group], now[group]) for group in both]
         gap_before, gap_now = (float(_gap(np.array([pair[side].mean for pair in pairs]))) for side in (0, 1))
@@ -167,9 +167,7 @@ class Bias:
         )
 
 
-def parts(
-    predicted: np.ndarray, truth: np.ndarray | None, schema: Schema
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def parts(predicted: np.ndarray, truth: np.ndarray | None, schema: Schema) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return name -> (n,) values and the (n,) mask of the rows among which they count."""
     everyone, found = np.ones(len(predicted), dtype=bool), {}
     positive = positive_code(schema)

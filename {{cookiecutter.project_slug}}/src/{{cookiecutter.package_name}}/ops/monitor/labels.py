@@ -76,14 +76,13 @@ class Labels:
 
     def _part(self, cells: pd.DataFrame, name: str, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ids = CONVERTERS["category"](cells[ID], self._schema.reading)
-        if ids.isna().any():
-            raise UserError(f"{self._path}, row {numbers[ids.isna().argmax()]:,} has no `{ID}`: give it the request's")
+        self._require(ids.notna().to_numpy(), cells[ID], numbers, f"`{ID}`", "is no id of a request")
         rows = np.zeros(len(cells), dtype=np.int64)
         if ROW_NUMBER in cells:
-            given = to_number(cells[ROW_NUMBER], self._schema.reading)
-            if broken := ~(given >= 0).to_numpy():
-                raise UserError(f"{self._path}, row {numbers[broken.argmax()]:,}: `{ROW_NUMBER}` must count from 0")
-            rows = given.to_numpy().astype(np.int64)
+            given = to_number(cells[ROW_NUMBER], self._schema.reading).to_numpy()
+            sound = (given >= 0) & (given == np.floor(given))
+            self._require(sound, cells[ROW_NUMBER], numbers, f"`{ROW_NUMBER}`", "does not count from 0")
+            rows = given.astype(np.int64)
         truth = self._codes(cells[name], numbers)
         known = np.isfinite(truth) & (truth >= 0 if self._schema.classes else True)
         return request_keys(ids.to_numpy(dtype=object), rows)[known], truth[known]
@@ -95,21 +94,21 @@ class Labels:
         self.empty += int(missing.sum())
         if schema.task == "regression":
             values = to_number(cells, reading).to_numpy()
-            self._require(np.isfinite(values) | missing, cells, numbers, "is not a number")
+            self._require(np.isfinite(values) | missing, cells, numbers, "the label", "is not a number")
             return values
         texts = CONVERTERS["category"](cells, reading).to_numpy(dtype=object)
         ignored = np.isin(texts, [*schema.ignored_classes])
         self.ignored += int(ignored.sum())
         codes = pd.Index(schema.classes, dtype=object).get_indexer(texts).astype(float)
         known = f"is none of the model's classes ({', '.join(schema.classes)[:100]})"
-        self._require((codes >= 0) | missing | ignored, cells, numbers, known)
+        self._require((codes >= 0) | missing | ignored, cells, numbers, "the label", known)
         return codes
 
-    def _require(self, sound: np.ndarray, cells: pd.Series, numbers: np.ndarray, problem: str) -> None:
+    def _require(self, sound: np.ndarray, cells: pd.Series, numbers: np.ndarray, what: str, problem: str) -> None:
         if not sound.all():
             first = int(np.argmin(sound))
-            shown = one_line(cells.iloc[first])[:40]
-            raise UserError(f"{self._path}, row {numbers[first]:,}: the label {shown!r} {problem}: correct it")
+            shown = "(empty)" if pd.isna(cells.iloc[first]) else repr(one_line(cells.iloc[first])[:60])
+            raise UserError(f"{self._path}, row {numbers[first]:,}: {what} {shown} {problem}: correct it")
 
     def _latest(self, keys: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the sorted keys, each once, with what its last line says; count the lines before it."""
