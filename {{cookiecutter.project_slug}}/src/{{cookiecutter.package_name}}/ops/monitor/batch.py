@@ -57,7 +57,7 @@ class Batch:
         """Remember what to read; nothing is read yet."""
         self.name, self.bundle, self.schema = name, bundle, bundle.schema
         self.contract = contract_of(bundle.schema)
-        self.rows = self.misfits = 0
+        self.rows = self.misfits = self.refused = 0
         self.absent = set[str]()
 
     def __iter__(self) -> Iterator[Rows]:
@@ -172,7 +172,9 @@ class Log(Batch):
 
     def _counts(self, record: dict[str, Any]) -> bool:
         """Tell whether a record is an answer that a client got from this bundle."""
-        if "row" not in record:  # a request that was refused has no row
+        if "refused" in record and record.get("digest") == self.digest:
+            self.refused += 1
+        elif "row" not in record:
             self.left_out["records without an answer"] += 1
         elif record.get("role", "main") not in ANSWERING:
             self.left_out[f"answers of a {one_line(record['role'])[:20]}, which no client got"] += 1
