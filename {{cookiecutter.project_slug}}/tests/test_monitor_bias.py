@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from monitor_rows import FLAG, GROUP, TASKS, alerts, draw, found_by, pick, reference, schema
+from monitor_rows import FLAG, GROUP, TASKS, alerts, draw, found_by, pick, reference
 
 from {{ cookiecutter.package_name }}.ops.bundle import Bundle
 from {{ cookiecutter.package_name }}.ops.monitor import read_profile
-from {{ cookiecutter.package_name }}.ops.monitor.bias import Bias, Rate, Sums, chance
 from {{ cookiecutter.package_name }}.ops.monitor.batch import Rows
+from {{ cookiecutter.package_name }}.ops.monitor.bias import Bias, Rate, Sums, chance
 from {{ cookiecutter.package_name }}.ops.monitor.settings import Settings
 from {{ cookiecutter.package_name }}.ops.profile import FEWEST_ROWS
 from {{ cookiecutter.package_name }}.ops.project import BUNDLE
@@ -123,7 +123,7 @@ def test_groups_of_few_rows_are_not_compared(made):
     assert found["error", GROUP].size is None and "have enough rows here" in found["error", GROUP].sentence
 
 
-def test_many_groups_need_bounded_memory(made, monkeypatch):
+def test_many_groups_need_bounded_memory(made):
     """Of a column with a value for each row, only the first groups are told apart."""
     columns, predicted, truth = draw(made.schema.task, 3_000, made.random)
     columns[GROUP] = np.array([f"p{number}" for number in range(3_000)], dtype=object)

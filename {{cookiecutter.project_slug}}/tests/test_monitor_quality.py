@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from monitor_rows import FLAG, GROUP, TASKS, alerts, draw, found_by, reference, schema
+from monitor_rows import TASKS, alerts, draw, found_by, reference, schema
 
-from {{ cookiecutter.package_name }}.ops.bundle import PROFILE, Bundle, digest
-from {{ cookiecutter.package_name }}.ops.metrics import measure
+from {{ cookiecutter.package_name }}.ops.bundle import Bundle, digest
+from {{ cookiecutter.package_name }}.ops.metrics import gain, measure
 from {{ cookiecutter.package_name }}.ops.monitor import read_profile
 from {{ cookiecutter.package_name }}.ops.monitor.at_test import true_values
 from {{ cookiecutter.package_name }}.ops.monitor.batch import Rows, open_batch
 from {{ cookiecutter.package_name }}.ops.monitor.bias import Bias
-from {{ cookiecutter.package_name }}.ops.monitor.estimate import calibrations, chances, count, estimate, metrics_of
+from {{ cookiecutter.package_name }}.ops.monitor.estimate import calibrations, chances, count, metrics_of
 from {{ cookiecutter.package_name }}.ops.monitor.findings import ALERT, UNKNOWN, decide
 from {{ cookiecutter.package_name }}.ops.monitor.quality import Quality
 from {{ cookiecutter.package_name }}.ops.monitor.sample import Sample
@@ -23,7 +23,7 @@ from {{ cookiecutter.package_name }}.ops.quick import QuickBundle
 from {{ cookiecutter.package_name }}.ops.table import rows as arrays
 
 CENSUS = ROOT / "data" / "census_1995.csv"
-OFF = {"roc_auc": 0.05, "log_loss": 0.05, "brier": 0.02, "accuracy": 0.02, "f1": 0.12}  # measured: 0.025, 0.030, 0.009, 0.011, 0.049
+OFF = {"roc_auc": 0.05, "log_loss": 0.05, "brier": 0.02, "accuracy": 0.02, "f1": 0.1}  # twice what was measured
 
 
 def quality(made):
@@ -171,7 +171,7 @@ def test_corrected_probabilities_are_right():
     predicted = np.stack([1 / (1 + np.exp(odds)), 1 / (1 + np.exp(-odds))], axis=1)
     known = calibrations((random.random(50_000) < chance).astype(int), predicted, contract)
     off = np.abs(chances(predicted, known, contract)[:, 1] - chance)
-    assert off.mean() < 0.01 and off.max() < 0.06 and np.abs(predicted[:, 1] - chance).mean() > 0.1
+    assert off.mean() < 0.02 and off.max() < 0.06 and np.abs(predicted[:, 1] - chance).mean() > 0.08
 
 
 def test_no_bin_of_the_profile_is_small():
@@ -219,17 +219,18 @@ def test_the_profile_says_how_the_model_fared(workspace, contract):
         assert min(counts["rows"]) >= FEWEST_ROWS or len(counts["rows"]) == 1
 
 
-def test_the_census_of_1995_is_estimated_about_right(workspace, contract):
-    """The model of 1994 and true labels of a year later: the estimate sees that it became worse, though not how much."""
-    if contract.target != "income_over_50k" or not CENSUS.exists():
-        pytest.skip("another table than the sample has been adopted")
-    bundle = QuickBundle.load(workspace / BUNDLE)
-    profile, found = read_profile(workspace / BUNDLE, bundle), {}
+def test_the_census_of_1995_is_estimated_about_right(contract):
+    """The model of 1994 and true labels of a year later: the estimate sees that it is worse, but not by how much."""
+    if contract.target != "income_over_50k" or not CENSUS.exists() or not (ROOT / BUNDLE).exists():
+        pytest.skip("another table than the sample has been adopted, or no bundle is here")
+    bundle = QuickBundle.load(ROOT / BUNDLE)
+    profile, found = read_profile(ROOT / BUNDLE, bundle), {}
     for labels in (True, False):
         part = Quality(contract, profile, bundle.manifest, Settings(), {})
-        for rows in open_batch(str(CENSUS), bundle, digest(workspace / BUNDLE)):
+        for rows in open_batch(str(CENSUS), bundle, digest(ROOT / BUNDLE)):
             part.add(rows if labels else Rows(rows.columns, rows.predicted))
         found |= {finding.name: finding for finding in part.findings()}
     for name, most in OFF.items():
         measured, estimated = found[name], found[f"estimated_{name}"]
         assert abs(measured.value - estimated.value) < most, (name, measured.value, estimated.value)
+        assert gain(name, measured.before, estimated.value) < 0, name
