@@ -186,6 +186,14 @@ def test_pages_and_reports_stay_small(case, made):
     assert len(report.in_short(case)) < 15_000
 
 
+def test_a_report_that_would_be_too_long_leaves_parts_out():
+    """Names of marks that Markdown writes in six characters each: what changed and what to do are still there."""
+    case = result([drift(f"{place}{'|' * 200}", 0.3, 1e-9) for place in range(200)])
+    text = report.markdown(case)
+    assert 30_000 < len(text) < 60_000 and "parts are left out" in text
+    assert "### What changed" in text and "### What to do" in text
+
+
 def test_a_report_is_inert_markdown(case):
     """No line of data starts a heading, a fence, a mention or HTML; the elements are those of the report itself."""
     text = report.markdown(case)

@@ -12,7 +12,7 @@ from .findings import ALERT, PARTS, QUIET, UNKNOWN, Finding
 from .result import Result, key, strength
 
 MOST_ALERTS, MOST_ROWS = 20, 40  # told one by one; of a table
-MOST_NAME, MOST_PROSE = 80, 1_000
+MOST_NAME, MOST_PROSE, MOST_TOLD = 80, 1_000, 300
 CALLED = {
     "distance": "drift",
     "violations": "broken rules",
@@ -161,14 +161,14 @@ def ranked(found: Iterable[Finding]) -> list[Finding]:
 
 
 def markdown(result: Result) -> str:
-    """Return the report for an issue; the last, longest parts are left out where it would be too long."""
-    text, result = "", history.apart(result)
-    for part in _parts(result):
+    """Return the report for an issue; parts that would make it too long are left out, and it says so."""
+    text, left_out = "", ""
+    for part in _parts(history.apart(result)):
         if len(text) + len(part) > LONGEST - 500:
-            text += "\n\n_The rest is left out: too long._"
-            break
-        text += f"\n\n{part}"
-    return text.strip() + "\n"
+            left_out = "\n\n_Some parts are left out: too long._"
+        else:
+            text += f"\n\n{part}"
+    return f"{text.strip()}{left_out}\n"
 
 
 def _parts(result: Result) -> Iterator[str]:
@@ -176,14 +176,15 @@ def _parts(result: Result) -> Iterator[str]:
     yield f"## {mark} {cut(headline(result), MOST_PROSE)}"
     yield listed(_facts(result))
     if result.alerts:
-        told = [f"**{cut(label(f))}**: {cut(sentence(f), MOST_PROSE)}" for f in result.alerts[:MOST_ALERTS]]
+        told = [f"**{cut(label(f))}**: {cut(sentence(f), MOST_TOLD)}" for f in result.alerts[:MOST_ALERTS]]
         more = f"\n\nand {len(result.alerts) - MOST_ALERTS:,} more" if len(result.alerts) > MOST_ALERTS else ""
         yield f"### What changed\n\n{listed(told)}{more}"
-        yield _table(result.alerts, result)
     if result.notes:
         yield listed(cut(note, MOST_PROSE) for note in result.notes[:MOST_ROWS])
     todo = [cut(said, MOST_PROSE) + (f" {_code(command)}" if command else "") for said, command in steps(result)]
     yield f"### What to do\n\n{listed(todo)}"
+    if result.alerts:
+        yield f"### How far beyond its limit\n\n{_table(result.alerts, result)}"
     for part in ("quality", "bias", "health", "contract", "drift"):
         found = ranked(f for f in result.findings if f.part == part)
         if found:

@@ -106,6 +106,9 @@ def bias(found: Sequence[Finding]) -> str:
 
 def _column(name: str, found: list[Finding]) -> str:
     """Return the gaps between the groups of a column, then its groups with each rate."""
+    if not any(finding.value is not None for finding in found):
+        said = "".join(f"<p>{sign(finding)} {prose(finding.sentence)}</p>" for finding in found)
+        return f"<h3>{text(name, 80)}</h3>{said}"
     names = ("gap between groups", "against its limit", "before", "now", "wider by", "limit")
     head = "".join(f"<th>{name}</th>" for name in names)
     gaps = wide(head, "".join(map(_gap, found)), f"{name[:80]}: gaps between its groups")
