@@ -21,9 +21,16 @@ CALLED = {
     "misfits": "lines that do not fit",
 }
 ESTIMATED = ("estimated_", "expected_")
-SHOWN = "shown"  # a value that is held against no limit, such as a rate of one group
-WORDS = {ALERT: "beyond its limit", QUIET: "within", UNKNOWN: "cannot be told", SHOWN: "for information"}
-MARKS = {ALERT: "❌", QUIET: "✅", UNKNOWN: "❔", SHOWN: ""}
+CHANCE = "chance"  # over its limit, but chance explains it: more rows would tell
+SHOWN = "shown"  # a value that is held against no limit
+WORDS = {
+    ALERT: "beyond its limit",
+    CHANCE: "may be chance",
+    QUIET: "within",
+    UNKNOWN: "cannot be told",
+    SHOWN: "for information",
+}
+MARKS = {ALERT: "❌", CHANCE: "⚠️", QUIET: "✅", UNKNOWN: "❔", SHOWN: ""}
 TITLES = {
     "contract": "Contract: rules that rows break",
     "drift": "Drift: columns and predictions",
@@ -38,7 +45,8 @@ READING = (
     " params.yaml; for the quality `gate.margins`), and chance does not explain it. So neither a tiny change in many"
     " rows nor noise in a few raises an alarm.",
     "`p` is how often chance alone would show such a change somewhere, over all comparisons together (Holm); an alarm"
-    " needs a p below 1 - confidence. Where it is empty, the limit alone decides.",
+    " needs a p below 1 - confidence. Where it is empty, the limit alone decides. What is over its limit, but with a"
+    " larger p, may be chance: more rows would tell.",
     "A change in the columns is a reason to look, not yet a worse model; what counts is the quality, which needs"
     " labels. Without them it is estimated from the probabilities of the model, which holds only while these are"
     " calibrated.",
@@ -57,7 +65,7 @@ def in_short(result: Result) -> str:
 def headline(result: Result) -> str:
     """Return the verdict in one line."""
     states = [state(finding) for finding in result.findings]
-    alerts, judged = result.alerts, states.count(ALERT) + states.count(QUIET)
+    alerts, judged = result.alerts, sum(map(states.count, (ALERT, CHANCE, QUIET)))
     if result.verdict == ALERT and alerts:
         verb = "is beyond its limit" if len(alerts) == 1 else "are beyond their limits"
         return f"Alert: {len(alerts):,} of {many(judged)} {verb}, first of all {label(alerts[0])}"
@@ -73,8 +81,10 @@ def many(found: int) -> str:
 
 
 def state(finding: Finding) -> str:
-    """Return the verdict, or `shown` where there is a value but nothing to hold it against."""
-    return SHOWN if finding.verdict == UNKNOWN and finding.value is not None else finding.verdict
+    """Return the verdict; `shown` for a value without a limit, `chance` for what is over it but perhaps by chance."""
+    if finding.verdict == UNKNOWN and finding.value is not None:
+        return SHOWN
+    return CHANCE if finding.verdict == QUIET and strength(finding) > 1 else finding.verdict
 
 
 def label(finding: Finding) -> str:
@@ -109,8 +119,9 @@ def higher_is_better(finding: Finding) -> bool:
 
 def sentence(finding: Finding) -> str:
     """Return the sentence of a finding, made from its numbers where it has none."""
-    change = f"{number(finding.before)} before, {number(finding.value)} now"
-    return finding.sentence or f"{label(finding)}: {change}"
+    change = f"{label(finding)}: {number(finding.before)} before, {number(finding.value)} now"
+    said = finding.sentence or change
+    return said[:1].upper() + said[1:]
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -76,10 +76,11 @@ def _head(result: Result) -> str:
 def _tile(part: str, found: list[Finding]) -> str:
     """Return what a part found, as a link to it."""
     states = [report.state(finding) for finding in found]
-    alerts, quiet, unknown = map(states.count, (ALERT, QUIET, UNKNOWN))
-    state = ALERT if alerts else QUIET if quiet else UNKNOWN if unknown else report.SHOWN
-    said = f"{alerts:,} of {alerts + quiet:,} beyond" if alerts else f"{quiet:,} within limits"
-    said = said if alerts or quiet else "cannot be told" if unknown else "not watched"
+    alerts, chance, quiet, unknown = map(states.count, (ALERT, report.CHANCE, QUIET, UNKNOWN))
+    state = ALERT if alerts else QUIET if quiet or chance else UNKNOWN if unknown else report.SHOWN
+    said = f"{alerts:,} of {alerts + chance + quiet:,} beyond" if alerts else f"{quiet:,} within limits"
+    said += f", {chance:,} may be chance" if chance else ""
+    said = said if alerts or quiet or chance else "cannot be told" if unknown else "not watched"
     target = {"drift": "changed"}.get(part, part) if found else "facts"
     mark = f'<span class="mark {state}" aria-hidden="true">{SIGNS[state]}</span>'
     return f'<li><a href="#{target}">{mark}<b>{NAMES[part]}</b> <span>{said}</span></a></li>'
@@ -113,7 +114,7 @@ def _card(result: Result, finding: Finding) -> str:
     since = f"{_spark(result, finding)}<p>{text(report.began(result, finding))}</p>" if result.history else ""
     return f"""<li class="change"><h3>{sign(finding)} {where} <small>{text(" · ".join(filter(None, what)))}</small></h3>
 <p>{prose(report.sentence(finding))}</p>{picture(finding)}
-<div class="size">{pictures.meter(finding.size or 0, finding.limit or 0)}<p>{_against(finding)}</p>
+<div class="size">{meter(finding)}<p>{_against(finding)}</p>
 </div><div class="trending">{since}</div></li>"""
 
 
