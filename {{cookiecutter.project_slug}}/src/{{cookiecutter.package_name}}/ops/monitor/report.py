@@ -151,7 +151,8 @@ def steps(result: Result) -> list[tuple[str, str]]:
         return [("Mend what is named above, then watch the batch again.", _again(result))]
     found = list(_remedies(result.alerts))
     parts = {finding.part for finding in result.alerts}
-    if not any(f.part == "quality" and not estimated(f) and f.size is not None for f in result.findings):
+    asked = any("--labels" in said for said, _ in found)
+    if not asked and not any(f.part == "quality" and not estimated(f) and f.size is not None for f in result.findings):
         found.append(("When labels are there, see whether it costs quality.", f"{_again(result)} --labels COLUMN"))
     if parts & {"drift", "quality", "bias"}:
         found.append(("If the world has changed: add new labelled rows as a version of the data.", "model ingest FILE"))
@@ -200,7 +201,8 @@ def _parts(result: Result) -> Iterator[str]:
         found = ranked(f for f in result.findings if f.part == part)
         if found:
             yield folded(f"{TITLES[part]} ({counts(found)})", _table(found, result))
-    yield folded("How to read it", listed(READING))
+    if result.findings:
+        yield folded("How to read it", listed(READING))
 
 
 def counts(found: Sequence[Finding]) -> str:

@@ -36,12 +36,12 @@ def _sections(result: Result) -> Iterator[str]:
     yield _section("quality", "How good the predictions are", quality(of["quality"]))
     for part, name in (("health", "Health"), ("contract", "Contract")):
         yield _section(part, name, _listed(of[part]))
-    yield _section("since", "Since when", _trends(result))
+    yield _section("since", "Since when", _trends(result) if result.findings else "")
     yield _section("todo", "What to do", _steps(result))
     yield _section("all", "Everything that was compared", everything(result.findings))
     reading = "".join(f"<p>{prose(line)}</p>" for line in report.READING)
     folded = f"<details><summary>Limits, chance, estimates</summary>{reading}</details>"
-    yield _section("reading", "How to read it", folded)
+    yield _section("reading", "How to read it", folded if result.findings else "")
     yield _section("facts", "What was watched", _facts(result))
 
 
@@ -60,6 +60,7 @@ def _head(result: Result) -> str:
     kind = {QUIET: "quiet", ALERT: "alert"}.get(result.verdict, "stopped")
     mark = {QUIET: "✓", ALERT: "▲"}.get(result.verdict, "✕")
     tiles = "".join(_tile(part, [f for f in result.findings if f.part == part]) for part in PARTS)
+    parts = f'<nav aria-label="Parts of the report"><ul class="tiles">{tiles}</ul></nav>' if result.findings else ""
     notes = "".join(f"<li>{prose(note)}</li>" for note in result.notes[:MOST_RUNS])
     who = (
         f'{text(model["name"])} <span class="pill">{text(model["version"])}</span> watched on' if model["name"] else ""
@@ -69,8 +70,7 @@ def _head(result: Result) -> str:
 <div class="verdict {kind}"><span class="sign" aria-hidden="true">{mark}</span>
 <div><h1><span>{verdict}</span> {text(said[:1].upper() + said[1:], 1000)}</h1>
 {f"<p>{prose(report.sentence(result.alerts[0]))}</p>" if result.alerts else ""}</div></div>
-<nav aria-label="Parts of the report"><ul class="tiles">{tiles}</ul></nav>
-{f'<ul class="notes">{notes}</ul>' if notes else ""}</header>"""
+{parts}{f'<ul class="notes">{notes}</ul>' if notes else ""}</header>"""
 
 
 def _tile(part: str, found: list[Finding]) -> str:

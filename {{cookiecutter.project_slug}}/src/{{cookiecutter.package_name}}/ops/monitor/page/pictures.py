@@ -172,7 +172,8 @@ def _histogram(rows: list[tuple[str, float, float]]) -> str:
             tall = 84 * share / most
             marks += f'<rect class="{kind}" x="{(place + inset) * slot:.2f}%" width="{slot * (1 - 2 * inset):.2f}%"'
             marks += f' y="{86 - tall:.1f}" height="{tall:.1f}"/>'
-    shown = [rows[0][0], rows[len(rows) // 2][0], rows[-1][0]]
+    joined = [rows[place][0].split(" ... ") for place in (0, len(rows) // 2, -1)]  # of several ranges
+    shown = [joined[0][0], joined[1][0], joined[2][-1]]
     axis = "".join(f"<span>{text(label, 24)}</span>" for label in shown)
     changed = max(rows, key=lambda row: abs(row[2] - row[1]))
     said = f"{len(rows)} bins; most changed: {changed[0][:LONGEST_LABEL]}, {percent(changed[1])} before,"
