@@ -143,6 +143,21 @@ def test_a_quiet_page_says_so_and_what_comes_closest():
     assert "--labels COLUMN" in shown and "rollback" not in shown
 
 
+def test_quality_without_margins_is_shown_and_said():
+    """A metric that is held against nothing raises no alarm, and the page says how to change that."""
+    case = result([replace(finding, limit=None, p=None) for finding in alert().findings if finding.part == "quality"])
+    shown = Document(page.html(case)).text
+    assert "no limit is set" in shown and "model margins" in shown and 0 == case.exit_status
+
+
+def test_what_may_be_chance_is_no_alarm_and_not_within():
+    """A size over its limit that chance explains has a sign and a word of its own."""
+    case = result([drift("x", 0.3, 0.4), drift("y", 0.01, 0.9)])
+    shown = Document(page.html(case)).text
+    assert "1 within limits, 1 may be chance" in shown and "△ may be chance" in shown
+    assert 0 == case.exit_status and "⚠️ may be chance" in report.markdown(case)
+
+
 def test_what_cannot_be_judged_is_said():
     """The reason stands in the verdict, and no alarm is claimed."""
     shown = Document(page.html(stopped())).text

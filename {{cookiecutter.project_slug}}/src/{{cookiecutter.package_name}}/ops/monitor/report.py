@@ -151,8 +151,11 @@ def steps(result: Result) -> list[tuple[str, str]]:
         return [("Mend what is named above, then watch the batch again.", _again(result))]
     found = list(_remedies(result.alerts))
     parts = {finding.part for finding in result.alerts}
+    measured = [f for f in result.findings if f.part == "quality" and f.size is not None]
+    if measured and all(finding.limit is None for finding in measured):
+        found.append(("No metric has a margin, so that quality raises no alarm: set them.", "model margins"))
     asked = any("--labels" in said for said, _ in found)
-    if not asked and not any(f.part == "quality" and not estimated(f) and f.size is not None for f in result.findings):
+    if not asked and all(map(estimated, measured)):
         found.append(("When labels are there, see whether it costs quality.", f"{_again(result)} --labels COLUMN"))
     if parts & {"drift", "quality", "bias"}:
         found.append(("If the world has changed: add new labelled rows as a version of the data.", "model ingest FILE"))

@@ -80,7 +80,8 @@ def _tile(part: str, found: list[Finding]) -> str:
     state = ALERT if alerts else QUIET if quiet or chance else UNKNOWN if unknown else report.SHOWN
     said = f"{alerts:,} of {alerts + chance + quiet:,} beyond" if alerts else f"{quiet:,} within limits"
     said += f", {chance:,} may be chance" if chance else ""
-    said = said if alerts or quiet or chance else "cannot be told" if unknown else "not watched"
+    if not alerts + quiet + chance:
+        said = "no limit is set" if report.SHOWN in states else "cannot be told" if unknown else "not watched"
     target = {"drift": "changed"}.get(part, part) if found else "facts"
     mark = f'<span class="mark {state}" aria-hidden="true">{SIGNS[state]}</span>'
     return f'<li><a href="#{target}">{mark}<b>{NAMES[part]}</b> <span>{said}</span></a></li>'
