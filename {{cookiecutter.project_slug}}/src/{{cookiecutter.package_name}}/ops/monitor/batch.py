@@ -156,6 +156,10 @@ class Log(Batch):
             self.first = min(filter(None, (self.first, iso(times.min()))))
             self.last = max(filter(None, (self.last, iso(times.max()))))
             yield rows
+        if not self.rows and self.refused and not self.left_out:
+            raise UserError(
+                f"{self.name} holds no answer, only refused requests ({self.refused:,}): look at the rules that they broke"
+            )
         if not self.rows and self.left_out:
             raise UserError(
                 f"{self.name} holds no answer of this bundle, but {_listed(self.left_out)}: name the bundle that"
