@@ -15,6 +15,7 @@ from .ops.project import SCHEMA, UserError, read_yaml, some_rows
 TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
 ANSWERS = ("reject", "flag")
+FLAGGABLE = ("is below min", "is above max", "is not one of values")  # what `violations: flag` answers all the same
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
 TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
 FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
