@@ -158,7 +158,7 @@ class Log(Batch):
             yield rows
         if not self.rows and self.refused and not self.left_out:
             raise UserError(
-                f"{self.name} holds no answer, only refused requests ({self.refused:,}): look at what they broke"
+                f"{self.name} holds no answer, only refused requests ({self.refused:,}): look at their rules"
             )
         if not self.rows and self.left_out:
             raise UserError(
