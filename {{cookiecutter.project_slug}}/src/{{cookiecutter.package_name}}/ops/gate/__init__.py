@@ -55,6 +55,7 @@ class Judgement:
     notes: list[str] = field(default_factory=list)
     changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after
     rows: dict[str, int] = field(default_factory=dict)
+    rescored: bool = False  # too few test rows are in both versions, so the base's model scored those of this one
 
     @property
     def exit_status(self) -> int:
@@ -195,7 +196,7 @@ def paired(base: Results, candidate: Results, commit: str, judgement: Judgement)
             f"only {count:,} of {len(candidate.ids):,} test rows are in both versions, so the base's model ({source})"
             " scored this change's test rows; rows that it was trained on favour it"
         )
-        pairs = pair(scored, candidate)
+        pairs, judgement.rescored = pair(scored, candidate), True
     if len(pairs.base.ids) < FEWEST_ROWS and not pairs.unchanged:
         raise Incomparable(
             f"{some_rows(len(pairs.base.ids))} to test on, at least {FEWEST_ROWS} are needed: add rows, or accept the"
