@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from income_model.ops.monitor import judged, read_profile
+from income_model.ops.monitor import Monitor, read_profile
 from income_model.ops.monitor.batch import contract_of, rows_of
 from income_model.ops.monitor.findings import ALERT
 from income_model.ops.monitor.settings import read_settings
@@ -29,15 +29,17 @@ from income_model.ops.table import judge, read_cells
 SIZES = (200, 2_000, 20_000)
 REFERENCE, TESTED = 7_515, 2_485  # rows of the sample's training and test
 Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
+Weigh = Callable[[pd.DataFrame], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of batch: what is done to rows of the training distribution; `columns` is where it must be found."""
+    """A kind of batch: how often rows are drawn, what is then done to them; `column` is where it must be found."""
 
     name: str
-    change: Change
     column: str = ""
+    change: Change = lambda cells, _: cells
+    weigh: Weigh = lambda cells: np.ones(len(cells))
 
 
 def scaled(column: str) -> Case:
@@ -47,19 +49,7 @@ def scaled(column: str) -> Case:
         numbers = (pd.to_numeric(cells[column]) * 1.3).round()
         return cells.assign(**{column: numbers.map("{:.0f}".format).astype(cells[column].dtype)})
 
-    return Case(f"`{column}` times 1.3", change, column)
-
-
-def doubled(column: str, value: str) -> Case:
-    """Return a value drawn twice as often."""
-
-    def change(cells: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-        weights = np.where(cells[column] == value, 1.0, 0.0)
-        share = weights.mean()
-        weights = np.where(weights > 0, 2.0, (1 - 2 * share) / (1 - share))
-        return cells.iloc[random.choice(len(cells), len(cells), p=weights / weights.sum())]
-
-    return Case(f"`{column}` {value!r} doubled", change, column)
+    return Case(f"`{column}` times 1.3", column, change)
 
 
 def emptied(column: str) -> Case:
@@ -68,20 +58,26 @@ def emptied(column: str) -> Case:
     def change(cells: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
         return cells.assign(**{column: cells[column].mask(random.random(len(cells)) < 0.1)})
 
-    return Case(f"10 % of `{column}` missing", change, column)
+    return Case(f"10 % of `{column}` missing", column, change)
+
+
+def doubled(column: str, value: str) -> Case:
+    """Return a value that twice as many rows have."""
+
+    def weigh(cells: pd.DataFrame) -> np.ndarray:
+        there = (cells[column] == value).to_numpy()
+        share = there.mean()
+        return np.where(there, 2.0, (1 - 2 * share) / (1 - share))
+
+    return Case(f"`{column}` {value!r} doubled", column, weigh=weigh)
 
 
 def without(column: str, value: str) -> Case:
-    """Return the rows that are not of a group, drawn again to as many as before."""
-
-    def change(cells: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-        others = np.flatnonzero(cells[column] != value)
-        return cells.iloc[random.choice(others, len(cells))]
-
-    return Case(f"`{column}` without {value!r}", change, column)
+    """Return rows that are not of a group."""
+    return Case(f"`{column}` without {value!r}", column, weigh=lambda cells: np.where(cells[column] == value, 0.0, 1.0))
 
 
-SAME = Case("as in training", lambda cells, _: cells)
+SAME = Case("as in training")
 SHIFTS = (
     scaled("age"),
     scaled("weeks_worked"),
@@ -109,9 +105,9 @@ class Own:
         self.profile = read_profile(project / BUNDLE, self.bundle)
         self.cells = read_cells(project / self.bundle.schema.table, self.bundle.schema.reading)
 
-    def draw(self, rows: int, random: np.random.Generator) -> tuple[pd.DataFrame, dict[str, Any]]:
+    def draw(self, rows: int, case: Case, random: np.random.Generator) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Return the cells of a batch, and the profile to compare with."""
-        return self.cells.iloc[random.choice(len(self.cells), rows)], self.profile
+        return _drawn(self.cells, rows, case, random, replace=True), self.profile
 
 
 class Fresh(Own):
@@ -126,15 +122,23 @@ class Fresh(Own):
         target = self.bundle.schema.target
         self.arrays[target] = self.cells[target].to_numpy(object)
 
-    def draw(self, rows: int, random: np.random.Generator) -> tuple[pd.DataFrame, dict[str, Any]]:
+    def draw(self, rows: int, case: Case, random: np.random.Generator) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Draw without replacement."""
-        drawn = random.choice(len(self.cells), rows + REFERENCE + TESTED, replace=False)
-        reference, tested = drawn[:REFERENCE], drawn[REFERENCE : REFERENCE + TESTED]
+        order = random.permutation(len(self.cells))
+        reference, tested, others = np.split(order, [REFERENCE, REFERENCE + TESTED])
         predictions = Predictions(self.bundle.classes)
         predictions.add(self.predicted[tested])
         columns = {n: profile(self.arrays[n][reference], c) for n, c in self.bundle.schema.columns.items()}
-        batch = self.cells.iloc[drawn[REFERENCE + TESTED :]]
+        batch = _drawn(self.cells.iloc[others], rows, case, random, replace=False)
         return batch, {**self.profile, "columns": columns, "predictions": predictions.describe()}
+
+
+def _drawn(
+    cells: pd.DataFrame, rows: int, case: Case, random: np.random.Generator, replace: bool
+) -> pd.DataFrame:
+    weights = case.weigh(cells)
+    chosen = random.choice(len(cells), rows, replace=replace, p=weights / weights.sum())
+    return case.change(cells.iloc[chosen].reset_index(drop=True), random)
 
 
 def alarms(source: Own, case: Case, rows: int, repeat: int) -> tuple[int, int, Counter[str]]:
@@ -143,10 +147,10 @@ def alarms(source: Own, case: Case, rows: int, repeat: int) -> tuple[int, int, C
     any_alarm, right, what = 0, 0, Counter[str]()
     for seed in range(repeat):
         random = np.random.default_rng((seed, rows))
-        cells, known = source.draw(rows, random)
-        cells = case.change(cells.reset_index(drop=True), random).reset_index(drop=True)
-        found = judged([rows_of(cells[features], source.bundle)], source.bundle, known, settings)
-        alerts = [finding for finding in found if finding.verdict == ALERT]
+        cells, known = source.draw(rows, case, random)
+        monitor = Monitor(source.bundle, known, settings)
+        monitor.add(rows_of(cells[features], source.bundle))
+        alerts = [finding for finding in monitor.findings() if finding.verdict == ALERT]
         any_alarm += bool(alerts)
         right += any(finding.column == case.column for finding in alerts)
         what.update(f"{finding.name} {finding.column}" for finding in alerts if finding.column != case.column or not case.column)

@@ -5,18 +5,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
+from playwright.sync_api import Browser, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent  # cookiecutter, cruft, ruff, uv: the template's own environment
 DEFAULTS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+BROWSERS = ("chromium", "google-chrome", "chrome")
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+)
 ABREAST = "tests/test_any_table.py"  # its tests share little and take long
 
 
@@ -121,6 +127,18 @@ def commit_all(folder: Path, message: str) -> None:
     """Commit everything in a repository."""
     run("git add --all", folder)
     run(["git", *"-c user.name=T -c user.email=t@example.com commit --quiet".split(), "-m", message], folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start the browser that is here."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not program:
+        pytest.skip(f"no browser is here: install one of {', '.join(BROWSERS)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

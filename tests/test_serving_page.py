@@ -7,7 +7,6 @@ import contextlib
 import csv
 import json
 import random
-import shutil
 import socket
 import subprocess
 import time
@@ -19,15 +18,10 @@ from typing import Any
 
 import pytest
 from conftest import BakedProject, bake_into, plain_environment
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "google-chrome", "chrome")
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-)
 EVIL = "</script><img src=x onerror=alert(1)>"
 PREDICT = """
 import json, sys
@@ -126,18 +120,6 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None, "the service ended"
         time.sleep(0.2)
     pytest.fail("the service does not answer")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start the browser that is here."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not program:
-        pytest.skip(f"no browser is here: install one of {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=["classes", "number"])

@@ -126,9 +126,10 @@ def test_it_answers_in_order():
 def test_strongest_changes_come_first():
     """A card for each alarm, the most times its limit first, with sentence, since when and remedy."""
     case = CASES["alert, binary"]()
-    cards = re.findall(r'<li class="change"><h3>.*?</span></span>\s*(.*?) <small>', page.html(case), re.DOTALL)
-    assert ["industry", "age", "sex"] == cards[:3]
-    assert len(case.alerts) == len(cards)
+    beyond, _, next_ = page.html(case).partition("What comes next, within its limit")
+    cards = [re.findall(r'<li class="change"><h3>.*?</span></span>\s*(.*?) <small>', part) for part in (beyond, next_)]
+    assert ["industry", "age", "sex"] == cards[0][:3] and "column 36" == cards[1][0]
+    assert len(case.alerts) == len(cards[0])
     first = Document(page.html(case)).text
     assert "4.2% of the rows" in first and "since 2026-04-01 (batches/2026-04.csv), 8 runs" in first
     assert "Ask who delivers the table." in first and "model ingest FILE" in first and "model rollback prod" in first
@@ -279,6 +280,14 @@ def test_the_same_batch_has_one_line():
     moved = result([replace(f, size=0.05) for f in quiet().findings if f.part == "drift"])
     assert 2 == len(history.with_run(again, moved, NOW + timedelta(days=7)))
     assert 2 == len(history.with_run(again, replace(quiet(), batch={**quiet().batch, "rows": 5}), NOW))
+
+
+def test_a_batch_is_no_earlier_batch_than_itself():
+    """Watched again, it is not counted as a run in which the alert lasted already."""
+    once = replace(alert(), history=history.with_run([], alert(), NOW))
+    assert "first run in the history" in Document(page.html(once)).text and "since 2026" not in report.markdown(once)
+    twice = replace(alert(), history=[run(alert().findings, "2026-10-01T00:00:00Z"), *once.history])
+    assert "since 2026-10-01 (data/earlier.csv), 2 runs" in Document(page.html(twice)).text
 
 
 def test_the_newest_runs_are_kept():

@@ -19,6 +19,7 @@ from .ops import contents, estimator
 from .ops.bundle import Bundle
 from .ops.card import write_card
 from .ops.export import to_onnx
+from .ops.monitor.at_test import AtTest
 from .ops.parity import SINGLE_ROWS, Parity, hard_rows
 from .ops.profile import Predictions
 from .ops.project import (
@@ -37,6 +38,7 @@ from .ops.project import (
     warn,
     write_json,
 )
+from .ops.table import rows
 from .schema import Schema, load
 
 CHUNK_ROWS = 25_000
@@ -51,8 +53,9 @@ def main() -> None:
         exported = to_onnx(model, schema)
         (draft / files.MODEL).write_bytes(exported)
         shutil.copyfile(SCHEMA, draft / files.SCHEMA)
-        parity, predictions = prove(Bundle(exported, schema, {}), model, params["tolerance"])
-        write_json(draft / files.PROFILE, contents.reference(schema, predictions, metrics))
+        at_test = AtTest(schema, read_params("gate")["min_rows"])
+        parity, predictions = prove(Bundle(exported, schema, {}), model, params["tolerance"], at_test)
+        write_json(draft / files.PROFILE, contents.reference(schema, predictions, at_test.describe(), metrics))
         manifest = contents.manifest(schema, params["name"], metrics, parity)
         write_json(draft / files.MANIFEST, manifest | {"files": contents.hashes(draft)})
         Bundle.load(draft)
@@ -69,15 +72,20 @@ def read_metrics() -> dict[str, Any]:
     return metrics
 
 
-def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[str, Any], dict[str, Any]]:
+def prove(
+    bundle: Bundle, model: BaseEstimator, tolerance: float, at_test: AtTest
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Compare `bundle` with the model on all test rows and on hard ones; return what was found, and the predictions.
 
-    The predictions to watch for are those of the test rows: on its training rows a model is surer than it should be.
+    `at_test` is told them too. The predictions to watch for are those of the test rows: on its training rows a model is
+    surer than it should be.
     """
     predictions = Predictions(bundle.classes)
     easy, hard = (Parity(bundle, model, tolerance, target_scale(bundle.schema)) for _ in range(2))
     for frame in chunks(TEST):
-        predictions.add(easy.compare(frame))
+        predicted = easy.compare(frame)
+        predictions.add(predicted)
+        at_test.add(rows(frame), predicted)
     easy.require("test rows")
     frame = next(chunks(TEST))
     hard.compare(hard_rows(frame, bundle.schema))

@@ -19,7 +19,7 @@ COMMANDS = {
     "verify": (".verify", "Check that the committed results are true and whole."),
     "serve": (".serve", "Serve the model over HTTP."),
     "score": (".score", "Predict for every row of tables of any size, CSV or Parquet."),
-    "monitor": (".monitor", "Compare a batch, or the log of predictions, with what the bundle remembers of its training."),
+    "monitor": (".monitor", "Compare a batch, or the log of predictions, with what the bundle was trained on."),
     "register": (".registry.register", "Make the model of the last commit a version."),
     "promote": (".registry.promote", "Let a version serve in a stage, such as staging or prod."),
     "rollback": (".registry.rollback", "Let the version serve again that served in a stage before."),

@@ -53,11 +53,16 @@ def proof(easy: Parity, hard: Parity) -> dict[str, Any]:
     return {"test_rows": easy.rows, "hard_rows": hard.rows, "differences_up_to": bound, "tolerance": easy.tolerance}
 
 
-def reference(schema: Schema, predictions: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the distribution of every column in the training rows (those not learned from too) and of predictions."""
+def reference(
+    schema: Schema, predictions: dict[str, Any], at_test: dict[str, Any], metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the distribution of every column in the training rows (those not learned from too) and of predictions.
+
+    `test` says how the model fared on its test rows, `ops.monitor.at_test`.
+    """
 
     def values(name: str) -> np.ndarray:  # one column in memory at a time
         return rows(pd.read_parquet(TRAIN, columns=[name]))[name]
 
     columns = {name: profile(values(name), column) for name, column in schema.columns.items()}
-    return {"columns": columns, "predictions": predictions, "slices": metrics["slices"]}
+    return {"columns": columns, "predictions": predictions, "test": at_test, "slices": metrics["slices"]}

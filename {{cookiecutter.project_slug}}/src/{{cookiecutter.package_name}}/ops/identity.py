@@ -20,8 +20,8 @@ def row_hash(identity: pd.DataFrame) -> np.ndarray:
     """Return the (n,) uint64 hash of each row; the order of columns and the version of pandas do not matter."""
     total = np.zeros(len(identity), dtype=np.uint64)
     for name in identity:
-        total += _mix(_bits(identity[name]) ^ _digest(str(name)))
-    return _mix(total)
+        total += mix(_bits(identity[name]) ^ _digest(str(name)))
+    return mix(total)
 
 
 def hexadecimal(hashes: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def _digest(text: str) -> np.uint64:
     return np.uint64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big"))
 
 
-def _mix(bits: np.ndarray) -> np.ndarray:
+def mix(bits: np.ndarray) -> np.ndarray:
     """Scramble uint64 values, the finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

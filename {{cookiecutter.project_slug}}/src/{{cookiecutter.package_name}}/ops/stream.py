@@ -35,7 +35,8 @@ from .table import (
 PART_ROWS = 50_000
 BLOCK_BYTES = 1 << 23
 WORKERS = min(os.cpu_count() or 1, 4)  # each holds a part of the rows, and one thread reads for all
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 
 
@@ -104,7 +105,7 @@ def parts(source: Source, names: list[str]) -> Iterator[Part]:
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS) -> Iterator[Result]:
-    """Do the same with each item in `workers` threads, a few ahead, and give what comes out in the order of the items."""
+    """Do the same with each item in `workers` threads, a few ahead; give what comes out in the order of the items."""
     pool = ThreadPoolExecutor(workers, "part")
     waiting: deque[Future[Result]] = deque()
     try:

@@ -11,14 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ...schema import Schema
 from ..bundle import PROFILE, Bundle, digest, version
 from ..project import BUNDLE, UserError, one_line, say, some_rows, write_json, write_text
 from ..quick import QuickBundle
 from . import history
 from .batch import Rows, open_batch
+from .bias import Bias
 from .contract import Contract
 from .drift import Drift
 from .findings import ALERT, QUIET, Finding, decide
+from .health import Health, Skew
+from .labels import Labels
+from .quality import Quality, read_margins
 from .result import CANNOT_JUDGE, Result, as_json
 from .settings import Settings, read_settings
 
@@ -30,16 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " by chance; 2 cannot judge."
     )
     parser.add_argument(
-        "batch", help="the log of `model serve` (its folder or files), or tables: CSV, Parquet, a folder, a glob in quotes"
+        "batch",
+        help="the log of `model serve` (its folder or files); or CSV, TSV or Parquet: file, folder, glob in quotes",
     )
     parser.add_argument(
         "--labels", metavar="COLUMN", help="the column with the truth (default: the target's name, if it is there)"
+    )
+    parser.add_argument(
+        "--label-file",
+        type=Path,
+        metavar="FILE",
+        help="labels of a log that came later: a table with `id`, `row_number` for requests of many rows, and `label`",
     )
     parser.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the model (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result for machines here")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the page for people here")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report for an issue here")
-    parser.add_argument("--history", type=Path, metavar="FILE", help="tell the trend over the runs in this file, and add this one")
+    parser.add_argument("--history", type=Path, metavar="FILE", help="the runs before, to which this one is added")
     parser.set_defaults(command=command)
 
 
@@ -66,7 +78,7 @@ def settle(args: argparse.Namespace) -> Result:
     try:
         settings = read_settings()
         runs = history.read(args.history) if args.history else []
-        return replace(watch(args.batch, args.bundle, settings, args.labels), history=runs)
+        return replace(watch(args.batch, args.bundle, settings, args.labels, args.label_file), history=runs)
     except UserError as error:
         batch = {"name": args.batch, "rows": 0, "first": None, "last": None, "kind": "table"}
         nobody = {"name": None, "version": None, "digest": None}
@@ -89,14 +101,16 @@ def write(result: Result, args: argparse.Namespace) -> None:
         history.write(args.history, history.with_run(result.history, result, datetime.now(UTC)))
 
 
-def watch(name: str, directory: Path, settings: Settings, labels: str | None = None) -> Result:
+def watch(name: str, directory: Path, settings: Settings, labels: str | None = None, label_file: Path | None = None) -> Result:
     """Compare a batch with the bundle in a folder; UserError if that cannot be done."""
     bundle, called = QuickBundle.load(directory), digest(directory)
-    monitor = Monitor(bundle, read_profile(directory, bundle), settings)
-    batch = open_batch(name, bundle, called, labels)
+    monitor = Monitor(bundle, read_profile(directory, bundle), settings, called)
+    batch, later = open_batch(name, bundle, called, labels), later_labels(label_file, bundle.schema)
+    if later and batch.kind != "log":
+        raise UserError(f"--label-file joins labels to a log by request: {name} is a table, give --labels COLUMN")
     for rows in batch:
-        monitor.add(rows)
-    monitor.contract.misfits = batch.misfits
+        monitor.add(replace(rows, truth=later.of(rows.log["id"], rows.log["row_number"])) if later else rows)
+    monitor.contract.misfits, monitor.health.refused = batch.misfits, batch.refused
     found = monitor.findings()
     return Result(
         verdict=ALERT if any(finding.verdict == ALERT for finding in found) else QUIET,
@@ -104,33 +118,42 @@ def watch(name: str, directory: Path, settings: Settings, labels: str | None = N
         model={"name": bundle.manifest.get("name"), "version": version(directory), "digest": called},
         findings=found,
         settings=asdict(settings),
-        notes=batch.notes + monitor.notes,
+        notes=batch.notes + monitor.notes + (later.notes() if later else []),
     )
 
 
 class Monitor:
     """All parts of a report, fed with the same rows."""
 
-    def __init__(self, bundle: Bundle, profile: dict[str, Any], settings: Settings) -> None:
+    def __init__(self, bundle: Bundle, profile: dict[str, Any], settings: Settings, digest: str = "") -> None:
         """Start each part at zero."""
+        said = bundle.schema, profile, bundle.manifest, settings
+        self.health, self.skew = Health(*said, digest), Skew(bundle.schema, profile, settings, digest, bundle.predict)
+        self.quality, self.bias = Quality(*said, read_margins()), Bias(*said)
         self.settings = settings
         self.drift = Drift(bundle.schema, profile, settings)
         self.contract = Contract(bundle.schema, self.drift.tallies, settings)
 
     def add(self, rows: Rows) -> None:
         """Take in some rows."""
-        self.drift.add(rows)
-        self.contract.add(rows)
+        for part in (self.drift, self.contract, self.quality, self.bias, self.health, self.skew):
+            part.add(rows)
 
     def findings(self) -> list[Finding]:
         """Return what all parts found, decided over all comparisons together."""
-        return decide([*self.contract.findings(), *self.drift.findings()], self.settings.confidence)
+        parts = (self.contract, self.drift, self.quality, self.bias, self.health, self.skew)
+        return decide([finding for part in parts for finding in part.findings()], self.settings.confidence)
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know beside the findings."""
         broken = self.contract.broken_rows
         return [f"{some_rows(broken)} of {self.contract.rows:,} break the contract"] if broken else []
+
+
+def later_labels(path: Path | None, schema: Schema) -> Labels | None:
+    """Return the labels of a file, if one is given."""
+    return Labels(path, schema) if path else None
 
 
 def read_profile(directory: Path, bundle: Bundle) -> dict[str, Any]:

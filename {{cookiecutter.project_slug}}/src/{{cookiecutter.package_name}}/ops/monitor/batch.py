@@ -16,7 +16,7 @@ from ..bundle import Bundle
 from ..project import UserError, one_line, some_rows
 from ..quick import codes_of
 from ..serve.judge import FLAGGABLE
-from ..serve.log import Records, read
+from ..serve.log import read
 from ..stream import Part, Source, find, in_order, open_source, parts
 from ..table import STRING, convert, judge
 
@@ -57,7 +57,7 @@ class Batch:
         """Remember what to read; nothing is read yet."""
         self.name, self.bundle, self.schema = name, bundle, bundle.schema
         self.contract = contract_of(bundle.schema)
-        self.rows = self.misfits = 0
+        self.rows = self.misfits = self.refused = 0
         self.absent = set[str]()
 
     def __iter__(self) -> Iterator[Rows]:
@@ -167,11 +167,14 @@ class Log(Batch):
         """Add what was left out."""
         cut_off = sum(records.cut_off for records in self.records)
         notes = [f"left out: {_listed(self.left_out)}"] if self.left_out else []
-        return super().notes + notes + ([f"cut off in the middle, so left out: {some_rows(cut_off)}"] if cut_off else [])
+        notes += [f"cut off in the middle, so left out: {some_rows(cut_off)}"] if cut_off else []
+        return super().notes + notes
 
     def _counts(self, record: dict[str, Any]) -> bool:
         """Tell whether a record is an answer that a client got from this bundle."""
-        if "row" not in record:  # a request that was refused has no row
+        if "refused" in record and record.get("digest") == self.digest:
+            self.refused += 1
+        elif "row" not in record:
             self.left_out["records without an answer"] += 1
         elif record.get("role", "main") not in ANSWERING:
             self.left_out[f"answers of a {one_line(record['role'])[:20]}, which no client got"] += 1
@@ -196,8 +199,8 @@ class Log(Batch):
             predicted = self._predicted(records)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
-                f"{self.name} holds a record that is no answer of this model ({one_line(repr(error))[:80]}): it has another"
-                " task or other classes, or is damaged"
+                f"{self.name} holds a record that is no answer of this model ({one_line(repr(error))[:80]}): of another"
+                " task or other classes, or damaged"
             ) from None
         rows = rows_of(pd.DataFrame(cells), self.bundle, predicted)
         return replace(rows, log=log)

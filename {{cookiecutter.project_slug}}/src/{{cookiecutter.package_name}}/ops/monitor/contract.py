@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -55,45 +57,44 @@ class Contract:
             rule = not_a(self.schema.columns[name].type)
             broken = self.rules[name, rule]
             if broken and broken == self.rows - int(tally.now[-1]):
-                example = one_line(self.examples[name, rule])[:60]
-                raise UserError(f"`{name}` {rule} in any row, such as {example}: give the batch the types of schema.yaml")
+                cell = self._example(name, rule)
+                raise UserError(f"`{name}` {rule} in any row, such as {cell}: give the batch the types of schema.yaml")
 
     def _rules(self, name: str) -> Finding:
-        broken, limit = self.broken[name], self.settings.violations
-        if not broken:
+        """Return the finding about the rows that break any rule of a column."""
+        if not self.broken[name]:
             sentence = f"`{name}` keeps the contract in {some_rows(self.rows)}"
-        else:
-            (_, rule), count = max(
-                ((key, count) for key, count in self.rules.items() if key[0] == name), key=lambda item: item[1]
-            )
-            example = one_line(self.examples[name, rule])[:60]
-            sentence = f"`{name}` {rule} in {some_rows(count)} of {self.rows:,}, such as {example}"
-            others = [f"{other} in {rows:,}" for (column, other), rows in self.rules.items() if column == name and other != rule]
-            sentence += "".join(f"; {other}" for other in others)
-        return Finding(
-            "contract", "violations", sentence, column=name, value=broken / self.rows, before=0.0,
-            size=broken / self.rows, limit=limit, p=beyond(limit, broken, self.rows), rows=self.rows, remedy=MEND if broken else "",
-        )
+            return self._share("violations", sentence, 0, self.rows, column=name)
+        rules = [(rule, rows) for (column, rule), rows in self.rules.most_common() if column == name]
+        first, count = rules[0]
+        sentence = f"`{name}` {first} in {count:,} of {some_rows(self.rows)}, such as {self._example(name, first)}"
+        sentence += "".join(f"; {rule} in {rows:,}" for rule, rows in rules[1:])
+        return self._share("violations", sentence, self.broken[name], self.rows, column=name, remedy=MEND)
 
     def _misfits(self) -> Finding:
-        rows, limit = self.rows + self.misfits, self.settings.violations
-        sentence = f"{some_rows(self.misfits)} of {rows:,} do not have the header's number of cells"
-        return Finding(
-            "contract", "misfits", sentence, value=self.misfits / rows, before=0.0, size=self.misfits / rows, limit=limit,
-            p=beyond(limit, self.misfits, rows), rows=rows, remedy="Quote cells that hold the separator.",
-        )
+        rows = self.rows + self.misfits
+        sentence = f"{self.misfits:,} of {some_rows(rows)} do not have as many cells as the header"
+        return self._share("misfits", sentence, self.misfits, rows, remedy="Quote cells that hold the separator.")
+
+    def _share(self, name: str, sentence: str, count: int, rows: int, **more: Any) -> Finding:
+        """Return the finding that so many rows are broken, of which there were none in the training."""
+        share, limit = count / rows, self.settings.violations
+        finding = Finding("contract", name, sentence, value=share, before=0.0, rows=rows, **more)
+        return replace(finding, size=share, limit=limit, p=beyond(limit, count, rows))
 
     def _missing(self, name: str, tally: Tally) -> Iterator[Finding]:
         if self.schema.columns[name].nullable:
-            yield self._more(name, "missing", tally, len(tally.now) - 1, "is missing", "Find out why the source no longer gives it.")
+            remedy = "Find out why the source no longer gives it."
+            yield self._more("missing", name, tally, len(tally.now) - 1, "is missing", remedy)
 
     def _unseen(self, name: str, tally: Tally) -> Iterator[Finding]:
         column = self.schema.columns[name]
         if column.type == "category" and column.values is None and tally.other is not None:
+            words = "has a value that the training rows lack, or seldom have,"
             remedy = "See which values are new; a model that is trained with them knows what they mean."
-            yield self._more(name, "unseen", tally, tally.other, "has a value that the training rows lack, or rarely have,", remedy)
+            yield self._more("unseen", name, tally, tally.other, words, remedy)
 
-    def _more(self, name: str, what: str, tally: Tally, cell: int, words: str, remedy: str) -> Finding:
+    def _more(self, what: str, name: str, tally: Tally, cell: int, words: str, remedy: str) -> Finding:
         """Return the finding that a cell of a column holds a larger share than before."""
         now, before = int(tally.now[cell]), float(tally.before[cell])
         rows, rows_before = int(tally.now.sum()), float(tally.before.sum())
@@ -101,10 +102,12 @@ class Contract:
             return Finding("contract", what, f"`{name}` has no cell to look at", column=name)
         share, share_before = now / rows, before / rows_before
         sentence = f"`{name}` {words} in {percent(share)} of the rows ({percent(share_before)} before)"
-        return Finding(
-            "contract", what, sentence, column=name, value=share, before=share_before, size=share - share_before,
-            limit=self.settings.missing, p=more(before, rows_before, now, rows), rows=rows, remedy=remedy,
-        )
+        finding = Finding("contract", what, sentence, column=name, value=share, before=share_before, rows=rows)
+        p = more(before, rows_before, now, rows)
+        return replace(finding, size=share - share_before, limit=self.settings.missing, p=p, remedy=remedy)
+
+    def _example(self, name: str, rule: str) -> str:
+        return one_line(self.examples[name, rule])[:60]
 
 
 def percent(share: float) -> str:

@@ -23,7 +23,7 @@ def distance(before: np.ndarray, now: np.ndarray) -> float:
 
 
 def chance(before: np.ndarray, now: np.ndarray, ordered: int = 0) -> float:
-    """Return a p value: of any change, of one in a single cell, and, of the first `ordered` cells, of a move up or down.
+    """Return a p value: of any change, of one in one cell, and, of the first `ordered` cells, of a move up or down.
 
     The smallest of them, times their number: each sees best what the others overlook.
     """
@@ -61,7 +61,7 @@ def trend(before: np.ndarray, now: np.ndarray) -> float:
     return float(erfc(abs((now @ ranks) / n - (before @ ranks) / m) / np.sqrt(2 * variance)))
 
 
-def more(before: int, rows_before: int, now: int, rows_now: int) -> float:
+def more(before: float, rows_before: float, now: int, rows_now: int) -> float:
     """Return p of the one-sided exact test that `now` of the batch's rows is more than `before` of the reference's."""
     return float(_at_least(np.array(now), np.array(before + now), rows_now / (rows_before + rows_now)))
 

@@ -1,6 +1,5 @@
 """Which columns and predictions are distributed in another way than the bundle remembers, and how."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +8,33 @@ from scipy.special import rel_entr
 
 from ...schema import Schema
 from ..metrics import positive_code
+from ..project import some_rows
 from .batch import Rows
 from .contract import percent
 from .distance import chance, distance
 from .findings import Finding
 from .settings import Settings
-from .tally import Tally, known_type, of_column, of_labels, of_numbers, of_probabilities, short
-from .tally import _floats, _span
+from .tally import (
+    Tally,
+    floats,
+    known_type,
+    of_column,
+    of_labels,
+    of_numbers,
+    of_probabilities,
+    short,
+    span,
+)
 
 MOST_BARS = 20
+SEE = "See which columns changed, and whether the quality held."
+REMEDIES = {
+    "distance": "Find out what changed, the source or the world: mend the source, or train on newer rows.",
+    "labels": "The truth itself changed: train on newer rows.",
+    "predicted_label": SEE,
+    "predicted_probability": SEE,
+    "predicted_value": SEE,
+}
 NOTICEABLE = 0.05  # standard deviations: a smaller move of the mean is not what changed
 
 
@@ -57,48 +74,47 @@ class Drift:
         """Return a finding for each column, for the target and for the predictions, the strongest first."""
         found = [self._column(name, tally) for name, tally in self.tallies.items()]
         if self.target.now.any():
-            found.append(self._compared(self.target, f"`{self.schema.target}` (the labels)", "labels", column=self.schema.target))
+            name = self.schema.target
+            found.append(self._compared(self.target, f"`{name}` (the labels)", "labels", column=name))
         found += self._predictions()
         return sorted(found, key=lambda finding: -(finding.size or -1.0))
 
     def _column(self, name: str, tally: Tally) -> Finding:
         finding = self._compared(tally, f"`{name}`", "distance", column=name)
-        if name == self.schema.time:  # what is new is later: that is no alarm
-            return replace(finding, size=None, p=None, sentence=f"{finding.sentence}; time goes on, so this is not judged")
+        if name == self.schema.time:
+            sentence = f"{finding.sentence}; time goes on, so this is not judged"
+            return replace(finding, size=None, p=None, sentence=sentence)
         return finding
 
     def _predictions(self) -> list[Finding]:
         """Return the findings about labels and probabilities, or values; of many classes the one that changed most."""
-        words = {"labels": "the predicted label", "values": "the prediction"}
-        found = {name: self._compared(tally, words.get(name, f"the probability of {name!r}"), "predicted") for name, tally in self.predicted.items()}
-        plain = [replace(found.pop(name), name=f"predicted_{name}") for name in words if name in found]
-        if not found:
-            return plain
-        judged = [(name, finding) for name, finding in found.items() if finding.p is not None]
-        if not judged:
-            name, finding = next(iter(found.items()))
-            return [*plain, replace(finding, name="predicted_probability", group=name)]
-        name, finding = min(judged, key=lambda item: (item[1].p or 0.0, -(item[1].size or 0.0)))
-        p = min(1.0, (finding.p or 0.0) * len(judged))
-        return [*plain, replace(finding, name="predicted_probability", group=name, p=p)]
+        if not self.schema.classes:
+            return [self._compared(self.predicted["values"], "the prediction", "predicted_value")]
+        labels = self._compared(self.predicted["labels"], "the predicted label", "predicted_label")
+        found = [
+            self._compared(tally, f"the probability of {name!r}", "predicted_probability", group=name)
+            for name, tally in self.predicted.items()
+            if name != "labels"
+        ]
+        first = min(found, key=lambda finding: (finding.p or 0.0, -(finding.size or 0.0)))
+        return [labels, first if first.p is None else replace(first, p=min(1.0, first.p * len(found)))]
 
-    def _compared(self, tally: Tally, subject: str, name: str, column: str = "") -> Finding:
+    def _compared(self, tally: Tally, subject: str, name: str, column: str = "", group: str = "") -> Finding:
         """Return the finding about one tally."""
-        rows = int(tally.now.sum())
-        common = {"part": "drift", "name": name, "column": column, "rows": rows, "limit": self.settings.drift}
+        rows, limit = int(tally.now.sum()), self.settings.drift
+        finding = Finding("drift", name, "", column=column, group=group, rows=rows, limit=limit)
         if rows < self.settings.min_rows or not tally.before.sum():
-            why = f"has {rows:,} rows to look at, fewer than min_rows ({self.settings.min_rows})"
-            return Finding(sentence=f"{subject} {why}", **common)
-        size = distance(tally.before, tally.now)
-        return Finding(
+            why = f"has {some_rows(rows)} to look at, fewer than min_rows ({self.settings.min_rows})"
+            return replace(finding, sentence=f"{subject} {why}")
+        return replace(
+            finding,
             sentence=describe(tally, subject),
             value=tally.mean_now,
             before=tally.mean,
-            size=size,
+            size=distance(tally.before, tally.now),
             p=chance(tally.before, tally.now, tally.ordered),
-            remedy=remedy(name),
+            remedy=REMEDIES[name],
             picture=picture(tally),
-            **common,
         )
 
 
@@ -113,7 +129,7 @@ def of_target(schema: Schema, profile: dict[str, Any]) -> Tally:
 def of_predictions(schema: Schema, known: dict[str, Any]) -> dict[str, Tally]:
     """Return what counts `values`, or `labels` and the probability of each class; of two classes the positive one."""
     if not schema.classes:
-        return {"values": of_numbers(known, 0, _floats, lambda low, high: _span(low, high, 0))}
+        return {"values": of_numbers(known, 0, floats, span)}
     names = [schema.classes[positive_code(schema)]] if schema.task == "binary" else schema.classes
     tallies = {name: of_probabilities(known["probabilities"][name]) for name in names}
     return {"labels": of_labels(known["labels"]), **tallies}
@@ -124,23 +140,14 @@ def describe(tally: Tally, subject: str) -> str:
     said = []
     now, before = tally.mean_now, tally.mean
     if now is not None and before is not None and abs(now - before) > NOTICEABLE * (tally.spread or 0.0):
-        direction = "higher" if now > before else "lower"
-        said.append(f"is {direction} by {short(abs(now - before))} on average ({short(before)} before, {short(now)} now)")
+        moved = f"{'higher' if now > before else 'lower'} by {short(abs(now - before))} on average"
+        said.append(f"is {moved} ({short(before)} before, {short(now)} now)")
     p, q = tally.before / tally.before.sum(), tally.now / tally.now.sum()
     cell = int((rel_entr(p, (p + q) / 2) + rel_entr(q, (p + q) / 2)).argmax())  # what the distance is mostly made of
     if q[cell] == p[cell]:
         return f"{subject} is as before"
-    most = f"{tally.labels[cell]}: {percent(p[cell])} -> {percent(q[cell])}"
+    most = f"{tally.labels[cell]}: {percent(p[cell])} before, {percent(q[cell])} now"
     return f"{subject} {said[0]}; {most}" if said else f"{subject}: {most}"
-
-
-def remedy(name: str) -> str:
-    """Return what to do about it."""
-    if name == "labels":
-        return "The truth itself changed: train on newer rows."
-    if name == "predicted":
-        return "See which columns changed, and whether the quality held."
-    return "Find out what changed, the source or the world: mend the source, or train on newer rows."
 
 
 def picture(tally: Tally) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A line holds `batch`, `time` (UTC), `rows`, `verdict`, `alerts` (keys, the stron
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -45,6 +46,12 @@ def with_run(runs: Sequence[Run], result: Result, time: datetime) -> list[Run]:
     run = line(result, time)
     kept = [*(former for former in runs if not _same_batch(former, run)), run]
     return kept[-max(int(result.settings.get("history", KEPT)), 1) :]
+
+
+def apart(result: Result) -> Result:
+    """Return a result without the former run of the same batch in its history: it is no earlier batch."""
+    run = line(result, datetime(1970, 1, 1, tzinfo=UTC))
+    return replace(result, history=[former for former in result.history if not _same_batch(former, run)])
 
 
 def line(result: Result, time: datetime) -> Run:

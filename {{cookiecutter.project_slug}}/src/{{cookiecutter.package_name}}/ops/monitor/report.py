@@ -13,6 +13,13 @@ from .result import Result, key, strength
 
 MOST_ALERTS, MOST_ROWS = 20, 40  # told one by one; of a table
 MOST_NAME, MOST_PROSE = 80, 1_000
+CALLED = {
+    "distance": "drift",
+    "violations": "broken rules",
+    "missing": "missing values",
+    "unseen": "unseen values",
+    "misfits": "lines that do not fit",
+}
 ESTIMATED = ("estimated_", "expected_")
 SHOWN = "shown"  # a value that is held against no limit, such as a rate of one group
 WORDS = {ALERT: "beyond its limit", QUIET: "within", UNKNOWN: "cannot be told", SHOWN: "for information"}
@@ -71,14 +78,17 @@ def state(finding: Finding) -> str:
 
 
 def label(finding: Finding) -> str:
-    """Return what is compared, as people say it: `distance of occupation`."""
+    """Return what is compared, as people say it: `drift of occupation`."""
     where = [short(name, MOST_NAME) for name in (finding.column, finding.group) if name]
-    return f"{name_of(finding)} of {' = '.join(where)}" if where else name_of(finding)
+    joint = "in" if finding.part == "contract" else "of"
+    return f"{name_of(finding)} {joint} {' = '.join(where)}" if where else name_of(finding)
 
 
 def name_of(finding: Finding) -> str:
     """Return the name of a comparison, said to be an estimate where it is one."""
-    return f"{title(measure(finding))} (estimate)" if estimated(finding) else title(finding.name)
+    if estimated(finding):
+        return f"{title(measure(finding))} (estimate)"
+    return CALLED.get(finding.name) or title(finding.name)
 
 
 def estimated(finding: Finding) -> bool:
@@ -115,7 +125,7 @@ def chance(finding: Finding) -> str:
 
 def began(result: Result, finding: Finding) -> str:
     """Return since when an alert lasts: the day, the batch and the number of runs; or that it is new."""
-    if finding.verdict != ALERT:
+    if finding.verdict != ALERT or not result.history:
         return ""
     first = history.since(result.history, key(finding))
     if first is None:
@@ -152,7 +162,7 @@ def ranked(found: Iterable[Finding]) -> list[Finding]:
 
 def markdown(result: Result) -> str:
     """Return the report for an issue; the last, longest parts are left out where it would be too long."""
-    text = ""
+    text, result = "", history.apart(result)
     for part in _parts(result):
         if len(text) + len(part) > LONGEST - 500:
             text += "\n\n_The rest is left out: too long._"
@@ -211,7 +221,8 @@ def _facts(result: Result) -> Iterator[str]:
     batch, model = result.batch, result.model
     span = f", {cut(batch['first'])} to {cut(batch['last'])}" if batch.get("first") else ""
     yield f"batch: {cut(batch['name'])} ({batch['rows']:,} rows{span})"
-    yield f"model: {cut(model['name'])} {cut(model['version'])}, {_code(model['digest'])}"
+    if model.get("name"):
+        yield f"model: {cut(model['name'])} {cut(model['version'])}, {_code(model['digest'])}"
 
 
 def _remedies(alerts: Sequence[Finding]) -> Iterator[tuple[str, str]]:
@@ -223,7 +234,7 @@ def _remedies(alerts: Sequence[Finding]) -> Iterator[tuple[str, str]]:
     for remedy, columns in wanted.items():
         names = list(dict.fromkeys(columns))
         more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-        yield f"{remedy} ({', '.join(names[:5])}{more})", ""
+        yield f"{', '.join(names[:5])}{more}: {remedy}", ""
 
 
 def _again(result: Result) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from ...schema import Column, is_missing, not_a
 from ..profile import FEWEST_ROWS, MOST_VALUES, binned
 from ..quick import codes_of
 from ..table import NO_VALUE
-from .batch import Rows
 
 OTHER = "(other)"
 NEAR = 5  # rows above the threshold at which values are named
@@ -19,19 +19,21 @@ Counter = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class Tally:
-    """Rows by cell (k,): `before` in the reference, `now` in the batch; the last cell holds what is missing.
+    """Rows by cell (k,): `reference` before, `now` in the batch; the last cell holds what is missing.
 
     The first `ordered` cells are ranges of a number, whose `total` and `known` give its mean now; `mean` and `spread`
-    are those of the reference. `other` is the position of the cell for values that the reference does not name.
+    are those of the reference. `other` is the position of the cell for values that the reference does not name, `luck`
+    how many rows may be expected in it beyond those of the reference.
     """
 
     labels: list[str]
-    before: np.ndarray
+    reference: np.ndarray
     count: Counter
     ordered: int = 0
     mean: float | None = None
     spread: float | None = None
     other: int | None = None
+    luck: float = 0.0
     as_numbers: Callable[[np.ndarray], np.ndarray] | None = None
     total: float = 0.0
     known: int = 0
@@ -39,7 +41,7 @@ class Tally:
 
     def __post_init__(self) -> None:
         """Start at zero."""
-        self.now = np.zeros(len(self.before), dtype=np.int64)
+        self.now = np.zeros(len(self.reference), dtype=np.int64)
 
     def add(self, values: np.ndarray) -> None:
         """Count some values of the column, as `schema.check` takes them."""
@@ -53,6 +55,17 @@ class Tally:
         self.now[-1] += int(missing.sum())
 
     @property
+    def before(self) -> np.ndarray:
+        """The rows of the reference, of which up to `luck` are in `other`, as the batch has it: it gets the benefit."""
+        if self.other is None or not self.luck or not self.now.any():
+            return self.reference
+        alike = self.now[self.other] / self.now.sum() * self.reference.sum()
+        before, luck = self.reference.copy(), min(max(alike - self.reference[self.other], 0.0), self.luck)
+        before[: self.other] -= luck / self.other
+        before[self.other] += luck
+        return before
+
+    @property
     def mean_now(self) -> float | None:
         """The mean of the batch's numbers."""
         return self.total / self.known if self.known else None
@@ -63,11 +76,11 @@ def of_column(column: Column, profile: dict[str, Any]) -> Tally:
     if column.type in ("category", "boolean"):
         return _categories(column, profile)
     if column.type == "text":
-        return of_numbers(profile["length"], profile["missing"], _lengths, lambda low, high: _span(low, high, 1))
+        return of_numbers(profile["length"], profile["missing"], _lengths, lambda low, high: span(low, high, 1))
     if column.type == "datetime":
         return of_numbers(profile["days"], profile["missing"], _days, _dates)
     step = 1 if column.type == "integer" else 0
-    return of_numbers(profile, profile["missing"], _floats, lambda low, high: _span(low, high, step))
+    return of_numbers(profile, profile["missing"], floats, lambda low, high: span(low, high, step))
 
 
 def of_numbers(
@@ -79,7 +92,7 @@ def of_numbers(
     """Return what counts numbers between the edges of their profile."""
     edges = np.array(numbers["edges"], dtype=float)
     bounds = [None, *edges.tolist(), None]
-    labels = [label(low, high) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    labels = [label(low, high) for low, high in pairwise(bounds)]
     return Tally(
         [*labels, NO_VALUE],
         np.array([*numbers["counts"], missing], dtype=float),
@@ -109,7 +122,7 @@ def of_probabilities(counts: list[int]) -> Tally:
     def count(values: np.ndarray) -> np.ndarray:
         return np.bincount(np.clip((values * size).astype(int), 0, size - 1), minlength=size)
 
-    return Tally([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), count, ordered=size, as_numbers=_floats)
+    return Tally([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), count, ordered=size, as_numbers=floats)
 
 
 def known_type(values: np.ndarray, column: str, kind: str, broken: list[Any]) -> np.ndarray:
@@ -131,24 +144,24 @@ def _categories(column: Column, profile: dict[str, Any]) -> Tally:
         texts = np.where(found > 0, "true", "false").astype(object) if column.type == "boolean" else found
         return np.bincount(codes_of(texts, values), minlength=len(values) + 1)
 
-    known = np.array([*named.values()], dtype=float) - luck / max(len(named), 1)
-    before = np.array([*known, profile["other"]["rows"] + luck, profile["missing"]])
-    return Tally([*values, OTHER, NO_VALUE], before, count, other=len(values))
+    before = np.array([*named.values(), profile["other"]["rows"], profile["missing"]], dtype=float)
+    return Tally([*values, OTHER, NO_VALUE], before, count, other=len(values), luck=luck)
 
 
 def _luck(rows: np.ndarray) -> float:
     """Return how many rows of a sample like the reference have values that are named by the luck of the reference.
 
     Of values near the threshold those are named that happened to have many rows: in other samples they have fewer, and
-    `other` more, by the rows of the values that are just at the threshold T (Good 1953, Biometrika 40, equation 2). These
-    are estimated from the values of up to T + 4 rows, if their number falls with the square of the rows (Zipf).
+    `other` more, by the rows of the values that are just at the threshold T (Good 1953, Biometrika 40, equation 2).
+    Estimated from the values of up to T + 4 rows, as if their number fell with the square of the rows (Zipf).
     """
     least = max(FEWEST_ROWS, rows.min() if len(rows) == MOST_VALUES else 0)
     near = rows[(rows >= least) & (rows < least + NEAR)]
     return float((near**2).sum() / (NEAR * least))
 
 
-def _floats(values: np.ndarray) -> np.ndarray:
+def floats(values: np.ndarray) -> np.ndarray:
+    """Return numbers as they are."""
     return values.astype(float)
 
 
@@ -160,7 +173,7 @@ def _days(values: np.ndarray) -> np.ndarray:
     return np.asarray(values.astype("datetime64[us]").astype("int64") / 86_400e6)
 
 
-def _span(low: float | None, high: float | None, step: int) -> str:
+def span(low: float | None, high: float | None, step: int = 0) -> str:
     """Return the name of a range (low, high]."""
     if low is None:
         return "all" if high is None else f"up to {short(high)}"

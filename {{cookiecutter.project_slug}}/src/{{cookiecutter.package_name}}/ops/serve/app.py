@@ -25,6 +25,7 @@ from .invocations import invoke
 from .judge import Refused, refusal
 from .service import Call, Service
 
+FAILED = refusal(500, "the server failed; its log says why")
 AT_ONCE_BYTES = 16_384  # larger bodies are worked on in a thread, so that others need not wait
 Handler = Callable[[Service, Request, bytes, Call], Response]
 
@@ -90,12 +91,16 @@ def _add_predictions(app: FastAPI, service: Service, settings: Settings, texts: 
         async def answer(request: Request) -> Response:
             started = time.perf_counter()
             _require_model(service, request)
-            body = await read(request, types, settings.max_bytes, settings.timeout)
             call = _call(request, started)
-            if len(body) <= AT_ONCE_BYTES:
-                response = handler(service, request, body, call)
-            else:
-                response = await asyncio.to_thread(handler, service, request, body, call)
+            try:
+                body = await read(request, types, settings.max_bytes, settings.timeout)
+                if len(body) <= AT_ONCE_BYTES:
+                    response = handler(service, request, body, call)
+                else:
+                    response = await asyncio.to_thread(handler, service, request, body, call)
+            except Exception as error:
+                service.refuse(error if isinstance(error, Refused) else FAILED, call)
+                raise
             response.raw_headers.append((b"x-request-id", call.id.encode()))
             return response
 
@@ -195,4 +200,4 @@ async def _no_route(request: Request, found: Exception) -> Response:
 
 
 async def _failed(request: Request, _: Exception) -> Response:
-    return _tell(request, 500, refusal(500, "the server failed; its log says why"))
+    return _tell(request, 500, FAILED)

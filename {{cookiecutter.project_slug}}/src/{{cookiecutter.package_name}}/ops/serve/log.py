@@ -1,5 +1,7 @@
 """The prediction log: each answered row is a line of JSON in a folder, in a file for each day and size.
 
+A request that was refused is a line too: it has `refused`, the columns and the rules that they break, and no `row`.
+
 A thread writes, ten times a second, so that no answer waits for the disk. What is written survives the end of the
 process, also by `kill -9`; it does not wait for the disk itself. A file belongs to the process that made it: after a
 restart, or beside another server, a new one is made, so nothing is ever appended to a line that was cut off.

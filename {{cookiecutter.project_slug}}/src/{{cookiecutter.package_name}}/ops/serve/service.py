@@ -15,11 +15,12 @@ import numpy as np
 
 from ..bundle import PROFILE, Bundle, digest, version
 from ..project import UserError, one_line
-from .judge import Batch, Judge, Refused, refusal
+from .judge import UNKNOWN, Batch, Judge, Refused, refusal
 from .log import PredictionLog
 from .metrics import Metrics
 
 MOST_WAITING = 100  # requests that the shadow may be behind
+MOST_REASONS = 20  # that the log tells of a request that was refused
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,17 @@ class Service:
             self._follow(self.shadow, batch, call)
         return answer
 
+    def refuse(self, refused: Refused, call: Call) -> None:
+        """Log that a request was refused, and for what; no cell of it, nor the name of a column that it made up."""
+        if not self.log:
+            return
+        reasons = {
+            (None if problem["rule"] == UNKNOWN else problem["column"], problem["rule"]): None
+            for problem in refused.problems
+        }
+        told = [{"column": column, "rule": rule} for column, rule in [*reasons][:MOST_REASONS]]
+        self.log.write({"id": call.id, **_common(self.main), "status": refused.status, "refused": told})
+
     def close(self) -> None:
         """Finish what the shadow has begun, and write what is left to log."""
         self._shadow_worker.shutdown(wait=True)
@@ -178,20 +190,19 @@ class Service:
         self._shadow_worker.submit(predict)
 
     def _log(self, write: Callable[[dict[str, Any]], None], answer: Answer, latency_ms: float) -> None:
-        model, now = answer.model, datetime.now(UTC).isoformat(timespec="milliseconds")
-        common = {
-            "time": f"{now[:-6]}Z",
-            "model": model.name,
-            "version": model.version,
-            "digest": model.digest,
-            "role": model.role,
-            "latency_ms": round(latency_ms, 3),
-        }
+        common = {**_common(answer.model), "latency_ms": round(latency_ms, 3)}
         for position, (row, said) in enumerate(zip(answer.batch.rows, answer.predictions, strict=True)):
             kept = {name: value for name, value in row.items() if name not in self.unlogged}
             write(
                 {"id": answer.id, "row_number": position, **common, "row": kept, **said, "flags": said.get("flags", [])}
             )
+
+
+def _common(model: Model) -> dict[str, Any]:
+    """Return what every record holds: the time, and the model."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    named = {"model": model.name, "version": model.version, "digest": model.digest, "role": model.role}
+    return {"time": f"{now[:-6]}Z", **named}
 
 
 def _columns(bundle: Bundle) -> list[tuple[str, str]]:

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from .. import report
+from .. import history, report
 from ..findings import ALERT, PARTS, QUIET, UNKNOWN, Finding
-from ..history import Run
 from ..result import Result, key, strength
 from . import pictures
 from .pictures import prose, text
@@ -17,14 +16,15 @@ from .tables import SIGNS, bias, cells, everything, meter, named, picture, quali
 SHELL = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
 STYLE = b64encode(sha256(re.findall(r"<style>(.*?)</style>", SHELL, re.DOTALL)[0].encode()).digest()).decode()
 CSP = f"default-src 'none'; style-src 'sha256-{STYLE}'; img-src data:; base-uri 'none'; form-action 'none'"
-MOST_CARDS, CLOSEST, MOST_TRENDS, MOST_RUNS = 12, 3, 8, 30
+MOST_CARDS, CLOSEST, MOST_TRENDS, MOST_RUNS, MOST_LINES = 12, 3, 8, 30, 100
 NAMES = {"contract": "Contract", "drift": "Drift", "quality": "Quality", "bias": "Bias", "health": "Health"}
 
 
 def html(result: Result) -> str:
     """Return the page."""
+    result = history.apart(result)
     body = "\n".join([_head(result), '<main id="main">', *_sections(result), "</main>"])
-    name = f"{report.headline(result).partition(':')[0]}: {result.batch['name']}, {result.model['name']}"
+    name = f"{report.headline(result).partition(':')[0]}: {result.batch['name']}"
     filled = {"<!-- title -->": text(name), "<!-- policy -->": CSP, "<!-- body -->": body}
     return re.sub("<!-- (?:title|policy|body) -->", lambda found: filled[found[0]], SHELL)
 
@@ -61,9 +61,11 @@ def _head(result: Result) -> str:
     mark = {QUIET: "✓", ALERT: "▲"}.get(result.verdict, "✕")
     tiles = "".join(_tile(part, [f for f in result.findings if f.part == part]) for part in PARTS)
     notes = "".join(f"<li>{prose(note)}</li>" for note in result.notes[:MOST_RUNS])
+    who = (
+        f'{text(model["name"])} <span class="pill">{text(model["version"])}</span> watched on' if model["name"] else ""
+    )
     return f"""<a class="skip" href="#main">Skip to the report</a>
-<header><p class="lead">{text(model["name"])} <span class="pill">{text(model["version"])}</span> watched on
-<strong>{text(batch["name"])}</strong>, {batch["rows"]:,} rows{span}</p>
+<header><p class="lead">{who} <strong>{text(batch["name"])}</strong>, {batch["rows"]:,} rows{span}</p>
 <div class="verdict {kind}"><span class="sign" aria-hidden="true">{mark}</span>
 <div><h1><span>{verdict}</span> {text(said[:1].upper() + said[1:], 1000)}</h1>
 {f"<p>{prose(report.sentence(result.alerts[0]))}</p>" if result.alerts else ""}</div></div>
@@ -86,28 +88,33 @@ def _tile(part: str, found: list[Finding]) -> str:
 def _changed(result: Result) -> str:
     """Return what is beyond its limit as cards, the strongest first; else what comes closest."""
     alerts = result.alerts
-    near = [f for f in report.ranked(result.findings) if f.size is not None and f.limit is not None][:CLOSEST]
-    shown = alerts[:MOST_CARDS] or near
-    cards = f'<ol class="cards">{"".join(_card(result, finding) for finding in shown)}</ol>'
+    near = [f for f in report.ranked(result.findings) if f.size and f.limit and f.verdict != ALERT]
     if not alerts:
-        closest = '<p class="soft">Nothing is beyond its limit. Closest to it:</p>' if shown else ""
-        return _section("changed", "What changed", f"{closest}{cards}" if shown else "")
-    key_ = '<p class="soft key"><span class="was"></span> before, in training <span class="is"></span> now</p>'
-    rest = alerts[MOST_CARDS:]
-    more = f"<details><summary>{len(rest):,} more</summary>{_listed(rest)}</details>" if rest else ""
-    return _section("changed", "What changed", f"{key_}{cards}{more}")
+        text_ = '<p class="soft">Nothing is beyond its limit. Closest to it:</p>' if near else ""
+        return _section("changed", "What changed", text_ + _cards(result, near[:CLOSEST]))
+    legend = '<p class="soft key"><span class="was"></span> before, in training <span class="is"></span> now</p>'
+    rest, next_ = alerts[MOST_CARDS:], [f for f in near if f.picture and f.part == "drift"][: 2 * CLOSEST]
+    more = f"<details><summary>{len(rest):,} more</summary>{_listed(rest, MOST_LINES)}</details>" if rest else ""
+    if next_:
+        more += f"<details><summary>What comes next, within its limit</summary>{_cards(result, next_)}</details>"
+    return _section("changed", "What changed", f"{legend}{_cards(result, alerts[:MOST_CARDS])}{more}")
+
+
+def _cards(result: Result, found: list[Finding]) -> str:
+    return f'<ol class="cards">{"".join(_card(result, finding) for finding in found)}</ol>' if found else ""
 
 
 def _card(result: Result, finding: Finding) -> str:
-    """Return one change: what it is, a sentence, a picture, how far beyond its limit, since when, what to do."""
+    """Return one change: what it is, a sentence, a picture, how far beyond its limit, since when."""
     where = text(finding.column[:80] or report.name_of(finding))
-    what = [NAMES[finding.part], report.name_of(finding) if finding.column else "", finding.group]
+    what = dict.fromkeys(
+        [NAMES[finding.part].lower(), report.name_of(finding) if finding.column else "", finding.group]
+    )
     since = f"{_spark(result, finding)}<p>{text(report.began(result, finding))}</p>" if result.history else ""
-    remedy = f'<p class="remedy"><b>Remedy</b> {prose(finding.remedy)}</p>' if finding.remedy else ""
     return f"""<li class="change"><h3>{sign(finding)} {where} <small>{text(" · ".join(filter(None, what)))}</small></h3>
 <p>{prose(report.sentence(finding))}</p>{picture(finding)}
 <div class="size">{pictures.meter(finding.size or 0, finding.limit or 0)}<p>{_against(finding)}</p>
-</div><div class="trending">{since}</div>{remedy}</li>"""
+</div><div class="trending">{since}</div></li>"""
 
 
 def _against(finding: Finding) -> str:
@@ -120,10 +127,10 @@ def _against(finding: Finding) -> str:
     return f"{size}, p {chance if chance.startswith('&lt;') else f'= {chance}'}" if chance else size
 
 
-def _listed(found: Iterable[Finding]) -> str:
+def _listed(found: Iterable[Finding], most: int = MOST_CARDS) -> str:
     """Return comparisons as a short table with their bars, those beyond their limit and the strongest first."""
     found = report.ranked(found)
-    shown = found if len(found) <= MOST_CARDS else [f for f in found if f.verdict == ALERT] or found[:CLOSEST]
+    shown = found if len(found) <= most else [f for f in found if f.size is None or f.size > 0][:most]
     rows = "".join(map(_found, shown))
     head = "<th>what</th><th>what was found</th><th>against its limit</th><th>size</th><th>limit</th>"
     rest = f'<p class="soft">{len(found) - len(shown):,} more in <a href="#all">everything that was compared</a>.</p>'
@@ -161,7 +168,7 @@ def _trend(result: Result, finding: Finding) -> str:
     return f"{named(finding)}{cells(_spark(result, finding), *numbers, since)}</tr>"
 
 
-def _run(run: Run) -> str:
+def _run(run: history.Run) -> str:
     mark = {QUIET: "✓", ALERT: "▲"}.get(run["verdict"], "✕")
     said = (text(run["batch"]), f"{run['rows']:,}", f"{mark} {text(run['verdict'])}", f"{len(run['alerts']):,}")
     return f'<tr><th scope="row">{text(run["time"])}</th>{cells(*said)}</tr>'

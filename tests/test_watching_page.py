@@ -1,0 +1,129 @@
+"""A person reads what watching found in a browser: on a phone, in the dark, with a keyboard, on paper.
+
+Needs Chromium or Chrome on PATH, and is skipped without.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import bake_into
+from playwright.sync_api import Browser, ConsoleMessage, Page
+
+pytestmark = pytest.mark.slow
+
+WRITE = """
+from pathlib import Path
+from monitor_cases import CASES
+from {package}.ops.monitor import page
+for name, make in CASES.items():
+    Path(name.replace(", ", "-") + ".html").write_text(page.html(make()), encoding="utf-8", newline="\\n")
+"""
+FAINT = """() => {
+  const parts = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (channel) => channel <= 0.03928 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
+  const bright = ([r, g, b]) => 0.2126 * light(r / 255) + 0.7152 * light(g / 255) + 0.0722 * light(b / 255);
+  const behind = (node) => {
+    const color = parts(getComputedStyle(node).backgroundColor);
+    return color.length === 3 || color[3] === 1 ? color : behind(node.parentElement);
+  };
+  const found = [];
+  for (const node of document.body.querySelectorAll("*")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    if (!own || node.closest("svg") || !node.getClientRects().length) continue;
+    const both = [bright(parts(getComputedStyle(node).color)), bright(behind(node))].sort((a, b) => b - a);
+    const contrast = (both[0] + 0.05) / (both[1] + 0.05);
+    if (contrast < 4.5) found.push(`${node.tagName} ${node.className} ${contrast.toFixed(2)}`);
+  }
+  return [...new Set(found)];
+}"""
+OPEN = "() => document.querySelectorAll('details').forEach((details) => { details.open = true; })"
+LOOKS = ["alert-binary", "quiet", "hostile", "stopped"]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], browser: Browser) -> Path:
+    """Let a project write the pages of its made-up results; nothing is trained for them."""
+    project = bake_into(tmp_path_factory.mktemp("watched"))
+    paths = f"{project.path / 'src'}:{project.path / 'tests'}"
+    project.run(["python", "-c", WRITE.format(package=project.package)], **{**environment, "PYTHONPATH": paths})
+    return project.path
+
+
+@pytest.fixture
+def errors() -> list[str]:
+    """Return what browsers complain of in a test."""
+    return []
+
+
+@pytest.fixture
+def visit(browser: Browser, pages: Path, errors: list[str]) -> Iterator[Any]:
+    """Return a function that opens a page, without JavaScript of its own, and notes what it asks for."""
+    contexts = []
+
+    def visit(name: str, width: int = 1280, scheme: Any = "light") -> Page:
+        size: Any = {"width": width, "height": 800}
+        context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+        contexts.append(context)
+        page = context.new_page()
+
+        def complain(message: ConsoleMessage) -> None:
+            errors.append(message.text)
+
+        page.on("console", complain)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: errors.append(dialog.message))
+        address = (pages / f"{name}.html").as_uri()
+        page.on(
+            "request", lambda request: errors.append(request.url) if request.url not in (address, "data:,") else None
+        )
+        page.goto(address)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", LOOKS)
+def test_every_screen_shows_it(visit: Any, errors: list[str], name: str, width: int, scheme: str) -> None:
+    """Nothing has to be scrolled sideways, every text stands out, nothing is loaded, nothing is wrong."""
+    page = visit(name, width, scheme)
+    page.evaluate(OPEN)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(FAINT) == []
+    assert errors == []
+
+
+def test_what_changed_is_seen_at_once(visit: Any) -> None:
+    """On a phone verdict and first change are within two screens; each picture has a size."""
+    page = visit("alert-binary", 360)
+    top = page.locator(".change").first.bounding_box()
+    assert top and top["y"] < 1600
+    boxes = [svg.bounding_box() for svg in page.locator(".change svg").all()]
+    assert all(box and box["width"] > 40 and box["height"] > 10 for box in boxes)
+    assert len(boxes) > 20
+
+
+def test_a_keyboard_is_enough(visit: Any) -> None:
+    """The first stop skips to the report, links lead to the parts, what is folded opens."""
+    page = visit("alert-binary")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the report"
+    page.get_by_role("link", name="Quality").focus()
+    page.keyboard.press("Enter")
+    assert abs(page.evaluate("document.querySelector('#quality').getBoundingClientRect().top")) < 100
+    page.locator("#all summary").focus()
+    page.keyboard.press("Enter")
+    assert page.get_by_role("table", name="comparisons").is_visible()
+
+
+def test_it_prints(visit: Any) -> None:
+    """On paper it is dark on white, though the screen was dark."""
+    page = visit("alert-binary", scheme="dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate(FAINT) == []

@@ -1,0 +1,251 @@
+"""Whether a model treats groups of people less alike than it did on its test rows.
+
+By group of the `sensitive` columns: how many are given the positive class, how many of those who are of it and of those
+who are not, how often it errs, and how far its probabilities are off. What is judged is the gap: the largest difference
+between two groups. An alarm is a gap that is wider than at test by more than `gap`, and not by the chance of either.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...schema import Schema
+from ..metrics import calibration_pairs, positive_code, significant
+from ..profile import FEWEST_ROWS
+from ..project import SCHEMA, one_line
+from ..table import NO_VALUE
+from .batch import Rows
+from .findings import Finding
+from .settings import Settings
+
+MOST_GROUPS = 1_000  # of a column: later values are not told apart
+FEW_DRAWS, DRAWS, CELLS = 2_000, 50_000, 5_000_000
+UNCLEAR = 0.05  # a smaller p is worth more draws
+TINY = 1e-12
+Z = 1.96
+NAMES = {
+    "selection_rate": "share given the positive class",
+    "true_positive_rate": "true positive rate",
+    "false_positive_rate": "false positive rate",
+    "error": "error",
+    "calibration": "prediction above what was observed",
+}
+UNIT = {"regression": " (in units of the mean absolute error)"}
+RETRAIN = "look at the rows of these groups, and train on newer ones: `model ingest`, then `make repro`"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A mean over some rows of a group: how many, and their mean and standard deviation."""
+
+    rows: float
+    mean: float
+    std: float
+
+
+class Sums:
+    """Rows, sums and squares of each rate, by column and group: `groups[column][value][rate]`, and `all[rate]`."""
+
+    def __init__(self, schema: Schema) -> None:
+        """Start at zero."""
+        self.groups: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+        self.all: dict[str, np.ndarray] = {}
+        self._schema = schema
+
+    def add(self, columns: Mapping[str, np.ndarray], predicted: np.ndarray, truth: np.ndarray | None) -> None:
+        """Add n rows; `truth` as `Rows` has it. Rows without a prediction are left out."""
+        usable = np.isfinite(predicted.reshape(len(predicted), -1)).all(axis=1)
+        measured = parts(predicted[usable], None if truth is None else truth[usable], self._schema)
+        for name, (values, among) in measured.items():
+            _add(self.all, name, values[among])
+        for column in [name for name in self._schema.sensitive if name in columns]:
+            found = self.groups.setdefault(column, {})
+            codes, names = group_codes(columns[column][usable])
+            for code, group in enumerate(names):
+                if group in found or len(found) < MOST_GROUPS:
+                    for name, (values, among) in measured.items():
+                        _add(found.setdefault(group, {}), name, values[among & (codes == code)])
+
+    def rates(self, fewest: int) -> dict[str, dict[str, dict[str, Rate]]]:
+        """Return column -> group -> rate, of at least so many rows; errors of numbers in units of their mean."""
+        unit = 1.0
+        if self._schema.task == "regression" and "error" in self.all:
+            rows, total, _ = self.all["error"]
+            unit = float(total / rows) or 1.0
+        return {
+            column: {
+                group: {name: _rate(sums, unit) for name, sums in rates.items() if sums[0] >= fewest}
+                for group, rates in sorted(groups.items())
+                if max(sums[0] for sums in rates.values()) >= fewest
+            }
+            for column, groups in self.groups.items()
+        }
+
+    def describe(self, min_rows: int) -> dict[str, dict[str, dict[str, list[float]]]]:
+        """Return the rates as profile.json holds them, [rows, mean, std]; small groups are left out."""
+        return {
+            column: {
+                group: {n: [int(r.rows), significant(r.mean), significant(r.std)] for n, r in rates.items()}
+                for group, rates in groups.items()
+            }
+            for column, groups in self.rates(max(min_rows, FEWEST_ROWS)).items()
+        }
+
+
+class Bias:
+    """Compares the gaps between groups in a batch with those at test."""
+
+    def __init__(self, schema: Schema, profile: dict[str, Any], manifest: dict[str, Any], settings: Settings) -> None:
+        """Start at zero."""
+        self._schema, self._settings, self._sums, self._rows = schema, settings, Sums(schema), 0
+        known = profile.get("test", {}).get("groups", {})
+        self._before = {
+            column: {group: {n: Rate(*rate) for n, rate in rates.items()} for group, rates in groups.items()}
+            for column, groups in known.items()
+        }
+
+    def add(self, rows: Rows) -> None:
+        """Add the rows of one part."""
+        self._rows += len(rows)
+        self._sums.add(rows.columns, rows.predicted, rows.truth)
+
+    def findings(self) -> list[Finding]:
+        """Return one finding for each sensitive column and rate."""
+        now = self._sums.rates(self._settings.min_rows)
+        return [finding for column in self._schema.sensitive for finding in self._of(column, now)]
+
+    def _of(self, column: str, now: Mapping[str, Mapping[str, Mapping[str, Rate]]]) -> Iterator[Finding]:
+        if column not in now:
+            yield Finding(
+                "bias",
+                "groups",
+                f"`{column}` is not in these rows, so that its groups cannot be compared",
+                column,
+                remedy=f"to have it in the log of predictions, name it under `logged:` in {SCHEMA}",
+            )
+            return
+        before = self._before.get(column, {})
+        for name in NAMES:
+            groups = {group: rates[name] for group, rates in now[column].items() if name in rates}
+            if groups:
+                known = {group: rates[name] for group, rates in before.items() if name in rates}
+                yield self._compared(column, name, groups, known)
+
+    def _compared(self, column: str, name: str, now: Mapping[str, Rate], before: Mapping[str, Rate]) -> Finding:
+        both, rows = [group for group in now if group in before], int(sum(rate.rows for rate in now.values()))
+        if len(both) < 2:
+            where = "had enough rows at test" if len(now) > 1 else "have enough rows here"
+            few = f"fewer than two groups of `{column}` {where} to compare their {NAMES[name]}"
+            return Finding("bias", name, few, column, rows=rows)
+        pairs = [(before[group], now[group]) for group in both]
+        gap_before, gap_now = (float(_gap(np.array([pair[side].mean for pair in pairs]))) for side in (0, 1))
+        spread, p = chance(pairs, self._schema.task != "regression" and name != "calibration")
+        low, high = max(gap_now - Z * spread, 0.0), gap_now + Z * spread
+        sentence = (
+            f"{NAMES[name]}: {_extremes(both, pairs)} of `{column}` differ by {gap_now:.3g} ({low:.3g} to {high:.3g})"
+            f"{UNIT.get(self._schema.task, '')}, where groups differed by {gap_before:.3g} at test:"
+            f" {_change(gap_now - gap_before)}, allowed {self._settings.gap:.4g}"
+        )
+        return Finding(
+            "bias",
+            name,
+            sentence,
+            column,
+            value=gap_now,
+            before=gap_before,
+            low=low,
+            high=high,
+            size=gap_now - gap_before,
+            limit=self._settings.gap,
+            p=p,
+            rows=rows,
+            remedy=RETRAIN,
+            picture={"labels": both, "before": [b.mean for b, _ in pairs], "now": [n.mean for _, n in pairs]},
+        )
+
+
+def parts(predicted: np.ndarray, truth: np.ndarray | None, schema: Schema) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return name -> (n,) values and the (n,) mask of the rows among which they count."""
+    everyone, found = np.ones(len(predicted), dtype=bool), {}
+    positive = positive_code(schema)
+    if schema.task == "binary":
+        chosen = predicted.argmax(axis=1) == positive
+        found["selection_rate"] = chosen.astype(float), everyone
+    if truth is None:
+        return found
+    if schema.task == "regression":
+        off, known = predicted - truth, np.isfinite(truth)
+        return {"error": (np.abs(off), known), "calibration": (off, known)}
+    known = truth >= 0
+    if schema.task == "binary":
+        found["true_positive_rate"] = chosen.astype(float), known & (truth == positive)
+        found["false_positive_rate"] = chosen.astype(float), known & (truth != positive)
+    confidence, outcome = calibration_pairs(truth, predicted, schema)
+    found["error"] = (predicted.argmax(axis=1) != truth).astype(float), known
+    found["calibration"] = confidence - outcome, known
+    return found
+
+
+def group_codes(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return the (n,) group of each typed value of a category or boolean column, and the names of the groups."""
+    codes, names = pd.factorize(values, use_na_sentinel=False)
+    words = {1.0: "true", 0.0: "false"} if values.dtype.kind == "f" else {}
+    return codes, [NO_VALUE if pd.isna(name) else words.get(name, str(name)) for name in names]
+
+
+def chance(pairs: Sequence[tuple[Rate, Rate]], shares: bool) -> tuple[float, float]:
+    """Return the standard error of the gap now, and how likely chance alone widens the gap as much.
+
+    By parametric bootstrap: both sets of rows are drawn again from rates that did not change, those of both together.
+    """
+    (rows_0, mean_0, std_0), (rows_1, mean_1, std_1) = (
+        np.array([[pair[side].rows, pair[side].mean, pair[side].std] for pair in pairs]).T[:, :, None]
+        for side in (0, 1)
+    )
+    random, std = np.random.default_rng(0), np.maximum(std_0, std_1)
+    together = (rows_0 * mean_0 + rows_1 * mean_1) / (rows_0 + rows_1)
+    observed = _gap(mean_1) - _gap(mean_0) - TINY
+
+    def gaps(rows: np.ndarray, mean: np.ndarray, draws: int) -> np.ndarray:
+        size = (len(pairs), draws)
+        if shares:
+            return _gap(random.binomial(rows.astype(int), mean.clip(0, 1), size) / rows)
+        return _gap(random.normal(mean, std / np.sqrt(rows), size))
+
+    def p_value(draws: int) -> float:
+        widened = gaps(rows_1, together, draws) - gaps(rows_0, together, draws)
+        return (1 + int((widened >= observed).sum())) / (1 + draws)
+
+    p = p_value(FEW_DRAWS)
+    if p < UNCLEAR:
+        p = p_value(max(FEW_DRAWS, min(DRAWS, CELLS // len(pairs))))
+    return float(gaps(rows_1, mean_1, FEW_DRAWS).std()), p
+
+
+def _gap(rates: np.ndarray) -> np.ndarray:
+    """Return the largest difference between groups (groups, draws)."""
+    return np.asarray(rates.max(axis=0) - rates.min(axis=0))
+
+
+def _add(sums: dict[str, np.ndarray], name: str, values: np.ndarray) -> None:
+    added = np.array([len(values), values.sum(), np.square(values).sum()], dtype=float)
+    sums[name] = sums.get(name, np.zeros(3)) + added
+
+
+def _rate(sums: np.ndarray, unit: float) -> Rate:
+    rows, total, squares = sums.tolist()
+    mean = total / rows
+    return Rate(rows, mean / unit, float(np.sqrt(max(squares / rows - mean * mean, 0.0))) / unit)
+
+
+def _extremes(groups: Sequence[str], pairs: Sequence[tuple[Rate, Rate]]) -> str:
+    ordered = sorted(zip(groups, pairs, strict=True), key=lambda item: item[1][1].mean)
+    (low, (_, least)), (high, (_, most)) = ordered[0], ordered[-1]
+    return f"{one_line(high)} ({most.mean:.3g}) and {one_line(low)} ({least.mean:.3g})"
+
+
+def _change(widened: float) -> str:
+    return f"wider by {widened:.3g}" if widened > 0 else f"not wider ({widened:.3g})"
