@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 from conftest import ROOT, BakedProject, commit_all, run
@@ -51,16 +50,17 @@ def origin(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
     with prepared(folder, environment, choose=choose, dvc_remote=str(folder / "remote")) as origin:
         origin.variables["HUB_WARM"] = str(origin.project.path / ".dvc/cache")  # what was made is not made again
         lines = SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)
+        unlabelled = [f"{line.rpartition(',')[0]}\n" for line in lines]
         batches = {
-            "watched/quiet.csv": origin.project.read("data/raw.csv").splitlines(keepends=True)[1:],
-            "watched/men.csv": [line.replace("Female", "Male") for line in lines[1:ROWS]],
-            "new/wrong.csv": [swapped(line) for line in lines[MORE:WRONG]],
-            "../served/good.csv": lines[ROWS : ROWS + 1000],
-            "../served/more.csv": lines[ROWS + 1000 : MORE],
+            "watched/quiet.csv": unlabelled[:ROWS],
+            "watched/men.csv": [line.replace("Female", "Male") for line in unlabelled[:ROWS]],
+            "new/wrong.csv": [lines[0], *map(swapped, lines[MORE:WRONG])],
+            "../served/good.csv": [lines[0], *lines[ROWS : ROWS + 1000]],
+            "../served/more.csv": [lines[0], *lines[ROWS + 1000 : MORE]],
         }
         for name, rows in batches.items():
             (origin.project.path / name).parent.mkdir(exist_ok=True)
-            origin.project.write(name, "".join([lines[0], *rows]))
+            origin.project.write(name, "".join(rows))
         origin.project.write("watched/other.csv", "a,b\n1,2\n")
         origin.project.run("dvc add --quiet watched/men.csv new/wrong.csv", **origin.variables)
         origin.project.run("dvc push --quiet", **origin.variables)
@@ -123,7 +123,7 @@ def test_all_is_quiet(origin: Origin) -> None:
 
 
 def test_alert_opens_one_issue_until_all_is_quiet_again(origin: Origin) -> None:
-    """An alert starts a retraining; a second one updates the issue; what cannot be judged closes nothing; quiet does."""
+    """An alert starts a retraining; a second one updates the issue; quiet closes it, what cannot be judged does not."""
     person = {"GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@example.com"}
     for words in (["register", "--push"], ["promote", "v1.0.0", "prod", "--push"]):
         origin.project.run(["model", *words], **origin.variables, **person)
