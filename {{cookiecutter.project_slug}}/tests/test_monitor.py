@@ -12,11 +12,13 @@ import yaml
 
 from {{ cookiecutter.package_name }}.ops import bundle as files
 from {{ cookiecutter.package_name }}.ops import cli, stream
-from {{ cookiecutter.package_name }}.ops.bundle import Bundle, digest
+from {{ cookiecutter.package_name }}.ops.bundle import digest
 from {{ cookiecutter.package_name }}.ops.contents import hashes
-from {{ cookiecutter.package_name }}.ops.monitor import Monitor, distance, tally
+from {{ cookiecutter.package_name }}.ops.monitor import distance, tally
 from {{ cookiecutter.package_name }}.ops.monitor.batch import Rows
-from {{ cookiecutter.package_name }}.ops.monitor.findings import ALERT, QUIET
+from {{ cookiecutter.package_name }}.ops.monitor.contract import Contract
+from {{ cookiecutter.package_name }}.ops.monitor.drift import Drift
+from {{ cookiecutter.package_name }}.ops.monitor.findings import ALERT, QUIET, decide
 from {{ cookiecutter.package_name }}.ops.monitor.settings import Settings, settings_of
 from {{ cookiecutter.package_name }}.ops.profile import Predictions, binned, numbers, profile
 from {{ cookiecutter.package_name }}.ops.project import BUNDLE, PARAMS, TEST, TRAIN, UserError, write_json
@@ -392,17 +394,13 @@ def reference(seed, size):
 
 def alarm(size, seed, change=lambda rows: rows, rows_before=5_000):
     """Return the columns that a batch raises an alarm about, beside one of 15 references."""
-    monitor = Monitor(made_up_bundle(), reference(seed % 15, rows_before), Settings())
-    rows = change(made_up(size, np.random.default_rng((seed, size))))
-    monitor.add(Rows(rows, rows["normal"]))
-    return {finding.column or finding.name for finding in monitor.findings() if finding.verdict == ALERT}
-
-
-def made_up_bundle():
-    """Return a bundle of which only the schema is asked for."""
-    made = object.__new__(Bundle)
-    made.schema, made.manifest, made.classes = MADE_UP, {}, ()
-    return made
+    drift = Drift(MADE_UP, reference(seed % 15, rows_before), Settings())
+    contract = Contract(MADE_UP, drift.tallies, Settings())
+    columns = change(made_up(size, np.random.default_rng((seed, size))))
+    for part in (drift, contract):
+        part.add(Rows(columns, columns["normal"]))
+    found = decide([*contract.findings(), *drift.findings()], Settings().confidence)
+    return {finding.column or finding.name for finding in found if finding.verdict == ALERT}
 
 
 @pytest.mark.parametrize(("size", "repeat"), [(200, 120), (2_000, 80), (20_000, 25)])

@@ -101,7 +101,9 @@ def write(result: Result, args: argparse.Namespace) -> None:
         history.write(args.history, history.with_run(result.history, result, datetime.now(UTC)))
 
 
-def watch(name: str, directory: Path, settings: Settings, labels: str | None = None, label_file: Path | None = None) -> Result:
+def watch(
+    name: str, directory: Path, settings: Settings, labels: str | None = None, label_file: Path | None = None
+) -> Result:
     """Compare a batch with the bundle in a folder; UserError if that cannot be done."""
     bundle, called = QuickBundle.load(directory), digest(directory)
     monitor = Monitor(bundle, read_profile(directory, bundle), settings, called)
