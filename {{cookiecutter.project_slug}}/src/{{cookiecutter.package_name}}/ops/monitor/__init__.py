@@ -4,6 +4,7 @@ What the bundle remembers of its training is compared with a batch: broken rules
 """
 
 import argparse
+import os
 import json
 import sys
 from dataclasses import asdict, replace
@@ -117,7 +118,7 @@ def watch(
     return Result(
         verdict=ALERT if any(finding.verdict == ALERT for finding in found) else QUIET,
         batch={"name": name, "rows": batch.rows, "first": batch.first, "last": batch.last, "kind": batch.kind},
-        model={"name": bundle.manifest.get("name"), "version": version(directory), "digest": called},
+        model={"name": bundle.manifest.get("name"), "version": os.environ.get("MODEL_VERSION") or version(directory), "digest": called},
         findings=found,
         settings=asdict(settings),
         notes=batch.notes + monitor.notes + (later.notes() if later else []),
