@@ -197,6 +197,26 @@ def test_labels_of_equal_rows_are_not_guessed(folder):
     assert before == Path("data/raw.csv").read_bytes()
 
 
+def test_equal_rows_may_be_different_cases(folder, capsys):
+    """Without an id a table with repeated rows says so, and takes known rows again where it is told to."""
+    rows = pd.concat([frame(), frame(2)]).drop(columns="customer")
+    adopt(write("own.csv", rows), "bought")
+    new = write("new.csv", rows[:3])
+    assert (0, 3) == (len(ingest(new).fresh), ingest(new).known)
+    assert "The table itself has 2 rows more than once: if they are different" in capsys.readouterr().out
+    assert 3 == len(ingest(new, keep_repeated=True).fresh)
+    assert spell(pd.concat([rows, rows[:3]]), *SPELLINGS["plain"]) == Path("data/raw.csv").read_bytes()
+
+
+@pytest.mark.parametrize("replace_labels", [True, False])
+def test_rows_with_an_id_are_never_kept_twice(table, replace_labels):
+    """An id says that equal rows are one."""
+    before = table.read_bytes()
+    with pytest.raises(UserError, match=r"--keep-repeated has no meaning here: .*; leave it out"):
+        ingest(write("new.csv", frame(2)), replace_labels, keep_repeated=True)
+    assert before == table.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -16,7 +16,7 @@ from ..project import SCHEMA, UserError, replacing, say, some_rows
 from ..stream import look_at
 from ..table import convert, is_parquet, judge, read_cells
 from . import parquet, text
-from .merge import Merge, New, merge
+from .merge import Merge, New, everything, merge
 
 TEXT = """Append the new labelled rows of FILE to the table. Columns may come in another order, and those that
 schema.yaml ignores may be absent. A row that breaks the contract stops it. Rows that the table has already, by their
@@ -34,12 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rows that are known with another label get the one in FILE (default: they keep theirs, and are counted)",
     )
-    parser.set_defaults(command=lambda args: ingest(args.file, args.replace_labels))
+    parser.add_argument(
+        "--keep-repeated",
+        action="store_true",
+        help="rows have no id, and equal ones are different cases: append those that are known too",
+    )
+    parser.set_defaults(command=lambda args: ingest(args.file, args.replace_labels, args.keep_repeated))
 
 
-def ingest(file: Path, replace_labels: bool = False) -> Merge:
+def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False) -> Merge:
     """Append the new rows of `file` and say what was done; UserError leaves everything as it was."""
     schema = load()
+    if keep_repeated and (schema.id or replace_labels):
+        why = "--replace-labels goes by which row is which" if replace_labels else f"`{schema.id}` tells rows apart"
+        raise UserError(f"--keep-repeated has no meaning here: {why}; leave it out")
     table = Path(schema.table)
     keep.fetch_table(table)
     new, reading = read_new(file, schema)
@@ -47,8 +55,12 @@ def ingest(file: Path, replace_labels: bool = False) -> Merge:
     if is_parquet(table):
         typed = parquet.rounded(typed, table)
     known = read_known(table, schema)
-    found = merge(with_identity(known, schema), with_identity(typed, schema), replace_labels)
+    identities = with_identity(known, schema), with_identity(typed, schema)
+    found = everything(len(typed)) if keep_repeated else merge(*identities, replace_labels)
     say(found.summary(file, replace_labels))
+    copies = int(identities[0]["identity"].duplicated().sum())
+    if found.known + found.repeated and copies and not schema.id:
+        say(f"The table itself has {some_rows(copies)} more than once: if they are different cases, --keep-repeated")
     if not (len(found.fresh) or found.labels):
         say(f"Nothing new: {table} stays as it is")
         return found
@@ -70,10 +82,10 @@ def read_new(file: Path, schema: Schema) -> tuple[pd.DataFrame, Reading]:
     source = look_at(file, schema.reading, [*schema.columns, *([schema.id] if schema.id else [])])
     if problems := check_names(source.names, schema):
         raise broken(file, problems)
-    reading = source.reading or Reading(missing=schema.reading.missing)
+    reading = source.reading or schema.reading
     cells = read_cells(file, reading)
     if source.reading is None and not is_parquet(Path(schema.table)):
-        cells = text.as_text(cells, schema, reading)
+        cells = text.as_text(cells, schema)
     return cells, reading
 
 

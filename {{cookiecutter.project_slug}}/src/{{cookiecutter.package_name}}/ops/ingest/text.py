@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ...schema import Reading, Schema
 from ..project import SCHEMA, UserError
-from ..table import STRING, column_names, text_cells, to_string
+from ..table import STRING, column_names, is_text, text_cells, to_number, to_string
 from .merge import Merge, New
 
 MARKS = {  # at the start of a file -> how the rest is encoded
@@ -69,15 +69,15 @@ def missing(reading: Reading) -> str:
     return "" if "" in reading.missing or not reading.missing else reading.missing[0]
 
 
-def as_text(cells: pd.DataFrame, schema: Schema, reading: Reading) -> pd.DataFrame:
-    """Return the columns of a Parquet file as a text file would give them."""
-    texts = {}
+def as_text(cells: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the columns of a Parquet file as the table's text would give them."""
+    style, texts = schema.reading, {}
     for name in map(str, cells):
-        column = schema.columns.get(name)
-        number = column and column.type in ("number", "integer") and cells[name].dtype.kind == "f"
-        spelt = in_digits(cells[name].astype("float64"), ".") if number else to_string(cells[name], reading)
-        texts[name] = pa.array(spelt.fillna(missing(reading)), pa.string())
-    return text_cells(pa.table(texts), reading)
+        column, spelt = schema.columns.get(name), to_string(cells[name], schema.reading)
+        if column and column.type in ("number", "integer") and not is_text(cells[name]):
+            spelt = in_digits(to_number(cells[name], style), style.decimal).combine_first(spelt)
+        texts[name] = pa.array(spelt.fillna(missing(style)), pa.string())
+    return text_cells(pa.table(texts), style)
 
 
 def spelt(new: New, schema: Schema) -> pd.DataFrame:
