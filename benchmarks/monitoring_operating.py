@@ -10,7 +10,7 @@ sends them, and are judged over all columns, predictions and rules together. Wit
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from income_model.ops.monitor import Monitor, read_profile
+from income_model.ops.monitor.at_test import true_values
 from income_model.ops.monitor.batch import contract_of, rows_of
+from income_model.ops.monitor.distance import distance
 from income_model.ops.monitor.findings import ALERT
 from income_model.ops.monitor.settings import read_settings
+from income_model.ops.monitor.tally import of_column
 from income_model.ops.profile import Predictions, profile
 from income_model.ops.project import BUNDLE
 from income_model.ops.quick import QuickBundle
 from income_model.ops.table import judge, read_cells
+from income_model.schema import Column
 
 SIZES = (200, 2_000, 20_000)
 REFERENCE, TESTED = 7_515, 2_485  # rows of the sample's training and test
@@ -107,7 +111,7 @@ class Own:
 
     def draw(self, rows: int, case: Case, random: np.random.Generator) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Return the cells of a batch, and the profile to compare with."""
-        return _drawn(self.cells, rows, case, random, replace=True), self.profile
+        return _drawn(self.cells, rows, case, random, again=True), self.profile
 
 
 class Fresh(Own):
@@ -129,15 +133,15 @@ class Fresh(Own):
         predictions = Predictions(self.bundle.classes)
         predictions.add(self.predicted[tested])
         columns = {n: profile(self.arrays[n][reference], c) for n, c in self.bundle.schema.columns.items()}
-        batch = _drawn(self.cells.iloc[others], rows, case, random, replace=False)
+        batch = _drawn(self.cells.iloc[others], rows, case, random, again=False)
         return batch, {**self.profile, "columns": columns, "predictions": predictions.describe()}
 
 
 def _drawn(
-    cells: pd.DataFrame, rows: int, case: Case, random: np.random.Generator, replace: bool
+    cells: pd.DataFrame, rows: int, case: Case, random: np.random.Generator, again: bool
 ) -> pd.DataFrame:
     weights = case.weigh(cells)
-    chosen = random.choice(len(cells), rows, replace=replace, p=weights / weights.sum())
+    chosen = random.choice(len(cells), rows, replace=again, p=weights / weights.sum())
     return case.change(cells.iloc[chosen].reset_index(drop=True), random)
 
 
@@ -149,12 +153,43 @@ def alarms(source: Own, case: Case, rows: int, repeat: int) -> tuple[int, int, C
         random = np.random.default_rng((seed, rows))
         cells, known = source.draw(rows, case, random)
         monitor = Monitor(source.bundle, known, settings)
-        monitor.add(rows_of(cells[features], source.bundle))
+        labels = true_values(cells[source.bundle.schema.target].to_numpy(object), source.bundle.schema)
+        monitor.add(replace(rows_of(cells[features], source.bundle), truth=labels))
         alerts = [finding for finding in monitor.findings() if finding.verdict == ALERT]
         any_alarm += bool(alerts)
         right += any(finding.column == case.column for finding in alerts)
         what.update(f"{finding.name} {finding.column}" for finding in alerts if finding.column != case.column or not case.column)
     return any_alarm, right, what
+
+
+def distances(source: Own) -> Iterator[str]:
+    """Yield how far shifts of 2,000 rows are beyond a limit of 0.03 of one distance, and 0.1 of the other."""
+
+    def default(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        return np.where(random.random(len(x)) < 0.05, 38, x)
+
+    def small(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        x[random.choice(np.flatnonzero(x == 0), len(x) // 10, replace=False)] = random.integers(1, 200, len(x) // 10)
+        return x
+
+    shifts: dict[str, tuple[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]] = {
+        "`age` as it was": ("age", lambda x, _: x),
+        "`age` 2 years higher": ("age", lambda x, _: x + 2),
+        "`age` 38 in 5 % of the rows, such as a default": ("age", default),
+        "`dividends` of 1 to 200 dollars in 10 % more of the rows": ("dividends", small),
+        "`dividends` times 1.3": ("dividends", lambda x, _: x * 1.3),
+    }
+    for name, (column, change) in shifts.items():
+        values, found = pd.to_numeric(source.cells[column]).to_numpy(float), []
+        for seed in range(20):
+            random = np.random.default_rng(seed)
+            before, now = np.split(random.permutation(values)[: REFERENCE + 2_000], [REFERENCE])
+            now, steps = change(now, random), np.linspace(0.0005, 0.9995, 1_000)
+            tally = of_column(Column("number"), profile(before, Column("number")))
+            tally.add(now)
+            moved = np.abs(np.quantile(before, steps) - np.quantile(now, steps)).mean() / before.std()
+            found.append((distance(tally.before, tally.now) / 0.03, moved / 0.1))
+        yield "| {} | {:.1f} | {:.1f} |".format(name, *np.mean(found, axis=0))
 
 
 def interval(count: int, of: int, z: float = 1.96) -> str:
@@ -185,10 +220,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="kinds whose name holds this")
     parser.add_argument("--project", type=Path, default=Path("build/demo/income-model"))
     parser.add_argument("--census", type=Path, help="fresh rows, written by make_census.py")
+    parser.add_argument("--distances", action="store_true", help="compare two distances instead, on shifts of numbers")
     parser.add_argument("--say", action="store_true", help="say what else raised alarms")
     args = parser.parse_args()
     source = Fresh(args.project, args.census) if args.census else Own(args.project)
-    for line in lines(source, args):
+    for line in distances(source) if args.distances else lines(source, args):
         print(line, flush=True)
 
 

@@ -103,7 +103,7 @@ def test_what_changed_is_seen_at_once(visit: Any) -> None:
     page = visit("alert-binary", 360)
     top = page.locator(".change").first.bounding_box()
     assert top and top["y"] < 1600
-    boxes = [svg.bounding_box() for svg in page.locator(".change svg").all()]
+    boxes = [svg.bounding_box() for svg in page.locator("#changed > .cards svg").all()]
     assert all(box and box["width"] > 40 and box["height"] > 10 for box in boxes)
     assert len(boxes) > 20
 

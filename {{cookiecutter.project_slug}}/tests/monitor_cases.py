@@ -168,8 +168,8 @@ def empty():
 
 def stopped():
     """Return a batch that could not be judged."""
-    made = result([], verdict=CANNOT_JUDGE)
-    return Result(CANNOT_JUDGE, made.batch, made.model, reason=f"the batch has no column {EVIL}: name another")
+    nobody = {"name": None, "version": None, "digest": None}
+    return Result(CANNOT_JUDGE, {**BATCH, "rows": 0}, nobody, reason=f"the batch has no column {EVIL}: name another")
 
 
 def run(findings, time, batch="data/earlier.csv", scale=1.0):

@@ -19,6 +19,7 @@ from {{ cookiecutter.package_name }}.ops.monitor.batch import Rows
 from {{ cookiecutter.package_name }}.ops.monitor.contract import Contract
 from {{ cookiecutter.package_name }}.ops.monitor.drift import Drift
 from {{ cookiecutter.package_name }}.ops.monitor.findings import ALERT, QUIET, decide
+from {{ cookiecutter.package_name }}.ops.monitor.joint import told_apart
 from {{ cookiecutter.package_name }}.ops.monitor.settings import Settings, settings_of
 from {{ cookiecutter.package_name }}.ops.profile import Predictions, binned, numbers, profile
 from {{ cookiecutter.package_name }}.ops.project import BUNDLE, PARAMS, TEST, TRAIN, UserError, write_json
@@ -192,7 +193,7 @@ def test_one_bad_row_is_reported_and_no_alarm(monitor, workspace, contract, tmp_
     frame.to_parquet(tmp_path / "t.parquet")
     _, _, found = monitor("t.parquet")
     (broken,) = [f for f in parts(found, "contract") if f["name"] == "violations" and f["column"] == names[0]]
-    assert QUIET == broken["verdict"] and 1 / len(rows) == pytest.approx(broken["size"])
+    assert QUIET == broken["verdict"] and 1 / len(rows) == pytest.approx(broken["size"], rel=1e-4)
     assert "so, so" in broken["sentence"]
 
 
@@ -246,6 +247,25 @@ def test_a_damaged_profile_is_refused(refused, workspace, tmp_path):
     manifest["files"] = {name: made for name, made in hashes(copy).items() if name != files.MANIFEST}
     write_json(copy / files.MANIFEST, manifest)
     assert "is damaged" in refused(workspace / TEST, bundle=copy)
+
+
+def test_all_columns_together(monitor, refused, workspace, contract):
+    """Rows beside themselves are told apart no better than by chance; the reference must have the columns."""
+    _, _, found = monitor(workspace / TEST, "--joint", workspace / TRAIN)
+    assert ["joint"] == [f["name"] for f in parts(found, "drift") if f["name"] == "joint"]
+    pd.read_parquet(workspace / TEST).drop(columns=contract.features()[0]).to_parquet("less.parquet")
+    assert "less.parquet lacks" in refused(workspace / TEST, "--joint", "less.parquet")
+
+
+def test_a_change_of_how_columns_go_together_is_found():
+    """Each column is as before; only the classifier sees it, and says by which columns."""
+    random = np.random.default_rng(0)
+    rows, of_batch = random.normal(size=(4_000, 4)), np.arange(4_000) < 2_000
+    auc, p, size, _ = told_apart(rows, of_batch)
+    assert size < 0.03 and p > 0.01 and abs(auc - 0.5) < 0.03
+    rows[of_batch, 1] = 0.6 * rows[of_batch, 0] + 0.8 * rows[of_batch, 1]
+    _, p, size, worth = told_apart(rows, of_batch)
+    assert size > 0.1 and p < 1e-6 and {0, 1} == set(np.argsort(worth)[-2:].tolist())
 
 
 def test_settings_must_make_sense(refused, workspace):

@@ -143,11 +143,26 @@ def test_a_quiet_page_says_so_and_what_comes_closest():
     assert "--labels COLUMN" in shown and "rollback" not in shown
 
 
+def test_quality_without_margins_is_shown_and_said():
+    """A metric that is held against nothing raises no alarm, and the page says how to change that."""
+    case = result([replace(finding, limit=None, p=None) for finding in alert().findings if finding.part == "quality"])
+    shown = Document(page.html(case)).text
+    assert "no limit is set" in shown and "model margins" in shown and 0 == case.exit_status
+
+
+def test_what_may_be_chance_is_no_alarm_and_not_within():
+    """A size over its limit that chance explains has a sign and a word of its own."""
+    case = result([drift("x", 0.3, 0.4), drift("y", 0.01, 0.9)])
+    shown = Document(page.html(case)).text
+    assert "1 within limits, 1 may be chance" in shown and "△ may be chance" in shown
+    assert 0 == case.exit_status and "⚠️ may be chance" in report.markdown(case)
+
+
 def test_what_cannot_be_judged_is_said():
     """The reason stands in the verdict, and no alarm is claimed."""
     shown = Document(page.html(stopped())).text
     assert "Cannot judge" in shown and f"The batch has no column {EVIL}" in shown
-    assert 2 == stopped().exit_status and "Alert" not in shown
+    assert 2 == stopped().exit_status and "Alert" not in shown and "None" not in shown
 
 
 def test_values_that_are_no_numbers_are_shown_as_none():
@@ -184,6 +199,14 @@ def test_pages_and_reports_stay_small(case, made):
     assert len(made) < 1_500_000
     assert len(report.markdown(case)) < 60_000
     assert len(report.in_short(case)) < 15_000
+
+
+def test_a_report_that_would_be_too_long_leaves_parts_out():
+    """Names of marks that Markdown writes in six characters each: what changed and what to do are still there."""
+    case = result([drift(f"{place}{'|' * 200}", 0.3, 1e-9) for place in range(200)])
+    text = report.markdown(case)
+    assert 30_000 < len(text) < 60_000 and "parts are left out" in text
+    assert "### What changed" in text and "### What to do" in text
 
 
 def test_a_report_is_inert_markdown(case):

@@ -367,13 +367,14 @@ def test_tokens_guard_everything_but_liveness(service, good):
 
 
 def test_the_log_has_every_answer_and_nothing_personal(service, app, model, good, tmp_path):
-    """Each row is a record, with what was said of it; sensitive and personal columns stay out."""
+    """Each row is a record, with what was said of it, and each refusal; sensitive and personal columns stay out."""
     headers = {**JSON, "x-request-id": "request-1"}
     status, answered, told = ask(app, "POST", "/predict", {"rows": [good, good]}, headers)
     assert (200, "request-1", "request-1") == (status, told["id"], answered["x-request-id"])
     ask(app, "POST", "/predict", {"rows": [good, 5]})
     service.close()
-    first, second = read(tmp_path / "log")
+    first, second, refused = read(tmp_path / "log")
+    assert "row" not in refused and [{"column": None, "rule": "is not an object"}] == refused["refused"]
     assert [("request-1", 0), ("request-1", 1)] == [(r["id"], r["row_number"]) for r in (first, second)]
     kept = {name: value for name, value in good.items() if name not in model.bundle.schema.unlogged}
     assert (kept, "main", model.digest) == (first["row"], first["role"], first["digest"])

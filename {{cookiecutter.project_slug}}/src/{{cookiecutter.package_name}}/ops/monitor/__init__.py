@@ -10,14 +10,14 @@ import sys
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...schema import Schema
 from ..bundle import PROFILE, Bundle, digest, version
 from ..project import BUNDLE, UserError, one_line, say, some_rows, write_json, write_text
 from ..quick import QuickBundle
 from . import history
-from .batch import Rows, open_batch
+from .batch import Rows, Tables, open_batch
 from .bias import Bias
 from .contract import Contract
 from .drift import Drift
@@ -27,6 +27,9 @@ from .labels import Labels
 from .quality import Quality, read_margins
 from .result import CANNOT_JUDGE, Result, as_json
 from .settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from .joint import Joint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="labels of a log that came later: a table with `id`, `row_number` for requests of many rows, and `label`",
+    )
+    parser.add_argument(
+        "--joint",
+        metavar="TABLE",
+        help="compare all columns together, too, with rows such as those of data/test.parquet",
     )
     parser.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the model (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result for machines here")
@@ -79,7 +87,7 @@ def settle(args: argparse.Namespace) -> Result:
     try:
         settings = read_settings()
         runs = history.read(args.history) if args.history else []
-        return replace(watch(args.batch, args.bundle, settings, args.labels, args.label_file), history=runs)
+        return replace(watch(args.batch, args.bundle, settings, args.labels, args.label_file, args.joint), history=runs)
     except UserError as error:
         batch = {"name": args.batch, "rows": 0, "first": None, "last": None, "kind": "table"}
         nobody = {"name": None, "version": None, "digest": None}
@@ -103,7 +111,12 @@ def write(result: Result, args: argparse.Namespace) -> None:
 
 
 def watch(
-    name: str, directory: Path, settings: Settings, labels: str | None = None, label_file: Path | None = None
+    name: str,
+    directory: Path,
+    settings: Settings,
+    labels: str | None = None,
+    label_file: Path | None = None,
+    beside: str | None = None,
 ) -> Result:
     """Compare a batch with the bundle in a folder; UserError if that cannot be done."""
     bundle, called = QuickBundle.load(directory), digest(directory)
@@ -111,6 +124,8 @@ def watch(
     batch, later = open_batch(name, bundle, called, labels), later_labels(label_file, bundle.schema)
     if later and batch.kind != "log":
         raise UserError(f"--label-file joins labels to a log by request: {name} is a table, give --labels COLUMN")
+    if beside:
+        monitor.joint = joint_of(beside, bundle, settings)
     for rows in batch:
         monitor.add(replace(rows, truth=later.of(rows.log["id"], rows.log["row_number"])) if later else rows)
     monitor.contract.misfits, monitor.health.refused = batch.misfits, batch.refused
@@ -135,6 +150,7 @@ class Monitor:
         self.health, self.skew = Health(*said, digest), Skew(bundle.schema, profile, settings, digest, bundle.predict)
         self.quality, self.bias = Quality(*said, read_margins()), Bias(*said)
         self.settings = settings
+        self.joint: Joint | None = None
         self.drift = Drift(bundle.schema, profile, settings)
         self.contract = Contract(bundle.schema, self.drift.tallies, settings)
 
@@ -142,17 +158,30 @@ class Monitor:
         """Take in some rows."""
         for part in (self.drift, self.contract, self.quality, self.bias, self.health, self.skew):
             part.add(rows)
+        if self.joint:
+            self.joint.add(rows)
 
     def findings(self) -> list[Finding]:
         """Return what all parts found, decided over all comparisons together."""
         parts = (self.contract, self.drift, self.quality, self.bias, self.health, self.skew)
-        return decide([finding for part in parts for finding in part.findings()], self.settings.confidence)
+        found = [finding for part in parts for finding in part.findings()]
+        return decide([*found, *(self.joint.findings() if self.joint else [])], self.settings.confidence)
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know beside the findings."""
         broken = self.contract.broken_rows
         return [f"{some_rows(broken)} of {self.contract.rows:,} break the contract"] if broken else []
+
+
+def joint_of(name: str, bundle: Bundle, settings: Settings) -> "Joint":
+    """Return what compares all columns together with the rows of a table."""
+    from .joint import Joint
+
+    joint = Joint(bundle.schema, settings, name)
+    for rows in Tables(name, bundle, None):
+        joint.add(rows, batch=False)
+    return joint
 
 
 def later_labels(path: Path | None, schema: Schema) -> Labels | None:

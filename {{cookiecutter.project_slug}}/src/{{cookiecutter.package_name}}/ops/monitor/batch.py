@@ -217,7 +217,7 @@ class Log(Batch):
         said = [record["probabilities"] for record in records]
         if any(len(probabilities) != len(classes) for probabilities in said):
             raise ValueError("other classes")
-        return np.array([[probabilities[name] for name in classes] for probabilities in said], dtype=float)
+        return np.array([[probabilities[name] for name in classes] for probabilities in said], dtype=np.float32)
 
 
 def open_batch(name: str, bundle: Bundle, digest: str, labels: str | None = None) -> Batch:
@@ -243,7 +243,7 @@ def rows_of(cells: pd.DataFrame, bundle: Bundle, predicted: np.ndarray | None = 
     contract = contract_of(bundle.schema)
     _, arrays, broken = judge(cells, contract)
     if predicted is None:
-        predicted = bundle.predict(arrays).astype(float)
+        predicted = np.array(bundle.predict(arrays))
         for violation in broken:
             if contract.violations == "reject" or violation.rule.rpartition(" ")[0] not in FLAGGABLE:
                 predicted[violation.broken] = np.nan

@@ -90,7 +90,7 @@ def estimate(
 
 def _edges(chance: np.ndarray, most: int) -> np.ndarray:
     """Return inner edges that share out the standard deviation of the outcomes, each bin of enough rows."""
-    ordered = np.sort(chance)
+    ordered = np.sort(chance).clip(0, 1)  # float32 may be a little beyond
     reached = np.cumsum(np.sqrt(ordered * (1 - ordered)) + SURE)
     wanted = np.searchsorted(reached, reached[-1] * np.arange(1, most) / most)
     kept: list[float] = []

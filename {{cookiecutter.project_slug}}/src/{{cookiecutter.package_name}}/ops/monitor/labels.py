@@ -45,17 +45,17 @@ class Labels:
     def notes(self) -> list[str]:
         """Return what was joined, and what was not, after all rows went through `of`."""
         unknown = int((~self._used).sum())
-        told = [f"{self._path} has a label for {some_rows(len(self._keys) - unknown)} of the log"]
+        told = [f"{self._path}: of the log with a label: {some_rows(len(self._keys) - unknown)}"]
         for count, text in (
-            (self.missed, "of the log have no label yet"),
-            (unknown, "of the labels are for requests that the log does not have"),
-            (self.repeated, "say again what an earlier line said, and count once"),
-            (self.corrected, "correct an earlier line; the last one counts"),
-            (self.ignored, "have a class that is not learned (`ignored_classes`), and are left out"),
-            (self.empty, "have an empty label, and are left out"),
+            (self.missed, "of the log without one"),
+            (unknown, "for requests that the log does not have"),
+            (self.repeated, "that say again what an earlier line said, and count once"),
+            (self.corrected, "that correct an earlier line (the last one counts)"),
+            (self.ignored, "of classes that are not learned (`ignored_classes`), left out"),
+            (self.empty, "with an empty label, left out"),
         ):
-            told += [f"{some_rows(count)} {text}"] if count else []
-        return told
+            told += [f"{text}: {some_rows(count)}"] if count else []
+        return ["; ".join(told)]
 
     def _read(self) -> tuple[np.ndarray, np.ndarray]:
         source = open_source(self._path, self._schema.reading, [ID])

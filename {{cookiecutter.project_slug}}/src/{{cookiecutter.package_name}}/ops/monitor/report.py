@@ -12,7 +12,7 @@ from .findings import ALERT, PARTS, QUIET, UNKNOWN, Finding
 from .result import Result, key, strength
 
 MOST_ALERTS, MOST_ROWS = 20, 40  # told one by one; of a table
-MOST_NAME, MOST_PROSE = 80, 1_000
+MOST_NAME, MOST_PROSE, MOST_TOLD = 80, 1_000, 300
 CALLED = {
     "distance": "drift",
     "violations": "broken rules",
@@ -21,9 +21,16 @@ CALLED = {
     "misfits": "lines that do not fit",
 }
 ESTIMATED = ("estimated_", "expected_")
-SHOWN = "shown"  # a value that is held against no limit, such as a rate of one group
-WORDS = {ALERT: "beyond its limit", QUIET: "within", UNKNOWN: "cannot be told", SHOWN: "for information"}
-MARKS = {ALERT: "❌", QUIET: "✅", UNKNOWN: "❔", SHOWN: ""}
+CHANCE = "chance"  # over its limit, but chance explains it: more rows would tell
+SHOWN = "shown"  # a value that is held against no limit
+WORDS = {
+    ALERT: "beyond its limit",
+    CHANCE: "may be chance",
+    QUIET: "within",
+    UNKNOWN: "cannot be told",
+    SHOWN: "for information",
+}
+MARKS = {ALERT: "❌", CHANCE: "⚠️", QUIET: "✅", UNKNOWN: "❔", SHOWN: ""}
 TITLES = {
     "contract": "Contract: rules that rows break",
     "drift": "Drift: columns and predictions",
@@ -38,7 +45,8 @@ READING = (
     " params.yaml; for the quality `gate.margins`), and chance does not explain it. So neither a tiny change in many"
     " rows nor noise in a few raises an alarm.",
     "`p` is how often chance alone would show such a change somewhere, over all comparisons together (Holm); an alarm"
-    " needs a p below 1 - confidence. Where it is empty, the limit alone decides.",
+    " needs a p below 1 - confidence. Where it is empty, the limit alone decides. What is over its limit, but with a"
+    " larger p, may be chance: more rows would tell.",
     "A change in the columns is a reason to look, not yet a worse model; what counts is the quality, which needs"
     " labels. Without them it is estimated from the probabilities of the model, which holds only while these are"
     " calibrated.",
@@ -57,7 +65,7 @@ def in_short(result: Result) -> str:
 def headline(result: Result) -> str:
     """Return the verdict in one line."""
     states = [state(finding) for finding in result.findings]
-    alerts, judged = result.alerts, states.count(ALERT) + states.count(QUIET)
+    alerts, judged = result.alerts, sum(map(states.count, (ALERT, CHANCE, QUIET)))
     if result.verdict == ALERT and alerts:
         verb = "is beyond its limit" if len(alerts) == 1 else "are beyond their limits"
         return f"Alert: {len(alerts):,} of {many(judged)} {verb}, first of all {label(alerts[0])}"
@@ -73,8 +81,10 @@ def many(found: int) -> str:
 
 
 def state(finding: Finding) -> str:
-    """Return the verdict, or `shown` where there is a value but nothing to hold it against."""
-    return SHOWN if finding.verdict == UNKNOWN and finding.value is not None else finding.verdict
+    """Return the verdict; `shown` for a value without a limit, `chance` for what is over it but perhaps by chance."""
+    if finding.verdict == UNKNOWN and finding.value is not None:
+        return SHOWN
+    return CHANCE if finding.verdict == QUIET and strength(finding) > 1 else finding.verdict
 
 
 def label(finding: Finding) -> str:
@@ -109,8 +119,9 @@ def higher_is_better(finding: Finding) -> bool:
 
 def sentence(finding: Finding) -> str:
     """Return the sentence of a finding, made from its numbers where it has none."""
-    change = f"{number(finding.before)} before, {number(finding.value)} now"
-    return finding.sentence or f"{label(finding)}: {change}"
+    change = f"{label(finding)}: {number(finding.before)} before, {number(finding.value)} now"
+    said = finding.sentence or change
+    return said[:1].upper() + said[1:]
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -140,7 +151,11 @@ def steps(result: Result) -> list[tuple[str, str]]:
         return [("Mend what is named above, then watch the batch again.", _again(result))]
     found = list(_remedies(result.alerts))
     parts = {finding.part for finding in result.alerts}
-    if not any(f.part == "quality" and not estimated(f) and f.size is not None for f in result.findings):
+    measured = [f for f in result.findings if f.part == "quality" and f.size is not None]
+    if measured and all(finding.limit is None for finding in measured):
+        found.append(("No metric has a margin, so that quality raises no alarm: set them.", "model margins"))
+    asked = any("--labels" in said for said, _ in found)
+    if not asked and all(map(estimated, measured)):
         found.append(("When labels are there, see whether it costs quality.", f"{_again(result)} --labels COLUMN"))
     if parts & {"drift", "quality", "bias"}:
         found.append(("If the world has changed: add new labelled rows as a version of the data.", "model ingest FILE"))
@@ -161,14 +176,14 @@ def ranked(found: Iterable[Finding]) -> list[Finding]:
 
 
 def markdown(result: Result) -> str:
-    """Return the report for an issue; the last, longest parts are left out where it would be too long."""
-    text, result = "", history.apart(result)
-    for part in _parts(result):
+    """Return the report for an issue; parts that would make it too long are left out, and it says so."""
+    text, left_out = "", ""
+    for part in _parts(history.apart(result)):
         if len(text) + len(part) > LONGEST - 500:
-            text += "\n\n_The rest is left out: too long._"
-            break
-        text += f"\n\n{part}"
-    return text.strip() + "\n"
+            left_out = "\n\n_Some parts are left out: too long._"
+        else:
+            text += f"\n\n{part}"
+    return f"{text.strip()}{left_out}\n"
 
 
 def _parts(result: Result) -> Iterator[str]:
@@ -176,19 +191,21 @@ def _parts(result: Result) -> Iterator[str]:
     yield f"## {mark} {cut(headline(result), MOST_PROSE)}"
     yield listed(_facts(result))
     if result.alerts:
-        told = [f"**{cut(label(f))}**: {cut(sentence(f), MOST_PROSE)}" for f in result.alerts[:MOST_ALERTS]]
+        told = [f"**{cut(label(f))}**: {cut(sentence(f), MOST_TOLD)}" for f in result.alerts[:MOST_ALERTS]]
         more = f"\n\nand {len(result.alerts) - MOST_ALERTS:,} more" if len(result.alerts) > MOST_ALERTS else ""
         yield f"### What changed\n\n{listed(told)}{more}"
-        yield _table(result.alerts, result)
     if result.notes:
         yield listed(cut(note, MOST_PROSE) for note in result.notes[:MOST_ROWS])
     todo = [cut(said, MOST_PROSE) + (f" {_code(command)}" if command else "") for said, command in steps(result)]
     yield f"### What to do\n\n{listed(todo)}"
+    if result.alerts:
+        yield f"### How far beyond its limit\n\n{_table(result.alerts, result)}"
     for part in ("quality", "bias", "health", "contract", "drift"):
         found = ranked(f for f in result.findings if f.part == part)
         if found:
             yield folded(f"{TITLES[part]} ({counts(found)})", _table(found, result))
-    yield folded("How to read it", listed(READING))
+    if result.findings:
+        yield folded("How to read it", listed(READING))
 
 
 def counts(found: Sequence[Finding]) -> str:

@@ -36,12 +36,12 @@ def _sections(result: Result) -> Iterator[str]:
     yield _section("quality", "How good the predictions are", quality(of["quality"]))
     for part, name in (("health", "Health"), ("contract", "Contract")):
         yield _section(part, name, _listed(of[part]))
-    yield _section("since", "Since when", _trends(result))
+    yield _section("since", "Since when", _trends(result) if result.findings else "")
     yield _section("todo", "What to do", _steps(result))
     yield _section("all", "Everything that was compared", everything(result.findings))
     reading = "".join(f"<p>{prose(line)}</p>" for line in report.READING)
     folded = f"<details><summary>Limits, chance, estimates</summary>{reading}</details>"
-    yield _section("reading", "How to read it", folded)
+    yield _section("reading", "How to read it", folded if result.findings else "")
     yield _section("facts", "What was watched", _facts(result))
 
 
@@ -60,6 +60,7 @@ def _head(result: Result) -> str:
     kind = {QUIET: "quiet", ALERT: "alert"}.get(result.verdict, "stopped")
     mark = {QUIET: "✓", ALERT: "▲"}.get(result.verdict, "✕")
     tiles = "".join(_tile(part, [f for f in result.findings if f.part == part]) for part in PARTS)
+    parts = f'<nav aria-label="Parts of the report"><ul class="tiles">{tiles}</ul></nav>' if result.findings else ""
     notes = "".join(f"<li>{prose(note)}</li>" for note in result.notes[:MOST_RUNS])
     who = (
         f'{text(model["name"])} <span class="pill">{text(model["version"])}</span> watched on' if model["name"] else ""
@@ -69,17 +70,18 @@ def _head(result: Result) -> str:
 <div class="verdict {kind}"><span class="sign" aria-hidden="true">{mark}</span>
 <div><h1><span>{verdict}</span> {text(said[:1].upper() + said[1:], 1000)}</h1>
 {f"<p>{prose(report.sentence(result.alerts[0]))}</p>" if result.alerts else ""}</div></div>
-<nav aria-label="Parts of the report"><ul class="tiles">{tiles}</ul></nav>
-{f'<ul class="notes">{notes}</ul>' if notes else ""}</header>"""
+{parts}{f'<ul class="notes">{notes}</ul>' if notes else ""}</header>"""
 
 
 def _tile(part: str, found: list[Finding]) -> str:
     """Return what a part found, as a link to it."""
     states = [report.state(finding) for finding in found]
-    alerts, quiet, unknown = map(states.count, (ALERT, QUIET, UNKNOWN))
-    state = ALERT if alerts else QUIET if quiet else UNKNOWN if unknown else report.SHOWN
-    said = f"{alerts:,} of {alerts + quiet:,} beyond" if alerts else f"{quiet:,} within limits"
-    said = said if alerts or quiet else "cannot be told" if unknown else "not watched"
+    alerts, chance, quiet, unknown = map(states.count, (ALERT, report.CHANCE, QUIET, UNKNOWN))
+    state = ALERT if alerts else QUIET if quiet or chance else UNKNOWN if unknown else report.SHOWN
+    said = f"{alerts:,} of {alerts + chance + quiet:,} beyond" if alerts else f"{quiet:,} within limits"
+    said += f", {chance:,} may be chance" if chance else ""
+    if not alerts + quiet + chance:
+        said = "no limit is set" if report.SHOWN in states else "cannot be told" if unknown else "not watched"
     target = {"drift": "changed"}.get(part, part) if found else "facts"
     mark = f'<span class="mark {state}" aria-hidden="true">{SIGNS[state]}</span>'
     return f'<li><a href="#{target}">{mark}<b>{NAMES[part]}</b> <span>{said}</span></a></li>'
@@ -113,7 +115,7 @@ def _card(result: Result, finding: Finding) -> str:
     since = f"{_spark(result, finding)}<p>{text(report.began(result, finding))}</p>" if result.history else ""
     return f"""<li class="change"><h3>{sign(finding)} {where} <small>{text(" · ".join(filter(None, what)))}</small></h3>
 <p>{prose(report.sentence(finding))}</p>{picture(finding)}
-<div class="size">{pictures.meter(finding.size or 0, finding.limit or 0)}<p>{_against(finding)}</p>
+<div class="size">{meter(finding)}<p>{_against(finding)}</p>
 </div><div class="trending">{since}</div></li>"""
 
 

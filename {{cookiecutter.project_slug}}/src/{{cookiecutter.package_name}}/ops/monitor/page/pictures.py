@@ -48,14 +48,13 @@ def shares(picture: dict[str, Any]) -> str:
     return _histogram(rows) if picture.get("ordered", _in_order(labels)) and len(rows) > 3 else _pairs(rows)
 
 
-def meter(size: float, limit: float) -> str:
-    """Return a bar as long as `size`, with a mark at its limit."""
+def meter(size: float, limit: float, state: str) -> str:
+    """Return a bar as long as `size`, with a mark at its limit; the state colours it."""
     size, limit = _finite(size), _finite(limit)
     whole = max(size, limit) * 1.12 or 1
     name = f"{figure(size, 3)}, limit {figure(limit, 3)}"
     marks = '<rect class="track" y="3" height="8" rx="4" width="100%"/>'
-    kind = "over" if size > limit else "under"
-    marks += f'<rect class="{kind}" y="3" height="8" rx="4" width="{_share(size / whole)}"/>'
+    marks += f'<rect class="bar {state}" y="3" height="8" rx="4" width="{_share(size / whole)}"/>'
     return _svg("meter", name, 14, marks + _mark(limit / whole, 0, 14, "limit"))
 
 
@@ -68,7 +67,9 @@ def whisker(now: Sequence[float | None], before: float | None, ends: Sequence[fl
     scale = Scale(known)
     value, low, high = now
     left, right = (scale(ends[0]) if ends[0] is not None else 0), (scale(ends[1]) if ends[1] is not None else 1)
-    marks = f'<rect class="allowed" x="{_share(left)}" width="{_share(right - left)}" y="2" height="20"/>'
+    marks = '<line class="track" x1="0" x2="100%" y1="12" y2="12"/>'
+    if ends != (None, None):
+        marks += f'<rect class="allowed" x="{_share(left)}" width="{_share(right - left)}" y="2" height="20"/>'
     marks += _mark(scale(before), 2, 22, "was") if before is not None else ""
     if low is not None and high is not None:
         marks += _line(scale(low), scale(high), 12, "dashed" if hollow else "reach")
@@ -171,7 +172,8 @@ def _histogram(rows: list[tuple[str, float, float]]) -> str:
             tall = 84 * share / most
             marks += f'<rect class="{kind}" x="{(place + inset) * slot:.2f}%" width="{slot * (1 - 2 * inset):.2f}%"'
             marks += f' y="{86 - tall:.1f}" height="{tall:.1f}"/>'
-    shown = [rows[0][0], rows[len(rows) // 2][0], rows[-1][0]]
+    joined = [rows[place][0].split(" ... ") for place in (0, len(rows) // 2, -1)]  # of several ranges
+    shown = [joined[0][0], joined[1][0], joined[2][-1]]
     axis = "".join(f"<span>{text(label, 24)}</span>" for label in shown)
     changed = max(rows, key=lambda row: abs(row[2] - row[1]))
     said = f"{len(rows)} bins; most changed: {changed[0][:LONGEST_LABEL]}, {percent(changed[1])} before,"

@@ -11,7 +11,7 @@ from .pictures import prose, text
 
 MOST_ROWS, MOST_GROUPS = 5_000, 30
 WIDE = 4  # limits that the axis of a rate spans at least
-SIGNS = {ALERT: "▲", QUIET: "✓", UNKNOWN: "?", report.SHOWN: "·"}
+SIGNS = {ALERT: "▲", report.CHANCE: "△", QUIET: "✓", UNKNOWN: "?", report.SHOWN: "·"}
 
 
 def wide(head: str, rows: str, caption: str) -> str:
@@ -41,7 +41,7 @@ def named(finding: Finding) -> str:
 def meter(finding: Finding) -> str:
     """Return a size against its limit as a bar, if there are both."""
     known = finding.size is not None and finding.limit is not None
-    return pictures.meter(finding.size or 0, finding.limit or 0) if known else ""
+    return pictures.meter(finding.size or 0, finding.limit or 0, report.state(finding)) if known else ""
 
 
 def picture(finding: Finding) -> str:
@@ -61,7 +61,11 @@ def quality(found: Sequence[Finding]) -> str:
     """Return each metric with its interval, the value on the test rows, and what may be lost."""
     if not found:
         return ""
-    drawn = "".join(f"<p>{prose(f.sentence)}</p>{pictures.shares(f.picture)}" for f in found if f.picture)
+    drawn = "".join(
+        f"<h3>{text(title(f.name))}</h3><p>{prose(report.sentence(f))}</p>{pictures.shares(f.picture)}"
+        for f in found
+        if f.picture
+    )
     rows = "".join(_metric(finding) for finding in found if not finding.picture)
     head = "<th>metric</th><th>now, with its interval</th><th>test</th><th>now</th><th>interval</th><th>margin</th>"
     legend = "Line: value on the test rows. Pale: within the margin. Dot and line: now, with its interval"
@@ -75,7 +79,7 @@ def _metric(finding: Finding) -> str:
     arrow += f'<span class="unseen"> ({"higher" if higher else "lower"} is better)</span>'
     name = f"{sign(finding)} {text(report.name_of(finding))} {arrow}"
     if finding.value is None:
-        return f'<tr><th scope="row">{name}</th><td colspan="5" class="say">{prose(finding.sentence)}</td></tr>'
+        return f'<tr><th scope="row">{name}</th><td colspan="5" class="say">{prose(report.sentence(finding))}</td></tr>'
     return f'<tr><th scope="row">{name}</th><td class="picture">{_dot(finding)}</td>{_numbers(finding)}</tr>'
 
 
@@ -106,6 +110,9 @@ def bias(found: Sequence[Finding]) -> str:
 
 def _column(name: str, found: list[Finding]) -> str:
     """Return the gaps between the groups of a column, then its groups with each rate."""
+    if not any(finding.value is not None for finding in found):
+        said = "".join(f"<p>{sign(finding)} {prose(report.sentence(finding))}</p>" for finding in found)
+        return f"<h3>{text(name, 80)}</h3>{said}"
     names = ("gap between groups", "against its limit", "before", "now", "wider by", "limit")
     head = "".join(f"<th>{name}</th>" for name in names)
     gaps = wide(head, "".join(map(_gap, found)), f"{name[:80]}: gaps between its groups")
@@ -115,7 +122,7 @@ def _column(name: str, found: list[Finding]) -> str:
 def _gap(finding: Finding) -> str:
     name = f'<tr><th scope="row">{sign(finding)} {text(title(finding.name))}</th>'
     if finding.value is None:
-        return f'{name}<td colspan="5" class="say">{prose(finding.sentence)}</td></tr>'
+        return f'{name}<td colspan="5" class="say">{prose(report.sentence(finding))}</td></tr>'
     numbers = [report.number(value, 3) for value in (finding.before, finding.value, finding.size, finding.limit)]
     return f'{name}<td class="picture">{meter(finding)}</td>{cells(*numbers)}</tr>'
 
