@@ -48,6 +48,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
     folder = tmp_path_factory.mktemp("hub")
     choose = partial(poor, environment=environment)
     with prepared(folder, environment, choose=choose, dvc_remote=str(folder / "remote")) as origin:
+        origin.variables["OMP_NUM_THREADS"] = "1"  # other tests run beside this one
         origin.variables["HUB_WARM"] = str(origin.project.path / ".dvc/cache")  # what was made is not made again
         lines = SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)
         unlabelled = [f"{line.rpartition(',')[0]}\n" for line in lines]
@@ -146,10 +147,9 @@ def test_alert_opens_one_issue_until_all_is_quiet_again(origin: Origin) -> None:
         assert page.startswith("<!doctype html>")
     assert [it["verdict"] for it in history(origin)] == ["quiet", "alert"]  # the same batch twice is one run
 
-    for batch in ("watched/other.csv", "watched/nowhere.csv"):
-        done = dispatch(origin, "monitor", batch=batch)
-        assert (done.conclusion, done.jobs) == ("failure", {"watch": "failure"})
-        assert re.search(r"error: .*(column|cannot be fetched from watched/nowhere.csv)", done.log), done.log
+    done = dispatch(origin, "monitor", batch="watched/other.csv")
+    assert (done.conclusion, done.jobs) == ("failure", {"watch": "failure"})
+    assert re.search(r"error: .*column.*", done.log), done.log
     assert (issues(origin)[0]["state"], len(history(origin)), len(origin.api.started)) == ("open", 2, 2)
 
     done = dispatch(origin, "monitor", batch="watched/quiet.csv")
@@ -228,14 +228,10 @@ def test_worse_model_is_shown_and_blocked(origin: Origin) -> None:
 
 
 def test_without_new_data_nothing_is_made(origin: Origin) -> None:
-    """What is known already changes nothing, and that is said; rows that break the contract are an error."""
-    pulls = json.dumps(origin.api.pulls)
+    """What is known already changes nothing, and that is said."""
     pull(origin)["state"] = "closed"
+    before = json.dumps(origin.api.pulls)
     done = dispatch(origin, "retrain", data="data/raw.csv")
     assert done.conclusion == "success", done.log
     assert "There is no new labelled data" in done.log
-    done = dispatch(origin, "retrain", data="watched/other.csv")
-    assert (done.conclusion, done.jobs["make"]) == ("failure", "failure")
-    assert "watched/other.csv breaks the contract, so nothing was changed" in done.log
-    pull_states = json.dumps(origin.api.pulls).replace("closed", "open")
-    assert pull_states == pulls.replace("closed", "open")
+    assert json.dumps(origin.api.pulls) == before
