@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -219,11 +219,20 @@ class Origin:
 
 
 @contextmanager
-def prepared(folder: Path, environment: dict[str, str], category: str = CATEGORY, **answers: str) -> Iterator[Origin]:
-    """Give a repository on a hub whose main has a quickly trained model; one category may have a new name."""
+def prepared(
+    folder: Path,
+    environment: dict[str, str],
+    category: str = CATEGORY,
+    choose: Callable[[BakedProject, list[str]], list[str]] = lambda project, lines: lines[: ROWS + 1],
+    **answers: str,
+) -> Iterator[Origin]:
+    """Give a repository on a hub whose main has a quickly trained model, of lines that are chosen from the sample.
+
+    One category may have a new name.
+    """
     project = bake_into(folder, **answers)
-    table = project.read("data/raw.csv").splitlines(keepends=True)
-    project.write("data/raw.csv", "".join(table[: ROWS + 1]))
+    lines = project.read("data/raw.csv").splitlines(keepends=True)
+    project.write("data/raw.csv", "".join(choose(project, lines)))
     for name, value in (("data/raw.csv", category), ("schema.yaml", json.dumps(category))):
         project.write(name, project.read(name).replace(CATEGORY, value))
     write_actions(folder / "actions")

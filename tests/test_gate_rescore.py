@@ -112,6 +112,7 @@ def test_added_rows_are_paired_without_the_former_model(copy: BakedProject, envi
     assert isinstance(rows, dict)
     assert (rows["only_base"], rows["only_candidate"] > 20) == (0, True)
     assert "scored this change's test rows" not in str(report["notes"])
+    assert report["rescored"] is False
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import yaml
 from conftest import BIN, ROOT, BakedProject, bake_into
 from hub import serve
 
-WORKFLOWS = ("ci", "comment", "deploy", "model", "release")
+WORKFLOWS = ("ci", "comment", "deploy", "model", "monitor", "release", "retrain")
 PUBLISHING = ("deploy", "release")
+LOOP = ("monitor", "retrain")
 REQUIRED = {"ci": "Required by CI", "model": "Required by Model"}
 
 
@@ -103,11 +104,20 @@ PERMISSIONS = {
         "propose": {"contents": "write", "pull-requests": "write"},
     },
     "comment": {"comment": {"actions": "read", "pull-requests": "write"}},
+    "monitor": {
+        "watch": {"contents": "read", "id-token": "write"},
+        "report": {"contents": "write", "issues": "write"},
+        "retrain": {"actions": "write"},
+    },
     "release": {
         "bundle": {"contents": "read", "id-token": "write"},
         "sign": {"contents": "read"},
         "attest": {"id-token": "write", "attestations": "write"},
         "publish": {"contents": "write"},
+    },
+    "retrain": {
+        "make": {"contents": "read", "pull-requests": "read", "id-token": "write"},
+        "propose": {"contents": "write", "pull-requests": "write"},
     },
 }
 
@@ -133,6 +143,9 @@ def test_limits(workflow: dict[str, Any], name: str) -> None:
     if name == "comment":
         assert "head_repository" in group
         assert "head_branch" in group
+        assert cancel is False
+    elif name in LOOP:
+        assert group == f"{name}-${{{{ github.workflow }}}}"  # one at a time, whatever started it
         assert cancel is False
     elif name in PUBLISHING:
         assert "github.ref" in group
@@ -183,11 +196,11 @@ def test_python_is_the_one_answered(project: BakedProject, name: str) -> None:
         if step.get("uses", "").startswith("actions/setup-python"):
             assert step["with"] == {"python-version-file": ".python-version"}
         if step.get("uses", "").startswith("astral-sh/setup-uv"):
-            fresh = {"enable-cache": False} if name in PUBLISHING else {}
+            fresh = {"enable-cache": False} if name in PUBLISHING + LOOP else {}
             assert step["with"] == {"version-file": "requirements.txt", **fresh}
 
 
-@pytest.mark.parametrize("name", PUBLISHING)
+@pytest.mark.parametrize("name", PUBLISHING + LOOP)
 def test_what_publishes_trusts_no_cache(project: BakedProject, name: str) -> None:
     """What others may have put into a cache reaches no release; packages come by the hashes of a lock."""
     text = project.read(f".github/workflows/{name}.yml")
@@ -196,7 +209,7 @@ def test_what_publishes_trusts_no_cache(project: BakedProject, name: str) -> Non
     assert [line for line in installs if "--require-hashes" not in line] == []
 
 
-@pytest.mark.parametrize("name", PUBLISHING)
+@pytest.mark.parametrize("name", PUBLISHING + LOOP)
 def test_what_may_write_runs_nothing_of_the_project(project: BakedProject, name: str) -> None:
     """A job whose token can write code, packages or attestations installs nothing, and runs no code of the project."""
     for key, job in load(project, name)["jobs"].items():
@@ -227,7 +240,36 @@ def test_a_stage_is_deployed_by_its_tag(project: BakedProject) -> None:
     assert "image" in jobs["propose"]["needs"]
 
 
-@pytest.mark.parametrize("name", ["model", "release"])
+@pytest.mark.parametrize("name", LOOP)
+def test_loop_runs_by_itself_once_a_variable_names_the_data(project: BakedProject, name: str) -> None:
+    """On a schedule, which does nothing before that; or by hand, with inputs that all may be left out."""
+    workflow = load(project, name)
+    assert set(workflow["on"]) == {"schedule", "workflow_dispatch"}
+    first = next(iter(workflow["jobs"].values()))
+    variable = {"monitor": "MONITOR_BATCH", "retrain": "RETRAIN_DATA"}[name]
+    assert first["if"] == f"github.event_name != 'schedule' || vars.{variable} != ''"
+    inputs = workflow["on"]["workflow_dispatch"]["inputs"]
+    assert {key: entry["type"] for key, entry in inputs.items()} == dict.fromkeys(inputs, "string")
+    assert not any(entry.get("required") for entry in inputs.values())
+
+
+def test_only_an_alert_starts_a_retraining(project: BakedProject) -> None:
+    """And nothing but a better model, where main allows it, is merged: the only merge in all workflows."""
+    jobs = load(project, "monitor")["jobs"]
+    assert jobs["retrain"]["if"] == "needs.watch.outputs.verdict == 'alert'"
+    merging = [
+        step
+        for name in WORKFLOWS
+        for step in steps(load(project, name))
+        if re.search(r"pr merge|pulls/\S+/merge", step.get("run", ""))
+    ]
+    assert [step.get("if") for step in merging] == ["needs.make.outputs.merge == 'true'"]
+    (judge,) = [step for step in steps(load(project, "retrain")) if step.get("id") == "judge"]
+    assert "git show HEAD^:params.yaml" in judge["run"]  # main's rule, not that of the change
+    assert '[[ $auto == True && $better == true ]]; then echo "merge=true"' in judge["run"]
+
+
+@pytest.mark.parametrize("name", ["model", "release", *LOOP])
 def test_clouds_are_asked_without_a_secret(project: BakedProject, name: str) -> None:
     """Credentials of a cloud come by OIDC, for the role that variables name, never for a fork, and for no other job."""
     used = {}

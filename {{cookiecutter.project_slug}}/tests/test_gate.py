@@ -79,6 +79,7 @@ def test_a_worse_model_is_blocked_and_a_better_one_is_not(tmp_path, task):
     require(better, 0, PASS, "✅ better")
     assert better.report.startswith("## ✅ The model is better\n")
     assert " is better by " in better.out
+    assert [(False, False), (True, False)] == [(it.json["better"], it.json["rescored"]) for it in (worse, better)]
 
 
 @pytest.mark.parametrize("rows", [3, 300])

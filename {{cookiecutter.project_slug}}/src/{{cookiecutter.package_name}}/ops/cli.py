@@ -10,6 +10,7 @@ from .project import run
 COMMANDS = {
     "init": (".init", "Make the Git repository, infer the schema, store the table, add the hooks; again: harmless."),
     "adopt": (".adopt", "Put a table in place and infer its schema."),
+    "ingest": (".ingest", "Append new labelled rows to the table, as a new data version."),
     "gate": (".gate", "Judge whether this work tree's model is worse than that of the commit it started from."),
     "margins": (
         ".gate.margins",

@@ -82,13 +82,15 @@ def find(pattern: str, leave_out: set[Path]) -> list[Path]:
     return tables
 
 
-def open_source(path: Path, reading: Reading, needed: list[str]) -> Source:
-    """Look at a file's head; `reading` is tried first, what is written otherwise is sniffed.
-
-    UserError names the columns of `needed` that the file lacks.
-    """
+def look_at(path: Path, reading: Reading, needed: list[str]) -> Source:
+    """Look at a file's head; `reading` is tried first, what does not show the columns `needed` by it is sniffed."""
     require_table(path)
-    source = _parquet_source(path) if is_parquet(path) else _text_source(path, reading, set(needed))
+    return _parquet_source(path) if is_parquet(path) else _text_source(path, reading, set(needed))
+
+
+def open_source(path: Path, reading: Reading, needed: list[str]) -> Source:
+    """Look at a file's head, as `look_at` does; UserError names the columns of `needed` that the file lacks."""
+    source = look_at(path, reading, needed)
     if missing := [name for name in needed if name not in source.names]:
         raise UserError(f"{path} lacks {_listed(missing)}: give it the columns that the model was trained on")
     return source

@@ -17,7 +17,7 @@ from ..registry.rules import rules_of
 from . import history
 from .budgets import budgets
 from .history import CannotJudge, Incomparable
-from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, metric, overall
+from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding, improved, judge, metric, overall
 from .margins import proposed
 from .rescore import groups_of_rows, rescored
 from .results import (
@@ -55,6 +55,7 @@ class Judgement:
     notes: list[str] = field(default_factory=list)
     changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after
     rows: dict[str, int] = field(default_factory=dict)
+    rescored: bool = False  # too few test rows are in both versions, so the base's model scored those of this one
 
     @property
     def exit_status(self) -> int:
@@ -195,7 +196,7 @@ def paired(base: Results, candidate: Results, commit: str, judgement: Judgement)
             f"only {count:,} of {len(candidate.ids):,} test rows are in both versions, so the base's model ({source})"
             " scored this change's test rows; rows that it was trained on favour it"
         )
-        pairs = pair(scored, candidate)
+        pairs, judgement.rescored = pair(scored, candidate), True
     if len(pairs.base.ids) < FEWEST_ROWS and not pairs.unchanged:
         raise Incomparable(
             f"{some_rows(len(pairs.base.ids))} to test on, at least {FEWEST_ROWS} are needed: add rows, or accept the"
@@ -297,4 +298,5 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def as_json(judgement: Judgement) -> dict[str, Any]:
     """Return the judgement as docs/gate.md describes it."""
-    return {"format": FORMAT, "exit_status": judgement.exit_status, **asdict(judgement)}
+    better = judgement.verdict == PASS and improved(judgement.findings)
+    return {"format": FORMAT, "exit_status": judgement.exit_status, "better": better, **asdict(judgement)}

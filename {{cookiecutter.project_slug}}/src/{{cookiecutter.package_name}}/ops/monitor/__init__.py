@@ -5,6 +5,7 @@ What the bundle remembers of its training is compared with a batch: broken rules
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -129,10 +130,11 @@ def watch(
         monitor.add(replace(rows, truth=later.of(rows.log["id"], rows.log["row_number"])) if later else rows)
     monitor.contract.misfits, monitor.health.refused = batch.misfits, batch.refused
     found = monitor.findings()
+    called_by_people = os.environ.get("MODEL_VERSION") or version(directory)
     return Result(
         verdict=ALERT if any(finding.verdict == ALERT for finding in found) else QUIET,
         batch={"name": name, "rows": batch.rows, "first": batch.first, "last": batch.last, "kind": batch.kind},
-        model={"name": bundle.manifest.get("name"), "version": version(directory), "digest": called},
+        model={"name": bundle.manifest.get("name"), "version": called_by_people, "digest": called},
         findings=found,
         settings=asdict(settings),
         notes=batch.notes + monitor.notes + (later.notes() if later else []),
