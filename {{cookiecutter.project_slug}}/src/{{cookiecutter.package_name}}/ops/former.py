@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -87,6 +88,7 @@ def drop_damaged(folder: Path) -> None:
             if path.exists() and md5_of(path) != name.removesuffix(FOLDER):
                 say(f"{path} is damaged in DVC's cache: deleted")
                 path.unlink()
+                shutil.rmtree(folder / BUNDLE, ignore_errors=True)  # DVC remembers what it copied as whole
 
 
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
