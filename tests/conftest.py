@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from cookiecutter.main import cookiecutter
@@ -142,16 +143,41 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, str]:
-    """Install the lock once for all workers, with the packages of an S3 remote; return variables that put it to use."""
+def environment(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Return variables that put the lock to use: `python` and `dvc` run in copies of a process, see warm.py.
+
+    WARM_ENV is an environment of these, VIRTUAL_ENV the one that they are of.
+    """
+    draft = bake_into(tmp_path_factory.mktemp("warm"))
+    with TemporaryDirectory(prefix="warm-") as name:
+        warm, python = Path(name), str(installed / "bin/python")
+        (warm / "bin").mkdir()
+        for path in (*installed.glob("*"), *installed.glob("bin/*")):
+            if path.name not in ("bin", "python", "dvc"):
+                (warm / path.relative_to(installed)).symlink_to(path)
+        command = f'exec "{python}" -IS "{ROOT}/tests/warm.py" run "{warm}/socket"'
+        for program in ("python", "dvc"):
+            (warm / "bin" / program).write_text(f'#!/bin/sh\n{command} {program} "$@"\n', encoding="utf-8")
+            (warm / "bin" / program).chmod(0o755)
+        words = [python, f"{ROOT}/tests/warm.py", "serve", f"{warm}/socket", str(draft.path)]
+        variables = plain_environment(OMP_NUM_THREADS="1")  # which is read once; tests run abreast
+        with subprocess.Popen(words, cwd=warm, env=variables, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout and server.stdout.readline() == "ready\n"
+            programs = os.pathsep.join([str(warm / "bin"), str(installed / "bin"), os.environ["PATH"]])
+            yield {"PATH": programs, "PYTHONPATH": "src", "VIRTUAL_ENV": str(installed), "WARM_ENV": str(warm)}
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Install the lock once for all workers, with the packages of an S3 remote; return the environment's folder."""
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "environment"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             draft = tmp_path_factory.mktemp("draft")
             install_lock(draft, folder, sys.executable)
-    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    return {"PATH": path, "PYTHONPATH": "src", "VIRTUAL_ENV": str(folder)}
+    return folder
 
 
 def install_lock(draft: Path, venv: Path, python: str) -> None:

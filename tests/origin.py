@@ -242,9 +242,9 @@ def prepared(
     (folder / "bin/model").chmod(0o755)
     with serve(folder / "socket") as (api, variables):
         variables |= {
-            "PATH": f"{folder / 'bin'}:{environment['VIRTUAL_ENV']}/bin:{BIN}:{plain_environment()['PATH']}",
+            "PATH": f"{folder / 'bin'}:{environment['WARM_ENV']}/bin:{BIN}:{plain_environment()['PATH']}",
             "PYTHONPATH": "src",
-            "HUB_VENV": environment["VIRTUAL_ENV"],
+            "HUB_VENV": environment["WARM_ENV"],
             "HUB_GIT": str(folder / "origin.git"),
             "HUB_CACHE": str(folder / "cache"),
             "HUB_ARTIFACTS": str(folder / "artifacts"),

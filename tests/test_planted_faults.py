@@ -122,7 +122,10 @@ BROKEN_CONTRACTS = {
         put("weeks_worked", "5300", 4),
         r"`weeks_worked`: is above max \d+ in 4 rows, such as 5300 \(row 3\)",
     ),
-    "unseen value": (put("sex", "Femal", 2), r"`sex`: is not one of values in 2 rows, such as 'Femal' \(row 3\)"),
+    "unseen value": (
+        put("sex", "Femal", 2),
+        r"`sex`: is not one of values in 2 rows, such as 'Femal' \(row 3\); allowed: 'Female' and 1 more",
+    ),
     "null": (put("age", "", 5), r"`age`: is missing .*in 5 rows.*\(row 3\)"),
     "duplicate id": (
         put("person_id", "P00001", 2),

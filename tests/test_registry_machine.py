@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ PUSH = st.sampled_from([[], ["--push"], ["--push"]])
 RUNS, STEPS = 5, 25
 REFUSALS = re.compile(
     "is not registered here|already, and has no second version|exists, since|was retired by|serves as"
-    "|nothing to go back to|has never served|came first|were never sent|this machine's clock says"
+    "|nothing to go back to|which this clone did not know|has never served|came first|were never sent"
+    "|this machine's clock says"
 )
 Environment = dict[str, str]
 
@@ -39,12 +42,11 @@ class Worker:
     def __init__(self, project: BakedProject, environment: Environment) -> None:
         """Start it."""
         source = {"PYTHONPATH": str(project.path / "src"), "GIT_CONFIG_GLOBAL": os.devnull}
-        self.source, self.package = {**environment, **source}, project.package
-        self.python = str(Path(environment["VIRTUAL_ENV"], "bin", "python"))
+        python = str(Path(environment["VIRTUAL_ENV"], "bin", "python"))
         self.process = subprocess.Popen(
-            [self.python, str(ROOT / "tests/registry_worker.py"), project.package],
+            [python, str(ROOT / "tests/registry_worker.py"), project.package],
             cwd=project.path / "tests",
-            env=plain_environment(**self.source),
+            env=plain_environment(**environment | source),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -58,15 +60,6 @@ class Worker:
         line = self.process.stdout.readline()
         assert line, "the worker died: its error is above"
         return json.loads(line)
-
-    def alone(self, folder: Path, now: int, words: list[str], *path: Path, **changes: str) -> int:
-        """Run `model` in a process of its own, with other programs on the path; return its status."""
-        programs = os.pathsep.join([*map(str, path), os.environ["PATH"]])
-        person = {"GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.com"}
-        time = {"GIT_COMMITTER_DATE": f"{now} +0000"}
-        environment = plain_environment(**self.source, **person, **time, **changes) | {"PATH": programs}
-        command = [self.python, "-m", f"{self.package}.ops.cli", *words]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True).returncode
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +106,26 @@ def expected(found: list[dict[str, Any]]) -> tuple[dict[str, str], set[str], dic
         else:
             versions[rest] = tag["commit"]
     return versions, retired, stages
+
+
+def decisions(said: dict[str, Any]) -> Iterator[tuple[str, str | None, str, dict[str, Any]]]:
+    """Yield what gto calls each decision that `model status --json` shows, its stage, its version, and itself."""
+    for stage, serving in said["stages"].items():
+        yield "assignment", stage, serving["version"], serving
+    for version in said["versions"]:
+        yield "registration", None, version["version"], version
+        if version["retired"]:
+            yield "deregistration", None, version["version"], version["retired"]
+
+
+def other(former: list[Any] | None, event: list[Any]) -> bool:
+    """Tell whether an event of a stage lets another commit serve than the one before."""
+    return former is None or former[4] != event[4]
+
+
+def when(time: float) -> str:
+    """Return a time as people read it."""
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 class Registry(RuleBasedStateMachine):
@@ -185,21 +198,44 @@ class Registry(RuleBasedStateMachine):
             found = tags(folder)
             if not found or found == self.seen.get(clone):
                 continue
+            before = self.seen.get(clone, [])
             self.seen[clone] = found
             versions, retired, stages = expected(found)
-            said = json.loads(self.model_status(clone))
+            said = json.loads(self.shown(clone, "status", "--json"))
             assert versions == {version["version"]: version["commit"] for version in said["versions"]}
             assert retired == {version["version"] for version in said["versions"] if version["retired"]}
             assert stages == {stage: serving["version"] for stage, serving in said["stages"].items()}
             assert not retired & set(stages.values())
-            told = self.worker("gto", clone=clone)
-            assert sorted(versions.keys() - retired) == told["versions"]
-            assert stages == told["stages"]
-            assert [tag["name"] for tag in found] == told["tags"]
+            unseen = [tag["name"] for tag in found if tag not in before]
+            told = self.worker("gto", clone=clone, unseen=unseen)
+            self.gto_agrees(said, told, unseen)
+            assert [tag["name"] for tag in found] == [event[0] for event in told["history"]]
+            self.histories_agree(clone, told["history"])
 
-    def model_status(self, clone: int) -> str:
-        """Return what `model status --json` prints."""
-        status, out, err = self.worker("model", clone=clone, now=self.now, words=["status", "--json"])
+    def gto_agrees(self, said: dict[str, Any], told: dict[str, Any], unseen: list[str]) -> None:
+        """`gto show`, `gto history` and `gto check-ref` say what `model status --json` says, of each tag in it."""
+        active = {version["version"]: version["commit"] for version in said["versions"] if not version["retired"]}
+        assert active == told["versions"]
+        assert {stage: serving["version"] for stage, serving in said["stages"].items()} == told["stages"]
+        events = {event[0]: event for event in told["history"]}
+        for kind, stage, version, decision in decisions(said):
+            known = [decision["tag"], kind, version, stage, decision["commit"], decision["time"], decision["by"]]
+            assert known == events[decision["tag"]]
+        assert [events[name] for name in unseen] == told["check-ref"]
+
+    def histories_agree(self, clone: int, events: list[list[Any]]) -> None:
+        """`gto history` and `model history` say who served from when to when, and who decided it."""
+        for stage in {event[3] for event in events} - {None}:
+            assigned = [event for event in events if event[3] == stage]
+            kept = [event for former, event in zip([None, *assigned], assigned, strict=False) if other(former, event)]
+            ends = [*(when(event[5]) for event in kept[1:]), "now"]
+            expected = [[event[2], when(event[5]), end, event[6]] for event, end in zip(kept, ends, strict=True)]
+            lines = self.shown(clone, "history", stage).splitlines()[1:]
+            assert expected == [re.split(r"\s{2,}", line)[:4] for line in reversed(lines)]
+
+    def shown(self, clone: int, *words: str) -> str:
+        """Return what a command prints that only reads."""
+        status, out, err = self.worker("model", clone=clone, now=self.now, words=words)
         assert status == 0, err
         return str(out)
 
@@ -228,38 +264,115 @@ def test_a_long_life(worker: Worker) -> None:
     assert Registry.written > RUNS * 8
 
 
-WRAPPER = """#!/bin/sh
-calls=$(($(cat "$CALLS") + 1))
-echo $calls > "$CALLS"
-if [ $calls = "$KILL" ]; then kill -9 $PPID; exit 1; fi
-exec "$GIT" "$@"
-"""
+KILLED = {
+    "register": ["register"],
+    "promote": ["promote", "v1.0.0", "prod"],
+    "rollback": ["rollback", "prod"],
+    "retire": ["retire", "v1.0.0"],
+}
+FIRST, SECOND = 0, 1
 
 
-def test_a_command_that_is_killed_leaves_nothing_to_mend(worker: Worker, tmp_path: Path) -> None:
-    """Whichever Git call it was about to make: the same command again ends as if nothing had happened."""
-    made = tmp_path / "made"
-    made.mkdir()
-    worker("build", folder=str(made))
-    now = 1_800_000_000
-    assert worker("model", clone=0, now=now, words=["register", "--push"])[0] == 0
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/git").write_text(WRAPPER, encoding="utf-8")
-    (tmp_path / "bin/git").chmod(0o755)
-    words = ["promote", "v1.0.0", "prod", "--push"]
-    kill, status = 0, -9
-    while status:
-        kill += 1
-        folder = tmp_path / "killed"
-        shutil.copytree(made, folder)
-        git(folder / "first", "remote", "set-url", "origin", str(folder / "hub"))
-        calls = tmp_path / "calls"
-        calls.write_text("0", encoding="utf-8")
-        changes = {"CALLS": str(calls), "KILL": str(kill), "GIT": str(shutil.which("git"))}
-        status = worker.alone(folder / "first", now + 10, words, tmp_path / "bin", **changes)
-        assert status in (0, -9)
-        assert worker.alone(folder / "first", now + 20, words) == 0
-        for clone in ("first", "hub"):
-            assert [tag["name"] for tag in tags(folder / clone)] == ["a-model@v1.0.0", "a-model#prod#1"]
-        shutil.rmtree(folder)
-    assert kill > 8
+class Lives:
+    """Copies of two clones with two versions, of which the newer one serves, and a third model in the first clone."""
+
+    def __init__(self, worker: Worker, folder: Path) -> None:
+        """Make what is copied."""
+        self.worker, self.made, self.folder = worker, folder / "made", folder / "killed"
+        self.made.mkdir()
+        self.now = 1_800_000_000
+        worker("build", folder=str(self.made))
+        for number, version in enumerate(("v1.0.0", "v1.0.1"), 2):
+            self.do(FIRST, "register", "--push")
+            self.do(FIRST, "promote", version, "prod", "--push")
+            worker("commit", clone=FIRST, number=number)
+
+    def do(self, clone: int, *words: str) -> str:
+        """Run `model`, which succeeds."""
+        self.now += 1
+        status, out, err = self.worker("model", clone=clone, now=self.now, words=words)
+        assert status == 0, err
+        return str(out)
+
+    def copy(self) -> None:
+        """Make a copy to work in."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.made, self.folder)
+        self.worker("copied", folder=str(self.folder))
+
+    def killed(self, call: int, *words: str) -> int:
+        """Run `model` in the first clone, killed before the n-th call of Git; return its status."""
+        self.now += 1
+        return int(self.worker("killed", clone=FIRST, now=self.now, words=words, call=call))
+
+    def each_time_killed(self, *words: str) -> Iterator[int]:
+        """Yield the number of the call before which `model` was killed, in a copy of its own, for what that leaves.
+
+        Most calls only read: what they leave is what the one before left, so that is looked at once.
+        """
+        call, seen = 0, set[str]()
+        self.copy()
+        while call == 0 or self.killed(call, *words) == -9:
+            left = self.files()
+            if left not in seen:
+                seen.add(left)
+                yield call
+                self.copy()
+            call += 1
+        assert call > 12 and len(seen) > 1
+
+    def files(self) -> str:
+        """Return the identity of all files, apart from objects: what no name refers to means nothing."""
+        digest = sha256()
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and "objects" not in path.parts:
+                digest.update(f"{path}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
+        return digest.hexdigest()
+
+    def state(self) -> tuple[dict[str, str], set[str], dict[str, str]]:
+        """Return versions, retired ones and stages, which both clones and the remote agree on, and nothing else is."""
+        for name in ("first", "second"):
+            git(self.folder / name, "fetch", "--quiet", "--tags")
+        first, second, hub = (tags(self.folder / name) for name in ("first", "second", "hub"))
+        assert first == second == hub
+        refs = git(self.folder / "hub", "for-each-ref", "--format=%(refname)", "refs/model").split()
+        assert refs == [f"refs/model/{NAME}"]
+        top = git(self.folder / "hub", "rev-parse", *refs, f"refs/tags/{hub[-1]['name']}").split()
+        assert top[0] == top[1]
+        assert self.do(FIRST, "status", "--json") == self.do(SECOND, "status", "--json")
+        return expected(hub)
+
+
+@pytest.fixture(scope="module")
+def lives(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Lives:
+    """Return repositories for commands that are killed."""
+    return Lives(worker, tmp_path_factory.mktemp("lives"))
+
+
+@pytest.mark.parametrize("words", KILLED.values(), ids=KILLED)
+def test_a_command_that_is_killed_leaves_nothing_to_mend(lives: Lives, words: list[str]) -> None:
+    """Whichever Git call it was about to make: what others do next succeeds, and the same command again ends it."""
+    other = ("promote", "v1.0.1", "staging", "--push")
+    lives.copy()
+    lives.do(FIRST, *words, "--push")
+    lives.do(SECOND, *other)
+    whole = lives.state()
+    for call in lives.each_time_killed(*words, "--push"):
+        lives.do(SECOND, *other)
+        lives.do(FIRST, *words, "--push")
+        assert lives.state() == whole, call
+
+
+def test_a_tag_that_was_sent_and_is_written_anew_is_named(lives: Lives) -> None:
+    """Killed after it was sent, then called without --push: two tags of one name; --push says which to drop."""
+    named = []
+    for call in lives.each_time_killed("promote", "v1.0.0", "prod", "--push"):
+        lives.do(FIRST, "promote", "v1.0.0", "prod")
+        words = ["promote", "v1.0.0", "prod", "--push"]
+        status, _, err = lives.worker("model", clone=FIRST, now=lives.now + 1, words=words)
+        if status:
+            named += re.findall("git tag --delete '(.+)'", err)
+            git(lives.folder / "first", "tag", "--delete", named[-1])
+            lives.do(FIRST, *words)
+        assert lives.state()[2] == {"prod": "v1.0.0"}, call
+    assert named == [f"{NAME}#prod#3"]

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 NAME = "income-model"
 PERSON = "-c user.name=T -c user.email=t@example.com".split()
 # An image registry in a folder, which the stand-in of build-push-action fills: tag -> digest.
+# What `meanwhile` in that folder does happens while an image is looked for.
 DOCKER = """tag=${4##*:}
+if test -e "$HUB_IMAGES/meanwhile"; then . "$HUB_IMAGES/meanwhile"; fi
 case "$1 $2 $3" in
 "buildx imagetools inspect") cat "$HUB_IMAGES/$tag" ;;
 "buildx imagetools create") echo "${6#*@}" > "$HUB_IMAGES/${5##*:}" ;;
@@ -177,8 +179,9 @@ def deployed(origin: Origin, tag: str, *options: str) -> tuple[Run, str]:
     if attested.exists():
         with (origin.folder / "images/attested").open("a") as known:
             known.write(attested.read_text())
-    found = origin.api.proposed("deploy/prod") if "deploy/prod" in origin.api.heads else {}
-    return done, found.get("deploy/prod/kustomization.yaml", "")
+    found = origin.api.proposed("deploy/prod") if "deploy/prod" in origin.api.heads else {"": ""}
+    (content,) = found.values()
+    return done, content
 
 
 def image(origin: Origin, overlay: str) -> tuple[str, str]:
@@ -215,6 +218,31 @@ def test_promotion_and_roll_back_take_the_same_path(origin: Origin) -> None:
     assert back.conclusion == "success", back.log
     assert image(origin, overlay) == (former, bundles["v1.0.0"])
     assert (origin.folder / "images/prod").read_text().strip() == former
+
+
+def test_a_container_is_proposed_by_its_digest_unless_another_tag_came_meanwhile(origin: Origin) -> None:
+    """Without deploy/kubernetes a file for docker compose names the image; a tag that is not the newest ends there."""
+    publish(origin, "v1.0.0")
+    publish(origin, "v1.1.0")
+    origin.git("rm", "--quiet", "-r", "deploy/kubernetes")
+    commit_all(origin.project.path, "One machine")
+    origin.git("push", "--quiet", "origin", "main")
+    done, content = deploy(origin, "promote", "v1.1.0", "prod")
+    assert done.conclusion == "success", done.log
+    assert list(origin.api.proposed("deploy/prod")) == ["deploy/prod/image.env"]
+    digest = (origin.folder / "images/prod").read_text().strip()
+    assert content == f"IMAGE=ghcr.io/{REPOSITORY}@{digest}\nVERSION=v1.1.0\n"
+
+    tag = tag_of(origin, "prod")
+    decide(origin, "rollback", "prod")
+    newest = tag_of(origin, "prod")
+    origin.git("push", "--quiet", "origin", f":refs/tags/{newest}")
+    meanwhile = origin.folder / "images/meanwhile"
+    meanwhile.write_text(f"git -C '{origin.project.path}' push --quiet origin '{newest}'\n")
+    late, content = deployed(origin, tag)
+    meanwhile.unlink()
+    assert (late.conclusion, late.jobs["image"], content) == ("success", "success", ""), late.log
+    assert f"{newest} came meanwhile, and deploys itself" in late.log
 
 
 def test_a_tampered_release_is_refused(origin: Origin) -> None:

@@ -1,10 +1,12 @@
 """DVC remotes for real: a local path, and S3 against a server on loopback."""
 
+import re
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from hashlib import md5
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -50,6 +52,25 @@ def test_local_remote_holds_the_table(bake: Bake, store: Path, environment: Envi
     assert "data/raw.csv" not in project.run("git ls-files").stdout.split()
     assert project.git_status() == ""
     share(project, tmp_path / "clone", environment)
+    person = {"GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@example.com"}
+    model = f"python -m {project.package}.ops.cli"
+    project.run(f"{model} register", **environment, **person)
+    for source in ("from DVC's remote", "made anew from its commit"):
+        damage_bundle(project)
+        said = project.run(f"{model} checkout v1.0.0", **environment).stdout
+        assert re.search(rf"is damaged in DVC's cache: deleted\n(.*\n)*models/v1.0.0 holds v1.0.0 {source}", said), said
+        shutil.rmtree(project.path / "models/v1.0.0")
+        shutil.rmtree(store / "files", ignore_errors=True)
+
+
+def damage_bundle(project: BakedProject) -> None:
+    """Take the bundle from the work tree, and change a byte of its model in DVC's cache."""
+    content = (project.path / "models/bundle/model.onnx").read_bytes()
+    digest = md5(content, usedforsecurity=False).hexdigest()
+    stored = project.path / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    stored.chmod(0o644)
+    stored.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (project.path / "models/bundle/manifest.json").write_text("{}")
 
 
 def test_init_fetches_the_table_in_a_clone(bake: Bake, store: Path, environment: Environment, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from {{ cookiecutter.package_name }}.ops.adopt import adopt
 from {{ cookiecutter.package_name }}.ops.project import UserError
@@ -138,6 +139,20 @@ def test_refusal(columns, target, reason):
         adopt(table, target)
     assert "\n" not in str(error.value)
     assert [path.name for path in Path().iterdir()] == ["table.csv"]
+
+
+def test_margins_of_another_task_are_dropped(capsys):
+    """They would stay in params.yaml for ever, since `make repro` writes margins only where there are none."""
+    margins = "gate:\n  margins: # of ten rows\n    {}: 0.5\n    log_loss: 0.1\n  gap: 0.05 # mine\n"
+    Path("params.yaml").write_text(margins.format("roc_auc"), encoding="utf-8")
+    adopt(write(), "bought")
+    assert margins.format("roc_auc") == Path("params.yaml").read_text(encoding="utf-8")
+    adopt(write(price=np.random.default_rng(2).normal(70, 9, ROWS)), "price")
+    dropped = "gate.margins in params.yaml are dropped, since roc_auc, log_loss are of another task"
+    assert dropped in capsys.readouterr().out
+    left = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    assert {"gate": {"margins": {}, "gap": 0.05}} == left
+    assert "# mine" in Path("params.yaml").read_text(encoding="utf-8")
 
 
 def test_edits_are_kept():

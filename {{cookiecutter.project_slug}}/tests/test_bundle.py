@@ -107,10 +107,13 @@ def test_the_digest_stands_for_every_file(copy):
     assert digest(copy) != before
 
 
-def test_a_broken_model_is_one_line(copy):
-    """What onnxruntime says is put in one line, with the remedy."""
+@pytest.mark.parametrize(("lock", "remedy"), [("dvc.lock", "restore it"), ("other", "fetch it anew")])
+def test_a_broken_model_is_one_line(copy, tmp_path, monkeypatch, lock, remedy):
+    """What onnxruntime says is put in one line, with a remedy that works there: DVC's in its repository only."""
+    (tmp_path / lock).touch()
+    monkeypatch.chdir(tmp_path)
     (copy / files.MODEL).write_bytes(b"not a model")
-    with pytest.raises(UserError, match=r"cannot be loaded .*: restore it") as error:
+    with pytest.raises(UserError, match=f"cannot be loaded .*: {remedy}") as error:
         Bundle.load(copy, verify=False)
     assert "\n" not in str(error.value)
 

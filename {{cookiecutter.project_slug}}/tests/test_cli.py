@@ -67,6 +67,37 @@ def test_an_unknown_command_is_named(monkeypatch, capsys):
     assert "no-such-command" in capsys.readouterr().err
 
 
+def test_an_unknown_option_shows_what_its_command_takes(monkeypatch, capsys):
+    """The usage is that of the command."""
+    assert 2 == run(monkeypatch, "register", "-x")
+    assert capsys.readouterr().err.startswith("usage: model register ")
+
+
+def test_a_folder_below_the_project_will_do(monkeypatch, tmp_path):
+    """As with Git and DVC; a path that was given is meant from where the person is, a default one from the project."""
+    seen = []
+
+    def add_arguments(parser):
+        parser.add_argument("table", type=Path)
+        parser.add_argument("--output", type=Path, default=Path("dist"))
+        parser.set_defaults(command=lambda args: seen.append((Path.cwd(), args.table, args.output)))
+
+    for name in (cli.SCHEMA, cli.PARAMS):
+        (tmp_path / name).touch()
+    (tmp_path / "a b/c").mkdir(parents=True)
+    monkeypatch.setattr(cli, "prepare", lambda name, module, parser: add_arguments(parser))
+    monkeypatch.chdir(tmp_path / "a b/c")
+    assert 0 == run(monkeypatch, "adopt", "x.csv")
+    monkeypatch.chdir(tmp_path / "a b/c")
+    assert 0 == run(monkeypatch, "adopt", "-", "--output", "dist")
+    monkeypatch.chdir(tmp_path / "a b")
+    (tmp_path / "a b" / cli.PARAMS).touch()  # of a project that lacks the rest: its own messages say so
+    assert 0 == run(monkeypatch, "adopt", "x.csv")
+    paths = [(Path("a b/c/x.csv"), Path("dist")), (Path("-"), Path("a b/c/dist")), (Path("x.csv"), Path("dist"))]
+    folders = [tmp_path, tmp_path, tmp_path / "a b"]
+    assert [(folder, *given) for folder, given in zip(folders, paths, strict=True)] == seen
+
+
 def test_no_stage_imports_what_dvc_ignores():
     """Each stage depends on the whole of ops/, apart from what .dvcignore names: no result may depend on that."""
     root = Path(__file__).parents[1]

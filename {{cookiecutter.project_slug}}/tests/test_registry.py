@@ -1,6 +1,8 @@
 """The registry: versions, what serves where, and who decided it, in Git's tags alone."""
 
+import contextlib
 import copy
+import hashlib
 import json
 import os
 import shutil
@@ -13,10 +15,10 @@ import pytest
 from gate_cases import NAME
 from registry_cases import MINUTE, START, Model
 
-from {{ cookiecutter.package_name }}.ops import bundle, verify
+from {{ cookiecutter.package_name }}.ops import bundle, former, verify
 from {{ cookiecutter.package_name }}.ops.gate import resample
 from {{ cookiecutter.package_name }}.ops.project import BUNDLE, CARD
-from {{ cookiecutter.package_name }}.ops.registry import tags, write
+from {{ cookiecutter.package_name }}.ops.registry import assets, tags, write
 
 COMMIT = "^{" + "commit}"  # of a tag
 
@@ -136,11 +138,17 @@ def test_a_worse_model_is_registered_for_a_reason_only(model):
     model.do("promote", model.do("register").split()[2], "prod")
     model.write(3.0)
     model.commit()
-    assert "against v1.0.0, which serves as prod: The model is worse" in model.refused("register")
-    model.do("register", "v3.0.0", "--accept", "the law asks for it")
+    said = model.refused("register")
+    assert "against v1.0.0, which serves as prod: The model is worse: " in said and len(said) < 400
+    assert f"`model gate --base '{NAME}#prod#1'` tells more" in said
+    assert "--accept needs a reason" in model.refused("register", "--accept", " ")
+    model.do("register", "v3.0.0", "--accept", "the <law> asks for it")
     fields = tags_of(model).versions["v3.0.0"].tag.fields
-    assert ("regression", "v1.0.0", "the law asks for it") == tuple(fields[k] for k in ("Gate", "Against", "Accepted"))
-    assert "the law asks for it" in model.do("changelog")
+    accepted = "the <law> asks for it"
+    assert ("regression", "v1.0.0", accepted) == tuple(fields[k] for k in ("Gate", "Against", "Accepted"))
+    assert 1 == model.do("changelog").count(accepted)  # as it was written; in a file it must not be HTML
+    model.do("changelog", "--output", "changes.md")
+    assert "the &#60;law&#62; asks for it" in (model.folder / "changes.md").read_text(encoding="utf-8")
 
 
 def tags_of(model):
@@ -395,6 +403,24 @@ def test_what_was_decided_without_knowing_the_others_is_not_sent(shared):
     assert "v1.0.1 and v3.0.0 are one commit" in model.refused("promote", "v1.0.1", "prod")
 
 
+def test_a_roll_back_that_another_made_is_not_made_twice(shared):
+    """Two people answer one alarm: the second goes no further back; what somebody else promoted is said first."""
+    model, other = shared
+    for person in (model, other):
+        person.do("promote", "v1.0.0", "prod", "--push")
+    for _ in range(2):
+        model.do("promote", model.version(), "prod", "--push")
+    other.now = model.now
+    status, _, err = other.model("rollback", "prod", "--push")
+    assert status == 1 and "v1.0.2 serves as prod, which this clone did not know" in err and "by Ann" in err
+    model.now = other.now
+    model.do("rollback", "prod", "--push")
+    other.now = model.now
+    assert "prod went back to v1.0.1 already" in other.do("rollback", "prod", "--push")
+    other.do("rollback", "prod", "--push")
+    assert {"prod": "v1.0.0"} == other.serving()
+
+
 def test_a_remote_that_is_not_there_is_named(shared):
     """By name, and by address."""
     model, _ = shared
@@ -459,6 +485,26 @@ def test_signatures_are_made_and_asked_for(model, keys):
     assert "another person has to promote" in model.refused("promote", version, "prod")
     model.git("config", "user.signingKey", str(keys["Bob"]))
     model.do("promote", version, "prod")
+    model.do("checkout", "prod")
+
+
+def test_what_was_not_signed_is_marked_and_can_be_done_anew(model, keys):
+    """Signatures asked for later: status and history say what counts no more, refusals say what to do."""
+    version = model.version()
+    model.do("promote", version, "prod")
+    assert "not signed" not in model.do("status") + model.do("history", "prod")
+    model.params["registry"] = {"require_signed_tags": True}
+    model.git("config", "user.signingKey", str(keys["Ann"]))
+    signed = model.version()
+    assert "then register that, signed, as a new version" in model.refused("checkout", version)
+    for said in (model.do("status"), model.do("history", "prod")):
+        assert f"{version} (not signed)" in said and "not signed: counts no more" in said
+    (line,) = [line for line in model.do("status").splitlines() if line.startswith(signed)]
+    assert "not signed" not in line
+    model.tag(f"{NAME}#prod#7", f"{NAME}@{signed}{COMMIT}")
+    assert f"the tag {NAME}#prod#7 has no signature" in model.refused("checkout", "prod")
+    assert "promote a version to prod anew" in model.refused("checkout", "prod")
+    model.do("promote", signed, "prod")  # once more, since the one by hand does not count
     model.do("checkout", "prod")
 
 
@@ -570,6 +616,39 @@ def test_a_changed_release_is_refused(model, published, fault, tmp_path, monkeyp
     model.refused("checkout", version, "--release", "--output", "there")
     assert not (model.folder / "there").exists()
     assert [] == list(tmp_path.rglob("escaped"))
+
+
+def test_without_gh_a_release_is_one_line(model, monkeypatch):
+    """It says what is missing and how to go on without."""
+    version = model.version()
+    monkeypatch.setattr(assets.shutil, "which", lambda name: None)
+    assert "fetched by gh, which is not installed: install it" in model.refused("checkout", version, "--release")
+
+
+def test_damaged_objects_of_a_bundle_are_deleted_from_the_cache(model):
+    """DVC would take them for whole ones, fetch them from nowhere and make them anew never; what is whole stays."""
+    files = {hashlib.md5(text, usedforsecurity=False).hexdigest(): text for text in (b"one", b"two")}
+    listing = json.dumps([{"relpath": text.decode(), "md5": name} for name, text in files.items()]).encode()
+    top = hashlib.md5(listing, usedforsecurity=False).hexdigest()
+    for name, content in {**files, f"{top}.dir": listing}.items():
+        path = model.folder / former.CACHE / name[:2] / name[2:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    whole, damaged = (model.folder / former.CACHE / name[:2] / name[2:] for name in files)
+    damaged.write_bytes(b"twp")
+    outs = [{"path": BUNDLE.as_posix(), "md5": f"{top}.dir"}, {"path": "models/model.skops", "md5": "0" * 32}]
+    model.write_yaml("there/dvc.lock", {"stages": {"package": {"outs": outs}}})
+    with contextlib.chdir(model.folder):
+        former.drop_damaged(Path("there"))
+    assert whole.exists() and not damaged.exists()
+
+
+def test_a_failed_run_is_explained_by_what_its_stage_said():
+    """DVC's own last line names the stage and nothing else."""
+    said = "WARNING: x\nTraceback\nerror: data/raw.csv has no rows\n"
+    output = f"{said}ERROR: failed to reproduce 'prepare': failed to run: python -m x, exited with 1\n"
+    assert "failed to reproduce 'prepare': error: data/raw.csv has no rows" == former.cause(output)
+    assert "no reason given" == former.cause("")
 
 
 def test_a_release_that_is_not_there_is_named(model, published):

@@ -23,6 +23,8 @@ CONTRACT = {
     "ignored": {"note": "free text"},
 }
 
+VALUE = "`{}`: is not one of values in 1 row, such as"
+
 
 def contract(tmp_path, **changes):
     """Write the contract with some keys changed, and load it."""
@@ -56,8 +58,8 @@ def test_good_rows_break_nothing(tmp_path):
         ("age", [18.0, 999.0], "`age`: is above max 120 in 1 row, such as 999 (row 2)"),
         ("age", [30.5, 40.0], "`age`: is not a whole number in 1 row, such as 30.5 (row 1)"),
         ("income", [1.0, np.inf], "`income`: is not finite in 1 row, such as inf (row 2)"),
-        ("country", ["DE", "XX"], "`country`: is not one of values in 1 row, such as 'XX' (row 2)"),
-        ("bought", ["no", "maybe"], "`bought`: is not one of values in 1 row, such as 'maybe' (row 2)"),
+        ("country", ["DE", "XX"], f"{VALUE.format('country')} 'XX' (row 2); allowed: 'DE', 'FR'"),
+        ("bought", ["no", "yess"], f"{VALUE.format('bought')} 'yess' (row 2); allowed: 'yes' and 1 more"),
         ("customer", ["a", "a"], "`customer`: is not unique (id) in 1 row, such as 'a' (row 2)"),
         ("customer", ["a", None], "`customer`: is missing (id) in 1 row, such as an empty cell (row 2)"),
     ],

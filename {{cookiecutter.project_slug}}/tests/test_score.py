@@ -350,3 +350,16 @@ def test_parquet_with_repeated_or_empty_names(tmp_path):
 def same_names():
     """Return an Arrow table with names that are not unique."""
     return pa.Table.from_arrays([pa.array([n]) for n in (1, 2, 3)], names=["x", "x", ""])
+
+
+def test_an_output_that_fails_to_open_leaves_nothing(score, table, tmp_path, monkeypatch):
+    """The draft was made already when the writer failed."""
+
+    def fail(*given, **options):
+        assert [name for name in left(tmp_path) if name.startswith(".out.csv.")]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pa.csv, "CSVWriter", fail)
+    status, err = score(table, "out.csv")
+    assert 1 == status and "out.csv cannot be written: No space left on device" in err
+    assert [table.name] == left(tmp_path)

@@ -3,8 +3,9 @@
 The one truth about columns. Imports neither pandas nor scikit-learn, so that serving can use it too.
 """
 
+import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from .ops.project import SCHEMA, UserError, read_yaml, some_rows
 TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
 ANSWERS = ("reject", "flag")
-FLAGGABLE = ("is below min", "is above max", "is not one of values")  # what `violations: flag` answers all the same
-NOT_UNIQUE = "is not unique (id)"
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
+NOT_ALLOWED, NOT_UNIQUE = "is not one of values", "is not unique (id)"
+FLAGGABLE = ("is below min", "is above max", NOT_ALLOWED)  # what `violations: flag` answers all the same
+MOST_SHOWN, MOST_COMPARED = 5, 1_000  # allowed values, in a message
 TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
 FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
 
@@ -98,6 +100,7 @@ class Violation:
     rule: str
     broken: np.ndarray
     example: str
+    allowed: str = ""  # some of the values that keep the rule, the likeliest first
 
     @property
     def count(self) -> int:
@@ -106,7 +109,12 @@ class Violation:
 
     def __str__(self) -> str:
         """Return the sentence that a person reads."""
-        return f"`{self.column}`: {self.rule} in {some_rows(self.count)}, such as {self.example}"
+        return f"`{self.column}`: {self.rule} in {some_rows(self.count)}, such as {self.example}{self.hint}"
+
+    @property
+    def hint(self) -> str:
+        """What may be written instead, for the end of a sentence."""
+        return f"; allowed: {self.allowed}" if self.allowed else ""
 
 
 def not_a(kind: str) -> str:
@@ -143,7 +151,10 @@ def check(rows: Mapping[str, np.ndarray], schema: Schema) -> list[Violation]:
             continue
         values = rows[name]
         for rule, broken in _rules(column, values, name == schema.target, schema):
-            violations += violation(name, rule, broken, values)
+            found = violation(name, rule, broken, values)
+            if rule == NOT_ALLOWED:
+                found = [replace(each, allowed=_allowed(column, values[broken][0])) for each in found]
+            violations += found
     if schema.id and schema.id in rows:
         violations += _check_id(schema.id, rows[schema.id])
     return violations
@@ -197,7 +208,15 @@ def _rules(column: Column, values: np.ndarray, is_target: bool, schema: Schema) 
     if column.values is not None:
         allowed = {*column.values, None, *(schema.ignored_classes if is_target else ())}
         if set(values.tolist()) - allowed:  # quicker than a look at each, and mostly the last one
-            yield "is not one of values", np.fromiter((v not in allowed for v in values), bool, len(values))
+            yield NOT_ALLOWED, np.fromiter((v not in allowed for v in values), bool, len(values))
+
+
+def _allowed(column: Column, value: str) -> str:
+    """Return the values of a column that a wrong one may have been meant to be, or else the first ones."""
+    values = column.values or ()
+    close = difflib.get_close_matches(value, values[:MOST_COMPARED], MOST_SHOWN)
+    shown = [_show(text) for text in close or values[:MOST_SHOWN]]
+    return ", ".join(shown) + (f" and {len(values) - len(shown):,} more" if len(values) > len(shown) else "")
 
 
 def _check_id(name: str, values: np.ndarray) -> list[Violation]:

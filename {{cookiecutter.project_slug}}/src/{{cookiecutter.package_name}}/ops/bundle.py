@@ -15,7 +15,7 @@ import onnxruntime
 
 from .. import schema as contract
 from ..features import encode
-from .project import BUNDLE, UserError
+from .project import BUNDLE, LOCK, UserError
 
 FORMAT = 1
 MODEL, SCHEMA, PROFILE, MANIFEST = "model.onnx", "schema.yaml", "profile.json", "manifest.json"
@@ -90,7 +90,7 @@ def read_manifest(directory: Path = BUNDLE) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError):
         sound = False
     if not sound:
-        raise UserError(f"{directory / MANIFEST} is damaged: {_REMEDY}")
+        raise UserError(f"{directory / MANIFEST} is damaged: {_remedy()}")
     if version != FORMAT:
         raise UserError(f"{directory} has format {version}, this code reads {FORMAT}: use the code of that bundle")
     return manifest
@@ -102,23 +102,27 @@ def read_verified(directory: Path = BUNDLE) -> dict[str, bytes]:
     files = read_manifest(directory)["files"]
     extra = sorted(path.name for path in directory.iterdir() if path.name not in {*files, MANIFEST})
     if extra:
-        raise UserError(f"{directory / extra[0]} is not in the manifest: remove it, or {_REMEDY}")
+        raise UserError(f"{directory / extra[0]} is not in the manifest: remove it, or {_remedy()}")
     contents = {}
     for name, expected in files.items():
         contents[name] = _read(directory / name)
         if sha256(contents[name]).hexdigest() != expected.get("sha256"):
-            raise UserError(f"{directory / name} was changed after the bundle was made: {_REMEDY}")
+            raise UserError(f"{directory / name} was changed after the bundle was made: {_remedy()}")
     return contents
 
 
-_REMEDY = "restore it with `dvc checkout --force`, or make it anew with `dvc repro --force package`"
+def _remedy() -> str:
+    if LOCK.exists():
+        return "restore it with `dvc checkout --force`, or make it anew with `dvc repro --force package`"
+    return "fetch it anew from where it came from (its release, or `model checkout` in the project)"
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro`, or `dvc pull` if it is in the remote") from None
+        remedy = "run `dvc repro`, or `dvc pull` if it is in the remote" if LOCK.exists() else _remedy()
+        raise UserError(f"{path} is missing: {remedy}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -131,4 +135,4 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common class of errors
-        raise UserError(f"{MODEL} cannot be loaded ({str(error).splitlines()[0][:150]}): {_REMEDY}") from None
+        raise UserError(f"{MODEL} cannot be loaded ({str(error).splitlines()[0][:150]}): {_remedy()}") from None

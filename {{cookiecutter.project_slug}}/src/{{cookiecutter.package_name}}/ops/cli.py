@@ -1,10 +1,12 @@
 """The command `model`."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
-from .project import run
+from .project import PARAMS, SCHEMA, run
 
 # Each in a module that is imported when it is asked for: where a model serves there is no pandas, nor DVC.
 COMMANDS = {
@@ -40,7 +42,11 @@ def main() -> None:
         command = commands.add_parser(name, help=text, description=text)
         if name in sys.argv[1:2]:
             prepare(name, module, command)
-    args = parser.parse_args()
+    args, unknown = parser.parse_known_args()
+    command = commands.choices.get(sys.argv[1], parser)
+    if unknown:
+        command.error(f"unrecognized arguments: {' '.join(unknown)}")
+    enter_project(args, command)
     run(lambda: args.command(args))
 
 
@@ -51,6 +57,19 @@ def prepare(name: str, module: str, parser: argparse.ArgumentParser) -> None:
     except ModuleNotFoundError as error:
         print(f"error: `model {name}` needs {error.name}: run it where requirements.txt is installed", file=sys.stderr)
         sys.exit(1)
+
+
+def enter_project(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Work in the project's folder when called below it, as Git does; paths that were given stay what they are."""
+    here = Path.cwd()
+    above = [folder for folder in here.parents if (folder / SCHEMA).is_file() and (folder / PARAMS).is_file()]
+    if not above or SCHEMA.exists() or PARAMS.exists():
+        return
+    root = above[0]
+    for name, value in vars(args).items():
+        if isinstance(value, Path) and value is not parser.get_default(name) and str(value) != "-":
+            setattr(args, name, Path(os.path.relpath(here / value, root)))
+    os.chdir(root)
 
 
 if __name__ == "__main__":

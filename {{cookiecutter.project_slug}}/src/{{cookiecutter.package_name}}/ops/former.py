@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .programs import git, last_line
-from .project import BUNDLE, UserError, say
+from .project import BUNDLE, LOCK, UserError, md5_of, one_line, read_yaml, say
+
+CACHE = Path(".dvc/cache/files/md5")
 
 
 @contextmanager
@@ -47,6 +50,7 @@ def stored(folder: Path) -> Iterator[str]:
     """Put the models/bundle in place that DVC's cache has, then the one of its remote; yield how."""
     if dvc(folder, "checkout", "--force", str(BUNDLE)).returncode == 0:
         yield "from DVC's cache"
+    drop_damaged(folder)
     if dvc(folder, "pull", "--force", str(BUNDLE)).returncode == 0:
         yield "from DVC's remote"
 
@@ -57,8 +61,34 @@ def remade(folder: Path) -> str:
     dvc(folder, "pull", "--allow-missing")
     made = dvc(folder, "repro")
     if made.returncode:
-        raise UserError((made.stderr.strip().splitlines() or ["no reason given"])[-1])
+        raise UserError(cause(made.stderr))
     return "made anew from its commit"
+
+
+def cause(output: str) -> str:
+    """Return why `dvc repro` failed: what the stage said last, and what DVC says of it."""
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("WARNING:")]
+    said = [line for line in lines if not line.startswith("ERROR:")]
+    told = [line.removeprefix("ERROR: ").partition(": failed to run:")[0] for line in lines if line not in said]
+    return ": ".join([*told[:1], *(one_line(line)[:300] for line in said[-1:])]) or "no reason given"
+
+
+def drop_damaged(folder: Path) -> None:
+    """Delete what does not hash to its name from DVC's cache, of models/bundle as dvc.lock in `folder` names it.
+
+    DVC takes a damaged object for a whole one, so that it would neither be fetched nor made anew.
+    """
+    from .verify.storage import FOLDER, object_path, objects  # stages import this module, and not that one
+
+    lock = read_yaml(folder / LOCK) if (folder / LOCK).exists() else {}
+    outs = [out for stage in lock.get("stages", {}).values() for out in stage.get("outs", [])]
+    for digest in [out["md5"] for out in outs if out.get("path") == BUNDLE.as_posix() and "md5" in out]:
+        for name in reversed(objects(digest, CACHE)):
+            path = object_path(CACHE, name)
+            if path.exists() and md5_of(path) != name.removesuffix(FOLDER):
+                say(f"{path} is damaged in DVC's cache: deleted")
+                path.unlink()
+                shutil.rmtree(folder / BUNDLE, ignore_errors=True)  # DVC remembers what it copied as whole
 
 
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,9 @@ import pandas as pd
 
 from ...schema import TASKS, Reading, Schema, load
 from .. import keep
-from ..project import PARAMS, SCHEMA, UserError, replacing, say
+from ..gate.margins import without_margins
+from ..metrics import SLICE_METRICS
+from ..project import PARAMS, SCHEMA, UserError, read_yaml, replacing, say
 from ..table import STRING, header, is_parquet, read_cells, require_table, sniff
 from .infer import Wishes, infer
 from .kinds import Cells, all_match, cells_of, examples, extra_missing
@@ -107,11 +109,25 @@ def put_in_place(table: Path, place: Path, schema: Schema) -> list[str]:
         load(draft)
         if not (place.exists() and table.samefile(place)):
             shutil.copyfile(table, drafts.enter_context(replacing(place)))
-        notes += keep_edits(text)
+        notes += [*drop_margins(schema, drafts), *keep_edits(text)]
     other = CSV if place == PARQUET else PARQUET
     if other.exists():
         other.unlink()
     return notes
+
+
+def drop_margins(schema: Schema, drafts: ExitStack) -> list[str]:
+    """Take the gate's margins out of params.yaml that are for another task; return what to say about it."""
+    content = read_yaml(PARAMS) if PARAMS.exists() else {}
+    gate = content.get("gate")
+    margins = gate.get("margins") if isinstance(gate, dict) else None
+    wrong = [name for name in margins if name not in SLICE_METRICS[schema.task]] if isinstance(margins, dict) else []
+    text = PARAMS.read_text(encoding="utf-8") if wrong else ""
+    if without_margins(text) == text:
+        return []
+    drafts.enter_context(replacing(PARAMS)).write_text(without_margins(text), encoding="utf-8", newline="\n")
+    dropped = f"{', '.join(wrong)} are of another task"
+    return [f"gate.margins in {PARAMS} are dropped, since {dropped}: `make repro` writes new ones"]
 
 
 def keep_edits(text: str) -> list[str]:

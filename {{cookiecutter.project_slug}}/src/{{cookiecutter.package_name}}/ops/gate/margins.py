@@ -21,6 +21,9 @@ from .results import Results, from_work_tree
 SHARES = {"log_loss": 0.25, "roc_auc": 0.4, "accuracy": 1.0, "f1": 1.5, "rmse": 0.3, "mae": 0.3}
 COMMENT = "how much worse a metric may get: what {rows:,} test rows can tell, by `model margins`"
 
+NONE = "how much worse a metric may get: `model margins` writes what the test rows can tell, `make repro` calls it"
+BLOCK = re.compile(r"(?m)^  margins:.*\n(?:    .*\n)*")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model margins` takes."""
@@ -61,11 +64,16 @@ def rounded_up(value: float) -> float:
     return float(f"{np.ceil(value / unit) * unit:.2g}")
 
 
+def without_margins(text: str) -> str:
+    """Return the text of params.yaml without margins: those of another task say nothing of this one."""
+    return BLOCK.sub(lambda _: f"  margins: {{}} # {NONE}\n", text, count=1)
+
+
 def with_margins(text: str, margins: dict[str, float], rows: int) -> str:
     """Return the text of params.yaml with other margins; comments and all else stay."""
     lines = "".join(f"    {name}: {margin:g}\n" for name, margin in margins.items())
     block = f"  margins: # {COMMENT.format(rows=rows)}\n{lines}"
-    found, count = re.subn(r"(?m)^  margins:.*\n(?:    .*\n)*", lambda _: block, text, count=1)
+    found, count = BLOCK.subn(lambda _: block, text, count=1)
     if not count:
         raise UserError(f"{PARAMS} has no line `  margins:` in its section `gate:`: restore it with Git")
     return found

@@ -53,6 +53,8 @@ def unpack(archive: Path, bundle: Path) -> None:
 def download(version: Version, bundle: Path) -> None:
     """Put the bundle of a version's release into a folder, unproven; UserError if there is none."""
     name = archive_name(version)
+    if not shutil.which("gh"):
+        raise UserError("a release is fetched by gh, which is not installed: install it, or leave --release out")
     with tempfile.TemporaryDirectory(prefix="model-release-") as folder:
         words = ["release", "download", version.tag.name, "--pattern", name, "--dir", folder]
         result = call("gh", *words, GH_PROMPT_DISABLED="1")

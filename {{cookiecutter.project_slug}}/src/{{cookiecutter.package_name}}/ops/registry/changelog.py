@@ -1,6 +1,7 @@
 """`model changelog`: what changed from version to version, as the tags tell it."""
 
 import argparse
+import html
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def changelog(output: Path | None = None) -> None:
     warn_if_incomplete(registry)
     text = "\n\n".join([f"# Versions of {registry.name}", *map_versions(registry)]) + "\n"
     if output is None:
-        return say(text.rstrip())
+        return say(html.unescape(text).replace("\u200b", "").rstrip())  # what only a renderer of Markdown undoes
     try:
         write_text(output, text)
     except OSError as error:
@@ -49,10 +50,13 @@ def map_versions(registry: Registry) -> Iterator[str]:
 def part(version: Version, assigned: list[Tag]) -> str:
     """Return what there is to say of one version."""
     lines = [f"## {version.name} ({version.tag.date[:10]})", "", f"Registered by {escape(version.tag.by)}."]
+    accepted = version.tag.fields.get("Accepted", "")
     for line in filter(None, version.tag.text.splitlines()):
+        if line == f"- accepted: {accepted}":  # said below
+            continue
         item = line.startswith("- ")
         lines += ([] if item and lines[-1].startswith("- ") else [""]) + ["- " * item + escape(line[2 * item :])]
-    if accepted := version.tag.fields.get("Accepted"):
+    if accepted:
         lines += ["", f"Accepted although the gate did not pass: {escape(accepted)}"]
     events = [f"- {tag.date}: {escape(tag.subject)}, by {escape(tag.by)}{why(tag)}" for tag in assigned]
     if version.retired:

@@ -13,7 +13,6 @@ from . import assets, rules, tags
 from .assets import is_bundle
 from .promote import require_usable
 from .rules import Rules
-from .signatures import require_signed
 from .status import none_here
 from .tags import VERSION, Registry, Version, require_version
 
@@ -55,8 +54,7 @@ def chosen(which: str) -> Version:
         raise UserError(none_here(registry.name))
     version = resolve(registry, rule, which)
     require_usable(version)
-    if rule.require_signed_tags:
-        require_signed(version.tag.object, version.tag.name)
+    rule.require_registered(version)
     if not version.digest:
         raise UserError(f"{version.tag.name} carries no digest: `model register` did not make it, so nothing is proven")
     return version
@@ -71,6 +69,7 @@ def resolve(registry: Registry, rule: Rules, which: str) -> Version:
     if which not in registry.stages:
         rule.require_stage(which, "neither a version, such as v1.2.0, nor a")
     version = registry.serving(which)
+    rule.require_assigned(registry.stages[which])
     rule.require_allowed(registry, version, which)
     return version
 

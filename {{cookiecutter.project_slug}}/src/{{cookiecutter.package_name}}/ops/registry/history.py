@@ -4,7 +4,8 @@ import argparse
 
 from ..project import UserError, one_line
 from . import rules, tags
-from .status import none_here, print_table, warn_if_incomplete
+from .rules import Rules
+from .status import called, explain_unsigned, none_here, print_table, warn_if_incomplete
 from .tags import Period, Registry, date, require_name
 
 TEXT = """Show what served in a stage from when to when, who decided it, and why: the answer to "which model made this
@@ -29,13 +30,15 @@ def history(stage: str) -> None:
     if not periods:
         known = ", ".join(dict.fromkeys(tag.stage for tag in registry.tags if tag.stage)) or "none"
         raise UserError(f"nothing has served as {stage}: stages with a history: {known}")
-    rows = [row(registry, period) for period in reversed(periods)]
+    rule = rules.load()
+    rows = [row(registry, rule, period) for period in reversed(periods)]
     print_table(["version", "from", "to", "by", "why"], rows)
+    explain_unsigned(cells[0] for cells in rows)
 
 
-def row(registry: Registry, period: Period) -> list[str]:
+def row(registry: Registry, rule: Rules, period: Period) -> list[str]:
     """Return one line of the table."""
     tag = period.tag
     end = date(period.end) if period.end else "now"
     why = ": ".join(filter(None, (tag.fields.get("Action", ""), one_line(tag.fields.get("Reason", "")))))
-    return [registry.version_of(tag)[:20], date(period.start), end, tag.by, why or tag.subject]
+    return [called(registry, rule, tag), date(period.start), end, tag.by, why or tag.subject]

@@ -5,7 +5,6 @@ import argparse
 from ..programs import call
 from ..project import UserError, one_line
 from . import remote, rules, write
-from .signatures import require_signed
 from .tags import Registry, Version, require_version
 
 TEXT = """Let a version serve in a stage: a new tag NAME#STAGE#N on the version's commit. The stages, their order and
@@ -29,11 +28,10 @@ def promote(name: str, stage: str, reason: str = "", push: str | None = None) ->
     registry, there = remote.opened(rules.model_name(), push)
     version = registry.find(name)
     require_usable(version)
-    if stage in registry.stages_of(version):
+    if stage in registry.stages_of(version) and rule.counts(registry.stages[stage]):
         return remote.nothing_to_do(registry, there, f"{version.name} serves as {stage} already")
     rule.require_order(registry, version, stage)
-    if rule.require_signed_tags:
-        require_signed(version.tag.object, version.tag.name)
+    rule.require_registered(version)
     draft = assignment(registry, version, stage, "promote", reason)
     write.publish(registry, draft, rule, there, lambda who: rule.require_second_person(version, stage, [who]))
 

@@ -15,6 +15,7 @@ bundle, the metrics, the hash of the data and the verdict of the gate against th
 that are not committed, results that `model verify` does not accept, a model that is worse than the one that serves, or
 no better than guessing. Without VERSION the next one is taken from what changed: schema or target: major; data,
 features or parameters: minor; anything else: patch."""
+MOST_WHY = 200  # characters of what the gate says, in an error
 
 
 @dataclass
@@ -30,15 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model register` takes."""
     parser.description = TEXT
     parser.add_argument("version", nargs="?", metavar="VERSION", help="such as v1.2.0")
-    parser.add_argument("--accept", default="", metavar="REASON", help="although the gate does not pass; it is kept")
+    parser.add_argument("--accept", metavar="REASON", help="although the gate does not pass; it is kept")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why this version, for those who read the history")
     remote.add_push(parser)
     parser.set_defaults(command=lambda args: register(args.version, args.accept, args.reason, args.push))
 
 
-def register(asked: str | None = None, accepted: str = "", reason: str = "", push: str | None = None) -> None:
+def register(asked: str | None = None, accepted: str | None = None, reason: str = "", push: str | None = None) -> None:
     """Write the tag of a version; UserError names what stands in the way."""
     wanted = "" if asked is None else require_version(asked)
+    if accepted is not None and not one_line(accepted):
+        raise UserError('--accept needs a reason, which stays in the tag: `--accept "what makes up for it"`')
     commit = committed()
     registry, there = remote.opened(rules.model_name(), push)
     if commit in registry.by_commit:
@@ -48,7 +51,7 @@ def register(asked: str | None = None, accepted: str = "", reason: str = "", pus
         raise UserError(f"this commit is {known.name} already, and has no second version: change something, commit")
     require_new(registry, wanted)
     rule = rules.load()
-    evidence = examine(registry, rule, one_line(accepted))
+    evidence = examine(registry, rule, one_line(accepted or ""))
     version = wanted or proposal.next_version(registry, evidence.changes)
     require_new(registry, version)
     draft = write.Draft(
@@ -116,10 +119,11 @@ def judge(found: Evidence, registry: Registry, rule: Rules, accepted: str) -> No
     judgement = Judgement(accepted=accepted)
     settle(judgement, lambda: against(served.commit, judgement))
     lines = [line.strip() for line in (*report.in_short(judgement).splitlines(), judgement.reason) if line]
+    name, headline = registry.version_of(served), report.headline(judgement).split(" ", 1)[1]
+    more = f"`model gate --base '{served.name}'` tells more"
     if judgement.exit_status:
-        why = "; ".join(lines)
-        remedy = "" if judgement.verdict == CANNOT_JUDGE else ": improve it, or `--accept REASON`"
-        raise UserError(f"against {registry.version_of(served)}, which serves as {served.stage}: {why}{remedy}")
-    name = registry.version_of(served)
+        why = judgement.reason or ": ".join([headline, *(report.reasons(judgement) or judgement.loosened)[:1]])
+        remedy = "" if judgement.verdict == CANNOT_JUDGE else f": improve it, or `--accept REASON` ({more})"
+        raise UserError(f"against {name}, which serves as {served.stage}: {report.short(why, MOST_WHY)}{remedy}")
     found.text += [f"Against {name}, which serves as {served.stage}: {lines[0]}", *(f"- {line}" for line in lines[1:])]
     found.fields |= {"Gate": judgement.verdict, "Against": name, "Accepted": accepted}

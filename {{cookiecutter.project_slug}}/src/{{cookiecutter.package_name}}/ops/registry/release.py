@@ -8,12 +8,13 @@ from pathlib import Path
 from ..programs import call, last_line
 from ..project import BUNDLE, CARD, UserError, replacing_folder, say
 from . import assets, changelog
-from .checkout import WHICH, chosen, obtained
+from .checkout import chosen, obtained
 from .tags import Version
 
-TEXT = """Write the files of a version's release into a folder: its bundle as one file, proven by the digest in the
-version's tag, and the model card. The same version gives the same bytes. `notes.md` beside them is the text for people:
-what the tag says, then the model card. The workflow release.yml calls this, then signs and publishes the files."""
+TEXT = """Write the files of a version's release into a folder, and publish nothing: its bundle as one file, proven by
+the digest in the version's tag; the model card; and `notes.md`, the text of the release (what the tag says, then the
+card). The same version gives the same bytes. The workflow release.yml calls this, then signs and publishes them."""
+WHICH = "such as v1.2.0, or its tag NAME@v1.2.0; a stage stands for the version that serves there"
 NOTES = "notes.md"
 MOST_NOTES = 100_000  # characters; GitHub takes 125,000
 

@@ -3,9 +3,9 @@
 import argparse
 
 from ..project import UserError
-from . import remote, rules, write
+from . import remote, rules, tags, write
 from .promote import assignment, require_usable
-from .tags import ROLL_BACK, Registry, Version, require_version
+from .tags import ROLL_BACK, Registry, Tag, Version, require_version
 
 TEXT = """Let the version serve again that served in a stage before: a new tag, as by `model promote`; nothing is
 rewritten. Called again, it goes one further back. `--to` names any version that has served there. It needs no second
@@ -26,12 +26,30 @@ def rollback(stage: str, to: str | None = None, reason: str = "", push: str | No
     """Write the tag that assigns a former version to a stage; UserError if there is none."""
     to, rule = None if to is None else require_version(to), rules.load()
     rule.require_stage(stage)
-    registry, there = remote.opened(rules.model_name(), push)
+    name = rules.model_name()
+    known = tags.read(name).stages.get(stage)
+    registry, there = remote.opened(name, push)
+    if to is None and known and (done := undone(registry, stage, known)):
+        return remote.nothing_to_do(registry, there, done)
     version = former(registry, stage, to)
     if stage in registry.stages_of(version):
         return remote.nothing_to_do(registry, there, f"{version.name} serves as {stage} already")
     rule.require_allowed(registry, version, stage)
     write.publish(registry, assignment(registry, version, stage, ROLL_BACK, reason), rule, there)
+
+
+def undone(registry: Registry, stage: str, known: Tag) -> str:
+    """Return how what this clone knew to serve was rolled back already: in another clone, or by a call that was killed.
+
+    UserError if a version serves that the clone did not know: what to go back from is for a person to say.
+    """
+    now = registry.stages.get(stage)
+    if now is None or now.commit == known.commit:
+        return ""
+    version, who = registry.version_of(now), f"{now.name}, by {now.by}, {now.date}"
+    if now.fields.get("Action") == ROLL_BACK and now.fields.get("Before") == registry.version_of(known):
+        return f"{stage} went back to {version} already ({who})"
+    raise UserError(f"{version} serves as {stage}, which this clone did not know ({who}): look, then run this again")
 
 
 def former(registry: Registry, stage: str, to: str | None) -> Version:

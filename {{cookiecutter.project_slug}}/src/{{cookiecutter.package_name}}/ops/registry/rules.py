@@ -6,8 +6,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..project import PARAMS, UserError, read_params, read_yaml
-from .signatures import require_signed
-from .tags import NAME, Registry, Version
+from .signatures import SIGN, require_signed, signer
+from .tags import NAME, Registry, Tag, Version
+
+ANEW = f"commit a change, then register that, signed, as a new version; {SIGN}"
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,24 @@ class Rules:
                     f" registry.in_order in {PARAMS} asks for"
                 )
 
+    def counts(self, tag: Tag) -> bool:
+        """Tell whether a tag counts: where signatures are asked for, one that has a good one."""
+        return not self.require_signed_tags or bool(signer(tag.object))
+
+    def require_registered(self, version: Version) -> str:
+        """Return the key that signed a version's tag, if signatures are asked for; UserError if that does not count."""
+        return require_signed(version.tag.object, version.tag.name, ANEW) if self.require_signed_tags else ""
+
+    def require_assigned(self, tag: Tag) -> None:
+        """Raise UserError if the tag that decides what serves in a stage does not count."""
+        if self.require_signed_tags:
+            require_signed(tag.object, tag.name, f"promote a version to {tag.stage} anew, signed; {SIGN}")
+
     def require_second_person(self, version: Version, stage: str, promoters: Iterable[str]) -> None:
         """Raise UserError unless one of the promoters (addresses, or keys) is not the one who registered it."""
         if stage not in self.two_person:
             return
-        first = require_signed(version.tag.object, version.tag.name) if self.require_signed_tags else version.tag.email
+        first = self.require_registered(version) or version.tag.email
         if all(promoter.casefold() == first.casefold() for promoter in promoters):
             raise UserError(
                 f"{version.name} was registered by {version.tag.by}, so that another person has to promote it to"
@@ -50,7 +65,9 @@ class Rules:
         """Raise UserError if what serves in a stage was not brought there as the rules ask for."""
         assigned = [tag for tag in registry.tags if tag.stage == stage and not tag.cancel]
         assigned = [tag for tag in assigned if tag.commit == version.tag.commit]
-        signers = [require_signed(tag.object, tag.name) for tag in assigned if self.require_signed_tags]
+        signers = [key for tag in assigned if self.require_signed_tags and (key := signer(tag.object))]
+        if not signers:
+            self.require_assigned(assigned[-1])
         self.require_second_person(version, stage, signers or [tag.email for tag in assigned])
 
 

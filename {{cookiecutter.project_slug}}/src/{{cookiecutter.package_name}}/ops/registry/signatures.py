@@ -8,13 +8,25 @@ from ..project import UserError
 KEY = re.compile(r"VALIDSIG ([0-9A-F]+)|key (SHA256:\S+)")
 
 
-def require_signed(tag: str, name: str) -> str:
+SIGN = "set user.signingKey and gpg.format, and gpg.ssh.allowedSignersFile to know others"
+
+
+def signer(tag: str) -> str:
+    """Return the key that signed a tag (the id of its object); empty unless signature and key are good."""
+    return _verified(tag)[0]
+
+
+def require_signed(tag: str, name: str, remedy: str = SIGN) -> str:
     """Return the key that signed a tag (the id of its object); UserError unless signature and key are good."""
+    key, reason = _verified(tag)
+    if not key:
+        raise UserError(f"the tag {name} has no signature that can be trusted ({reason}): {remedy}")
+    return key
+
+
+def _verified(tag: str) -> tuple[str, str]:
     result = call("git", "verify-tag", "--raw", tag)
     found = KEY.search(result.stdout + result.stderr)
     if result.returncode or not found:
-        raise UserError(
-            f"the tag {name} has no signature that can be trusted ({last_line(result.stderr)}): set user.signingKey and"
-            " gpg.format, and gpg.ssh.allowedSignersFile to know others, or registry.require_signed_tags to false"
-        )
-    return found[1] or found[2]
+        return "", last_line(result.stderr)
+    return found[1] or found[2], ""

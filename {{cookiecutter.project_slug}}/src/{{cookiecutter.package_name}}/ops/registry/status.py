@@ -5,14 +5,16 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..project import UserError, say, warn
+from ..project import PARAMS, UserError, say, warn
 from . import rules, tags
+from .rules import Rules
 from .tags import Registry, Tag, Version, date
 
 TEXT = """Show which version serves in each stage, since when and by whom, and all versions with their main metric. It
 reads the tags of this clone: `git fetch --tags` brings those of others."""
 MOST = 20  # versions in the table
 FORMAT = 1
+UNSIGNED = "not signed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,14 +33,18 @@ def status(as_json: bool = False, everything: bool = False) -> None:
         return say(json.dumps(content(registry), indent=2, ensure_ascii=False))
     if not registry.tags:
         raise UserError(none_here(registry.name))
-    print_table(["stage", "version", "since", "by"], [stage_row(registry, stage) for stage in stages(registry)])
+    rule = rules.load()
+    rows = [stage_row(registry, rule, stage) for stage in stages(registry, rule)]
+    print_table(["stage", "version", "since", "by"], rows)
     say("")
     versions = list(reversed(registry.versions.values()))
     shown = versions if everything else versions[:MOST]
     header = ["version", "registered", "by", "metric", "state"]
-    print_table(header, [version_row(registry, version) for version in shown])
+    told = [version_row(registry, rule, version) for version in shown]
+    print_table(header, told)
     if len(shown) < len(versions):
         say(f"and {len(versions) - len(shown):,} more: --all")
+    explain_unsigned([*(row[1] for row in rows), *(row[-1] for row in told)])
 
 
 def none_here(name: str) -> str:
@@ -54,21 +60,33 @@ def warn_if_incomplete(registry: Registry) -> None:
         warn("this clone is shallow or has no tags, so versions may be missing: `git fetch --tags` brings them")
 
 
-def stages(registry: Registry) -> list[str]:
+def stages(registry: Registry, rule: Rules) -> list[str]:
     """Return the stages of params.yaml in their order, then others that tags name."""
-    return list(dict.fromkeys([*rules.load().stages, *registry.stages]))
+    return list(dict.fromkeys([*rule.stages, *registry.stages]))
 
 
-def stage_row(registry: Registry, stage: str) -> list[str]:
+def stage_row(registry: Registry, rule: Rules, stage: str) -> list[str]:
     """Return one line of the table of stages."""
     tag = registry.stages.get(stage)
-    return [stage, registry.version_of(tag)[:20], tag.date, tag.by] if tag else [stage, "-", "-", "-"]
+    return [stage, called(registry, rule, tag), tag.date, tag.by] if tag else [stage, "-", "-", "-"]
 
 
-def version_row(registry: Registry, version: Version) -> list[str]:
+def called(registry: Registry, rule: Rules, tag: Tag) -> str:
+    """Return the version that a stage's tag names, and whether that counts."""
+    return registry.version_of(tag)[:20] + ("" if rule.counts(tag) else f" ({UNSIGNED})")
+
+
+def explain_unsigned(cells: Iterable[str]) -> None:
+    """Say what the mark means, if a cell has it."""
+    if any(UNSIGNED in cell for cell in cells):
+        say(f"{UNSIGNED}: counts no more, as registry.require_signed_tags in {PARAMS} asks for signatures")
+
+
+def version_row(registry: Registry, rule: Rules, version: Version) -> list[str]:
     """Return one line of the table of versions."""
     name, value = next(iter(version.metrics.items()), ("", 0.0))
-    state = "retired" if version.retired else ", ".join(registry.stages_of(version))
+    states = ["retired"] if version.retired else registry.stages_of(version)
+    state = ", ".join([*states, *([] if rule.counts(version.tag) else [UNSIGNED])])
     return [version.name, version.tag.date, version.tag.by, f"{name} {value:.4g}" if name else "-", state or "-"]
 
 

@@ -24,7 +24,7 @@ from .scorer import Scorer, columns_read
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `model score`."""
-    parser.add_argument("input", help="a CSV, TSV or Parquet file, a folder of them, or a glob in quotes")
+    parser.add_argument("input", type=Path, help="a CSV, TSV or Parquet file, a folder of them, or a glob in quotes")
     parser.add_argument("output", type=Path, help="the predictions: ends in .csv or .parquet; - writes CSV to stdout")
     parser.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the model (default: %(default)s)")
     parser.add_argument("--version", help="what the predictions say of the model (default: MODEL_VERSION, or its hash)")
@@ -62,7 +62,7 @@ def score(args: argparse.Namespace) -> None:
         raise UserError(f"--workers {args.workers}: give 1 or more")
     require_writable(args.output, args.bad_rows == "reject")
     bundle = QuickBundle.load(args.bundle)
-    sources = open_sources(args.input, args.output, bundle)
+    sources = open_sources(str(args.input), args.output, bundle)
     called = args.version or os.environ.get("MODEL_VERSION") or version(args.bundle)
     scorer = Scorer.make(bundle, called, sources, args.bad_rows == "reject")
     start, rows = time.perf_counter(), 0

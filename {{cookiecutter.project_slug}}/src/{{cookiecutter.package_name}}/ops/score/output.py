@@ -61,7 +61,9 @@ class Output:
         """Open the file of predictions, under a temporary name."""
         with _plain_errors(self.path):
             remove_leftovers(self.path)
-            self._table = self._stack.enter_context(self._predictions())
+            with self._stack:  # unwound if this fails half-way
+                self._table = self._stack.enter_context(self._predictions())
+                self._stack = self._stack.pop_all()
         return self
 
     def __exit__(

@@ -120,7 +120,7 @@ def _first_problem(part: Part, violations: list[Violation]) -> str:
     """Name the first row that breaks the contract, and what is wrong with it."""
     found = [(int(part.numbers[v.broken.argmax()]), v) for v in violations]
     problems = [
-        (number, f"`{v.column}` {v.rule}: {_shown(part.cells[v.column].iloc[int(v.broken.argmax())])}")
+        (number, f"`{v.column}` {v.rule}: {_shown(part.cells[v.column].iloc[int(v.broken.argmax())])}{v.hint}")
         for number, v in found
     ]
     number, what = min([*problems, *part.misfits], key=lambda problem: problem[0])
