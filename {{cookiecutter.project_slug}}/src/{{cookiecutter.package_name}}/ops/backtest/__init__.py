@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -160,22 +161,36 @@ def aging(
         if name in defined(actual, schema):
             values = measured_with_noise(name, actual, predicted, schema)
             points[trained, measured], draws[trained, measured] = values[0], values[1:]
-    sign = 1 if name in HIGHER_IS_BETTER else -1
-    found, oldest = [], max((measured - trained for trained, measured in points), default=0)
-    for age in range(1, oldest + 1):
-        pairs = [(late - age, late) for late in range(age, len(timeline.later)) if (late, late) in points]
-        losses = np.mean([sign * (draws[j, j] - draws[i, j]) for i, j in pairs], axis=0)
-        fresh, aged = (np.mean([points[key] for key in keys]) for keys in ([(j, j) for _, j in pairs], pairs))
-        low, high = np.quantile(losses, [level, 1 - level])
-        loss = float(sign * (fresh - aged))
-        rows = sum(timeline.later[j].rows for _, j in pairs)
+    later, sign = range(len(timeline.later)), 1 if name in HIGHER_IS_BETTER else -1
+    oldest = max((measured - trained for trained, measured in points), default=0)
+    pairs = {age: [(j - age, j) for j in later if j >= age and (j, j) in points] for age in range(1, oldest + 1)}
+    by_slice = [[sign * (points[j, j] - points[i, j]) for i, j in of_age] for of_age in pairs.values()]
+    found = []
+    for (age, of_age), losses in zip(pairs.items(), by_slice, strict=True):
+        fresh, aged = (float(np.mean([points[key] for key in keys])) for keys in ([(j, j) for _, j in of_age], of_age))
+        noise = np.mean([sign * (draws[j, j] - draws[i, j]) for i, j in of_age], axis=0)
+        loss, beside = float(np.mean(losses)), between_slices(by_slice, level) / len(losses) ** 0.5
+        low, high = np.quantile(noise, [level, 1 - level])
+        low, high = min(low, loss - beside), max(high, loss + beside)
         numbers = {"fresh": fresh, "aged": aged, "loss": loss, "low": low, "high": high}
         numbers = {key: significant(float(value)) for key, value in numbers.items()}
-        verdict = verdict_of(loss, low, high, margin)
-        found.append(Age(age, timeline.age(age), len(pairs), rows, verdict=verdict, **numbers))
-    later = range(len(timeline.later))
+        rows, verdict = sum(timeline.later[j].rows for _, j in of_age), verdict_of(loss, low, high, margin)
+        found.append(Age(age, timeline.age(age), len(of_age), rows, verdict=verdict, **numbers))
     series = [[rounded(points.get(key)) for key in keys] for keys in ([(j, j) for j in later], [(0, j) for j in later])]
     return Aging(name, margin, found, *series)
+
+
+def between_slices(losses: Sequence[Sequence[float]], level: float) -> float:
+    """Return how far one slice's loss may be from the mean of its age (lists of losses by age); 0 if none has company.
+
+    The rows of a slice are often alike, so that their own noise says too little: Student's interval, of the spread
+    that the ages have in common.
+    """
+    freedom = sum(len(of_age) - 1 for of_age in losses)
+    if not freedom:
+        return 0.0
+    squares = sum(float(np.square(np.subtract(of_age, np.mean(of_age))).sum()) for of_age in losses)
+    return float(stdtrit(freedom, 1 - level)) * (squares / freedom) ** 0.5
 
 
 def measured_with_noise(name: str, truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> np.ndarray:
@@ -211,7 +226,7 @@ def conclusion(agings: Sequence[Aging]) -> tuple[str, str]:
     row, found = next((row, found) for found in agings for row in found.ages if row.verdict == UNKNOWN)
     return UNKNOWN, (
         f"{title(found.metric)} of a model that is {row.time} old is worse by something between {row.low:.2g} and"
-        f" {row.high:.2g} ({some_rows(row.rows)}; more would tell)"
+        f" {row.high:.2g} ({some_rows(row.rows)} in {len(found.retrained)} slices; more would tell)"
     )
 
 
