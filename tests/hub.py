@@ -1,4 +1,4 @@
-"""A small stand-in for GitHub's API, for gh: pull requests, comments, labels, rulesets, releases of one repository.
+"""A small stand-in for GitHub's API, for gh: issues, pull requests, comments, labels, rulesets, releases, workflows.
 
 gh speaks plain HTTP to it over a Unix socket, which `http_unix_socket` in its configuration names.
 """
@@ -28,6 +28,9 @@ class Hub(ThreadingMixIn, UnixStreamServer):
         """Listen on a socket."""
         super().__init__(str(socket), Answer)
         self.pulls: dict[int, dict[str, Any]] = {}
+        self.issues: dict[int, dict[str, Any]] = {}
+        self.started: list[dict[str, Any]] = []  # workflows that were asked to run
+        self.merges: list[dict[str, Any]] = []  # what gh asked for: automatically, or at once
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.timeline: dict[int, list[dict[str, Any]]] = {}
         self.labels: list[dict[str, Any]] = []
@@ -57,7 +60,7 @@ class Hub(ThreadingMixIn, UnixStreamServer):
             case "POST", "pulls", "":
                 head = {"ref": sent["head"], "repo": {"owner": {"login": REPOSITORY.partition("/")[0]}}}
                 number = 1 + len(self.pulls)
-                made = {"number": number, "state": "open", "head": head, "base": {"ref": sent["base"]}}
+                made = {"number": number, "state": "open", "head": head, "base": {"ref": sent["base"]}, "labels": []}
                 self.pulls[number] = sent | made
                 return self.pulls[number]
             case "PATCH", "pulls", "N":
@@ -94,7 +97,58 @@ class Hub(ThreadingMixIn, UnixStreamServer):
             case "PUT", "rulesets", "N":
                 self.rulesets[numbers[0] - 1] = sent | {"id": numbers[0]}
                 return sent
+            case "POST", "actions", _ if rest.endswith("/dispatches"):
+                self.started.append({"workflow": rest.split("/")[1]} | sent)
+                return {}
+        if path == "/graphql":
+            return self.answer_merge(sent)
+        if kind == "issues":
+            return self.answer_issue(method, rest.split("/"), query, sent)
         return self.answer_release(method, f"{kind}/{rest}", query, sent)
+
+    def answer_issue(self, method: str, path: list[str], query: dict[str, str], sent: Any) -> Any:
+        """Return what the API answers about issues, and about the labels of pull requests, or None."""
+        match method, path:
+            case "GET", [""]:
+                return [
+                    issue
+                    for issue in self.issues.values()
+                    if issue["state"] == query.get("state", "open")
+                    and {query["labels"]} <= {label["name"] for label in issue["labels"]}
+                ]
+            case "POST", [""]:
+                labels = [{"name": name} for name in sent.get("labels", ())]
+                number = 1001 + len(self.issues)
+                self.issues[number] = sent | {"number": number, "state": "open", "user": BOT, "labels": labels}
+                return self.issues[number]
+            case "PATCH", [number]:
+                self.issues[int(number)].update(sent)
+                return self.issues[int(number)]
+            case "POST", [number, "labels"]:
+                labels = self.pulls[int(number)]["labels"]
+                labels += [{"name": name} for name in sent["labels"] if {"name": name} not in labels]
+                return labels
+            case "DELETE", [number, "labels", name]:
+                if {"name": name} not in self.pulls[int(number)]["labels"]:
+                    return None
+                self.pulls[int(number)]["labels"].remove({"name": name})
+                return self.pulls[int(number)]["labels"]
+        return None
+
+    def answer_merge(self, sent: Any) -> Any:
+        """Return what GraphQL answers to `gh pr merge`, for a repository whose checks are not through yet."""
+        query, variables = sent["query"], sent.get("variables", {})
+        if "__type" in query:  # what this GitHub knows
+            names = [{"name": name} for name in ("isInMergeQueue", "isMergeQueueEnabled")]
+            return {"data": {kind: {"fields": names} for kind in re.findall(r"(\w+): ?__type", query)}}
+        if query.startswith("mutation"):
+            self.merges.append({"automatic": "enablePullRequestAutoMerge" in query} | variables["input"])
+            return {"data": {}}
+        pull = self.pulls[int(variables["pr_number"])]
+        found = {"id": f"PR_{pull['number']}", "number": pull["number"], "state": "OPEN", "title": pull["title"]}
+        found |= {"mergeStateStatus": "BLOCKED", "baseRefName": "main", "headRefName": pull["head"]["ref"]}
+        found |= {"headRepositoryOwner": {"login": "acme"}, "isMergeQueueEnabled": False, "isInMergeQueue": False}
+        return {"data": {"repository": {"pullRequest": found}}}
 
     def answer_release(self, method: str, path: str, query: dict[str, str], sent: Any) -> Any:
         """Return what the API answers about releases, or None."""
@@ -174,7 +228,7 @@ class Answer(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = handle_any
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
 
     def address_string(self) -> str:
         """Return a name for the client, which has no address."""

@@ -15,6 +15,7 @@ from .ops.project import SCHEMA, UserError, read_yaml, some_rows
 TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
 ANSWERS = ("reject", "flag")
+NOT_UNIQUE = "is not unique (id)"
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
 TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
 FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
@@ -202,7 +203,7 @@ def _check_id(name: str, values: np.ndarray) -> list[Violation]:
     missing = is_missing(values)
     _, first, codes = np.unique(values.astype(str), return_index=True, return_inverse=True)
     repeated = ~missing & (first[codes] != np.arange(len(values)))
-    return violation(name, "is missing (id)", missing, values) + violation(name, "is not unique (id)", repeated, values)
+    return violation(name, "is missing (id)", missing, values) + violation(name, NOT_UNIQUE, repeated, values)
 
 
 def _build(content: dict[str, Any]) -> Schema:

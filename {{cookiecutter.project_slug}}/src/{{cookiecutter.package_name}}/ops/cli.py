@@ -10,6 +10,7 @@ from .project import run
 COMMANDS = {
     "init": (".init", "Make the Git repository, infer the schema, store the table, add the hooks; again: harmless."),
     "adopt": (".adopt", "Put a table in place and infer its schema."),
+    "ingest": (".ingest", "Append new labelled rows to the table, as a new data version."),
     "gate": (".gate", "Judge whether this work tree's model is worse than that of the commit it started from."),
     "margins": (
         ".gate.margins",
@@ -18,6 +19,7 @@ COMMANDS = {
     "verify": (".verify", "Check that the committed results are true and whole."),
     "serve": (".serve", "Serve the model over HTTP."),
     "score": (".score", "Predict for every row of tables of any size, CSV or Parquet."),
+    "monitor": (".monitor", "Compare a batch, or the log of predictions, with what the bundle remembers of its training."),
     "register": (".registry.register", "Make the model of the last commit a version."),
     "promote": (".registry.promote", "Let a version serve in a stage, such as staging or prod."),
     "rollback": (".registry.rollback", "Let the version serve again that served in a stage before."),

@@ -27,20 +27,51 @@ def profile(values: np.ndarray, column: Column) -> dict[str, Any]:
 def numbers(values: np.ndarray) -> dict[str, Any]:
     """Return moments, and `counts` of the numbers up to each of `edges` and above the last: a bin is (left, right].
 
-    The edges are quantiles, so that each bin holds about as many rows where the values differ.
+    A value of many rows, such as the zero of most people's capital gains, has a bin of its own; the edges between the
+    others are their quantiles, so that what happens among the few is seen too.
     """
     finite = values[np.isfinite(values)].astype(float)
     if not len(finite):
         return {"edges": [], "counts": [0]}
     with np.errstate(over="ignore"):
         moments = {"min": finite.min(), "max": finite.max(), "mean": finite.mean(), "std": finite.std()}
-    quantiles = np.quantile(finite, np.arange(1, BINS) / BINS, method="inverted_cdf")
-    edges = np.unique(quantiles)
-    counts = np.bincount(np.searchsorted(edges, finite, side="left"), minlength=len(edges) + 1)
+    edges = _edges(finite)
+    counts = binned(finite, edges)
     return {name: _json(value) for name, value in moments.items()} | {
         "edges": edges.tolist(),
         "counts": counts.tolist(),
     }
+
+
+def binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return how many of (n,) numbers lie up to each of (k,) edges, and above the last: (k + 1,)."""
+    return np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Return ascending edges between (n,) finite numbers: at least one, and no bin of few rows if that can be."""
+    distinct, rows = np.unique(values, return_counts=True)
+    frequent = rows >= max(len(values) / BINS, FEWEST_ROWS)
+    others = np.repeat(distinct[~frequent], rows[~frequent])
+    bins = min(max(len(others) // FEWEST_ROWS, 1 if frequent.any() else 2), BINS)
+    quantiles = np.quantile(others, np.arange(1, bins) / bins, method="inverted_cdf") if len(others) else others
+    before = distinct[:-1][frequent[1:]]
+    edges = np.unique(np.concatenate([quantiles, distinct[frequent], before]))
+    return _without_small_bins(edges, binned(values, edges).tolist(), set(distinct[frequent].tolist()))
+
+
+def _without_small_bins(edges: np.ndarray, counts: list[int], alone: set[float]) -> np.ndarray:
+    """Join each bin of few rows to the one before, but to the next one if that before holds a value by itself."""
+    left, position = edges.tolist(), 0
+    while position < len(left) and len(left) > 1:
+        if counts[position] >= FEWEST_ROWS:
+            position += 1
+            continue
+        before = position > 0 and left[position - 1] not in alone
+        position -= before
+        counts[position : position + 2] = [sum(counts[position : position + 2])]
+        del left[position]
+    return np.array(left)
 
 
 def categories(values: np.ndarray) -> dict[str, Any]:

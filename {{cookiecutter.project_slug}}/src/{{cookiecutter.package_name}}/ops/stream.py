@@ -2,10 +2,14 @@
 
 import csv
 import glob
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,6 +34,8 @@ from .table import (
 
 PART_ROWS = 50_000
 BLOCK_BYTES = 1 << 23
+WORKERS = min(os.cpu_count() or 1, 4)  # each holds a part of the rows, and one thread reads for all
+Item, Result = TypeVar("Item"), TypeVar("Result")
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 
 
@@ -75,13 +81,15 @@ def find(pattern: str, leave_out: set[Path]) -> list[Path]:
     return tables
 
 
-def open_source(path: Path, reading: Reading, needed: list[str]) -> Source:
-    """Look at a file's head; `reading` is tried first, what is written otherwise is sniffed.
-
-    UserError names the columns of `needed` that the file lacks.
-    """
+def look_at(path: Path, reading: Reading, needed: list[str]) -> Source:
+    """Look at a file's head; `reading` is tried first, what does not show the columns `needed` by it is sniffed."""
     require_table(path)
-    source = _parquet_source(path) if is_parquet(path) else _text_source(path, reading, set(needed))
+    return _parquet_source(path) if is_parquet(path) else _text_source(path, reading, set(needed))
+
+
+def open_source(path: Path, reading: Reading, needed: list[str]) -> Source:
+    """Look at a file's head, as `look_at` does; UserError names the columns of `needed` that the file lacks."""
+    source = look_at(path, reading, needed)
     if missing := [name for name in needed if name not in source.names]:
         raise UserError(f"{path} lacks {_listed(missing)}: give it the columns that the model was trained on")
     return source
@@ -93,6 +101,21 @@ def parts(source: Source, names: list[str]) -> Iterator[Part]:
         yield from _text_parts(source, source.reading, names) if source.reading else _parquet_parts(source, names)
     except (pa.ArrowException, UnicodeError, OSError) as error:
         raise UserError(f"{source.path} is damaged ({first_line(error)}): write it again") from None
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS) -> Iterator[Result]:
+    """Do the same with each item in `workers` threads, a few ahead, and give what comes out in the order of the items."""
+    pool = ThreadPoolExecutor(workers, "part")
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _shown(path: Path) -> bool:

@@ -17,7 +17,7 @@ from ..registry.rules import rules_of
 from . import history
 from .budgets import budgets
 from .history import CannotJudge, Incomparable
-from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, metric, overall
+from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding, improved, judge, metric, overall
 from .margins import proposed
 from .rescore import groups_of_rows, rescored
 from .results import (
@@ -297,4 +297,5 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def as_json(judgement: Judgement) -> dict[str, Any]:
     """Return the judgement as docs/gate.md describes it."""
-    return {"format": FORMAT, "exit_status": judgement.exit_status, **asdict(judgement)}
+    better = judgement.verdict == PASS and improved(judgement.findings)
+    return {"format": FORMAT, "exit_status": judgement.exit_status, "better": better, **asdict(judgement)}

@@ -277,3 +277,15 @@ def overall(found: Sequence[Finding]) -> str:
         return REGRESSION
     open_metrics = any(finding.verdict == INCONCLUSIVE and finding.kind == "metric" for finding in found)
     return INCONCLUSIVE if open_metrics else PASS
+
+
+def won(finding: Finding) -> bool:
+    """Tell whether a comparison got better beyond chance."""
+    return finding.verdict == PASS and finding.high < 0
+
+
+def improved(found: Sequence[Finding]) -> bool:
+    """Tell whether a metric on all rows is better than the base's beyond chance, and none is worse than before."""
+    metrics = [finding for finding in found if finding.kind == "metric"]
+    better = any(won(finding) for finding in metrics if finding.against == "base")
+    return better and all(finding.loss <= 0 for finding in metrics)

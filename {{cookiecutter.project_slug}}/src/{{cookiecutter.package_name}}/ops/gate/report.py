@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ..markdown import escape, folded, table, title
 from ..metrics import HIGHER_IS_BETTER, gain
 from ..project import one_line
-from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding
+from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding, won
 
 if TYPE_CHECKING:
     from . import Judgement
@@ -79,11 +79,6 @@ def headline(judgement: "Judgement") -> str:
         return BETTER
     blocked = judgement.verdict == INCONCLUSIVE and judgement.rules.strict and not judgement.accepted
     return HEADLINES[judgement.verdict] + (BLOCKED if blocked else "")
-
-
-def won(finding: Finding) -> bool:
-    """Tell whether a comparison got better beyond chance."""
-    return finding.verdict == PASS and finding.high < 0
 
 
 def reasons(judgement: "Judgement") -> list[str]:

@@ -8,9 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,11 +17,9 @@ from tqdm import tqdm
 from ..bundle import Bundle, version
 from ..project import BUNDLE, UserError, some_rows
 from ..quick import QuickBundle
-from ..stream import Part, Source, find, open_source, parts
+from ..stream import WORKERS, Part, Source, find, in_order, open_source, parts
 from .output import Output, rejected_path, remove_leftovers, require_writable
-from .scorer import Scored, Scorer, columns_read
-
-WORKERS = min(os.cpu_count() or 1, 4)  # each holds a part of the rows, and one thread reads for all
+from .scorer import Scorer, columns_read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +67,7 @@ def score(args: argparse.Namespace) -> None:
     scorer = Scorer.make(bundle, called, sources, args.bad_rows == "reject")
     start, rows = time.perf_counter(), 0
     with Output(args.output, scorer) as output, progress(sources) as bar:
-        for scored in in_order(scorer, sources, args.workers):
+        for scored in in_order(scorer.score, all_parts(scorer, sources), args.workers):
             output.write(scored)
             bar.update(len(scored))
             rows += len(scored)
@@ -86,21 +82,6 @@ def open_sources(pattern: str, output: Path, bundle: Bundle) -> list[Source]:
         raise UserError(f"{output} is the input too: give the predictions another name")
     paths = find(pattern, leave_out={output.resolve(), rejected_path(output).resolve()})
     return [open_source(path, bundle.schema.reading, bundle.schema.features()) for path in paths]
-
-
-def in_order(scorer: Scorer, sources: list[Source], workers: int) -> Iterator[Scored]:
-    """Score part by part in `workers` threads, a few parts ahead, and give what comes out in the order of the input."""
-    pool = ThreadPoolExecutor(workers, "score")
-    waiting: deque[Future[Scored]] = deque()
-    try:
-        for part in all_parts(scorer, sources):
-            waiting.append(pool.submit(scorer.score, part))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def all_parts(scorer: Scorer, sources: list[Source]) -> Iterator[Part]:

@@ -1,0 +1,192 @@
+"""How often watching raises an alarm that it should not, and one that it should: its operating characteristics.
+
+`make demo`, then `build/demo/income-model/.venv/bin/python benchmarks/monitoring_operating.py --repeat 200`.
+
+Batches are drawn from the project's own table, with replacement, go through `rows_of` and `Monitor` as `model monitor`
+sends them, and are judged over all columns, predictions and rules together. With `--census FILE` (a table of
+`make_census.py`, without the rows of the sample) batches are fresh rows, and the reference is drawn anew each time.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from income_model.ops.monitor import judged, read_profile
+from income_model.ops.monitor.batch import contract_of, rows_of
+from income_model.ops.monitor.findings import ALERT
+from income_model.ops.monitor.settings import read_settings
+from income_model.ops.profile import Predictions, profile
+from income_model.ops.project import BUNDLE
+from income_model.ops.quick import QuickBundle
+from income_model.ops.table import judge, read_cells
+
+SIZES = (200, 2_000, 20_000)
+REFERENCE, TESTED = 7_515, 2_485  # rows of the sample's training and test
+Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of batch: what is done to rows of the training distribution; `columns` is where it must be found."""
+
+    name: str
+    change: Change
+    column: str = ""
+
+
+def scaled(column: str) -> Case:
+    """Return a column times 1.3, whole numbers again, so that the contract does not see it."""
+
+    def change(cells: pd.DataFrame, _: np.random.Generator) -> pd.DataFrame:
+        numbers = (pd.to_numeric(cells[column]) * 1.3).round()
+        return cells.assign(**{column: numbers.map("{:.0f}".format).astype(cells[column].dtype)})
+
+    return Case(f"`{column}` times 1.3", change, column)
+
+
+def doubled(column: str, value: str) -> Case:
+    """Return a value drawn twice as often."""
+
+    def change(cells: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+        weights = np.where(cells[column] == value, 1.0, 0.0)
+        share = weights.mean()
+        weights = np.where(weights > 0, 2.0, (1 - 2 * share) / (1 - share))
+        return cells.iloc[random.choice(len(cells), len(cells), p=weights / weights.sum())]
+
+    return Case(f"`{column}` {value!r} doubled", change, column)
+
+
+def emptied(column: str) -> Case:
+    """Return a tenth of a column missing."""
+
+    def change(cells: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+        return cells.assign(**{column: cells[column].mask(random.random(len(cells)) < 0.1)})
+
+    return Case(f"10 % of `{column}` missing", change, column)
+
+
+def without(column: str, value: str) -> Case:
+    """Return the rows that are not of a group, drawn again to as many as before."""
+
+    def change(cells: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+        others = np.flatnonzero(cells[column] != value)
+        return cells.iloc[random.choice(others, len(cells))]
+
+    return Case(f"`{column}` without {value!r}", change, column)
+
+
+SAME = Case("as in training", lambda cells, _: cells)
+SHIFTS = (
+    scaled("age"),
+    scaled("weeks_worked"),
+    scaled("employer_size"),
+    scaled("dividends"),
+    scaled("capital_gains"),
+    doubled("education", "Masters degree(MA MS MEng MEd MSW MBA)"),
+    doubled("race", "Asian or Pacific Islander"),
+    doubled("class_of_worker", "State government"),
+    emptied("age"),
+    emptied("class_of_worker"),
+    emptied("birth_country"),
+    emptied("union_member"),
+    without("sex", "Female"),
+    without("race", "Black"),
+    without("marital_status", "Divorced"),
+)
+
+
+class Own:
+    """Batches of the project's own table, beside the bundle that `dvc repro` made."""
+
+    def __init__(self, project: Path) -> None:
+        self.bundle = QuickBundle.load(project / BUNDLE)
+        self.profile = read_profile(project / BUNDLE, self.bundle)
+        self.cells = read_cells(project / self.bundle.schema.table, self.bundle.schema.reading)
+
+    def draw(self, rows: int, random: np.random.Generator) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Return the cells of a batch, and the profile to compare with."""
+        return self.cells.iloc[random.choice(len(self.cells), rows)], self.profile
+
+
+class Fresh(Own):
+    """Rows that the model never saw: each time other ones are the reference, those of the predictions, the batch."""
+
+    def __init__(self, project: Path, census: Path) -> None:
+        super().__init__(project)
+        self.cells = read_cells(census, self.bundle.schema.reading)
+        contract = contract_of(self.bundle.schema)
+        _, self.arrays, _ = judge(self.cells, contract)
+        self.predicted = self.bundle.predict(self.arrays).astype(float)
+        target = self.bundle.schema.target
+        self.arrays[target] = self.cells[target].to_numpy(object)
+
+    def draw(self, rows: int, random: np.random.Generator) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Draw without replacement."""
+        drawn = random.choice(len(self.cells), rows + REFERENCE + TESTED, replace=False)
+        reference, tested = drawn[:REFERENCE], drawn[REFERENCE : REFERENCE + TESTED]
+        predictions = Predictions(self.bundle.classes)
+        predictions.add(self.predicted[tested])
+        columns = {n: profile(self.arrays[n][reference], c) for n, c in self.bundle.schema.columns.items()}
+        batch = self.cells.iloc[drawn[REFERENCE + TESTED :]]
+        return batch, {**self.profile, "columns": columns, "predictions": predictions.describe()}
+
+
+def alarms(source: Own, case: Case, rows: int, repeat: int) -> tuple[int, int, Counter[str]]:
+    """Return how many batches raise an alarm at all, how many about the changed column, and what else is alarmed about."""
+    settings, features = read_settings(), [n for n in source.bundle.schema.columns if n != source.bundle.schema.target]
+    any_alarm, right, what = 0, 0, Counter[str]()
+    for seed in range(repeat):
+        random = np.random.default_rng((seed, rows))
+        cells, known = source.draw(rows, random)
+        cells = case.change(cells.reset_index(drop=True), random).reset_index(drop=True)
+        found = judged([rows_of(cells[features], source.bundle)], source.bundle, known, settings)
+        alerts = [finding for finding in found if finding.verdict == ALERT]
+        any_alarm += bool(alerts)
+        right += any(finding.column == case.column for finding in alerts)
+        what.update(f"{finding.name} {finding.column}" for finding in alerts if finding.column != case.column or not case.column)
+    return any_alarm, right, what
+
+
+def interval(count: int, of: int, z: float = 1.96) -> str:
+    """Return a share with its 95 % interval (Wilson 1927)."""
+    p, scale = count / of, 1 + z * z / of
+    middle, half = (p + z * z / (2 * of)) / scale, z * sqrt(p * (1 - p) / of + z * z / (4 * of * of)) / scale
+    return f"{p:.1%} ({max(middle - half, 0):.1%} to {min(middle + half, 1):.1%})"
+
+
+def lines(source: Own, args: argparse.Namespace) -> Iterator[str]:
+    """Yield the table row by row."""
+    yield "| batch | rows | an alarm | about that column |\n| --- | --- | --- | --- |"
+    cases = [(SAME, rows) for rows in args.rows or SIZES] + [(case, 2_000) for case in SHIFTS if not args.rows]
+    for case, rows in cases:
+        if args.only in case.name:
+            found, right, what = alarms(source, case, rows, args.repeat)
+            about = interval(right, args.repeat) if case.column else ""
+            yield f"| {case.name} | {rows:,} | {interval(found, args.repeat)} | {about} |"
+            if args.say and what:
+                yield f"    {dict(what.most_common(6))}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=200, help="batches of each kind")
+    parser.add_argument("--rows", type=int, nargs="*", help="sizes of unchanged batches, and no others")
+    parser.add_argument("--only", default="", help="kinds whose name holds this")
+    parser.add_argument("--project", type=Path, default=Path("build/demo/income-model"))
+    parser.add_argument("--census", type=Path, help="fresh rows, written by make_census.py")
+    parser.add_argument("--say", action="store_true", help="say what else raised alarms")
+    args = parser.parse_args()
+    source = Fresh(args.project, args.census) if args.census else Own(args.project)
+    for line in lines(source, args):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What a batch breaks of the contract: rules of schema.yaml, values that are missing or that were never seen."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ...schema import Schema, not_a
+from ..project import UserError, one_line, some_rows
+from .batch import Rows
+from .distance import beyond, more
+from .findings import Finding
+from .settings import Settings
+from .tally import Tally
+
+MEND = "Mend what writes these rows, or correct schema.yaml where the rule is wrong."
+
+
+class Contract:
+    """Counts the rows that break each column's rules; what is missing or unseen is taken from the tallies."""
+
+    def __init__(self, schema: Schema, tallies: Mapping[str, Tally], settings: Settings) -> None:
+        """Start at zero."""
+        self.schema, self.tallies, self.settings = schema, tallies, settings
+        self.rows = self.broken_rows = self.misfits = 0
+        self.broken: Counter[str] = Counter()
+        self.rules: Counter[tuple[str, str]] = Counter()
+        self.examples: dict[tuple[str, str], str] = {}
+
+    def add(self, rows: Rows) -> None:
+        """Count some rows."""
+        self.rows += len(rows)
+        masks: dict[str, np.ndarray] = {}
+        for violation in rows.broken:
+            key = violation.column, violation.rule
+            self.rules[key] += violation.count
+            self.examples.setdefault(key, violation.example.rpartition(" (row ")[0])
+            masks[violation.column] = masks.get(violation.column, False) | violation.broken
+        self.broken.update({column: int(mask.sum()) for column, mask in masks.items()})
+        self.broken_rows += int(np.any([*masks.values()], axis=0).sum()) if masks else 0
+
+    def findings(self) -> list[Finding]:
+        """Return one finding for each column's rules, one for each that may be missing, and for each open category."""
+        self._require_types()
+        found = [self._rules(name) for name in self.tallies]
+        if self.misfits:
+            found.append(self._misfits())
+        for name, tally in self.tallies.items():
+            found += [*self._missing(name, tally), *self._unseen(name, tally)]
+        return found
+
+    def _require_types(self) -> None:
+        """Raise UserError for a column of another type: what it holds cannot be compared."""
+        for name, tally in self.tallies.items():
+            rule = not_a(self.schema.columns[name].type)
+            broken = self.rules[name, rule]
+            if broken and broken == self.rows - int(tally.now[-1]):
+                example = one_line(self.examples[name, rule])[:60]
+                raise UserError(f"`{name}` {rule} in any row, such as {example}: give the batch the types of schema.yaml")
+
+    def _rules(self, name: str) -> Finding:
+        broken, limit = self.broken[name], self.settings.violations
+        if not broken:
+            sentence = f"`{name}` keeps the contract in {some_rows(self.rows)}"
+        else:
+            (_, rule), count = max(
+                ((key, count) for key, count in self.rules.items() if key[0] == name), key=lambda item: item[1]
+            )
+            example = one_line(self.examples[name, rule])[:60]
+            sentence = f"`{name}` {rule} in {some_rows(count)} of {self.rows:,}, such as {example}"
+            others = [f"{other} in {rows:,}" for (column, other), rows in self.rules.items() if column == name and other != rule]
+            sentence += "".join(f"; {other}" for other in others)
+        return Finding(
+            "contract", "violations", sentence, column=name, value=broken / self.rows, before=0.0,
+            size=broken / self.rows, limit=limit, p=beyond(limit, broken, self.rows), rows=self.rows, remedy=MEND if broken else "",
+        )
+
+    def _misfits(self) -> Finding:
+        rows, limit = self.rows + self.misfits, self.settings.violations
+        sentence = f"{some_rows(self.misfits)} of {rows:,} do not have the header's number of cells"
+        return Finding(
+            "contract", "misfits", sentence, value=self.misfits / rows, before=0.0, size=self.misfits / rows, limit=limit,
+            p=beyond(limit, self.misfits, rows), rows=rows, remedy="Quote cells that hold the separator.",
+        )
+
+    def _missing(self, name: str, tally: Tally) -> Iterator[Finding]:
+        if self.schema.columns[name].nullable:
+            yield self._more(name, "missing", tally, len(tally.now) - 1, "is missing", "Find out why the source no longer gives it.")
+
+    def _unseen(self, name: str, tally: Tally) -> Iterator[Finding]:
+        column = self.schema.columns[name]
+        if column.type == "category" and column.values is None and tally.other is not None:
+            remedy = "See which values are new; a model that is trained with them knows what they mean."
+            yield self._more(name, "unseen", tally, tally.other, "has a value that the training rows lack, or rarely have,", remedy)
+
+    def _more(self, name: str, what: str, tally: Tally, cell: int, words: str, remedy: str) -> Finding:
+        """Return the finding that a cell of a column holds a larger share than before."""
+        now, before = int(tally.now[cell]), float(tally.before[cell])
+        rows, rows_before = int(tally.now.sum()), float(tally.before.sum())
+        if not rows or not rows_before:
+            return Finding("contract", what, f"`{name}` has no cell to look at", column=name)
+        share, share_before = now / rows, before / rows_before
+        sentence = f"`{name}` {words} in {percent(share)} of the rows ({percent(share_before)} before)"
+        return Finding(
+            "contract", what, sentence, column=name, value=share, before=share_before, size=share - share_before,
+            limit=self.settings.missing, p=more(before, rows_before, now, rows), rows=rows, remedy=remedy,
+        )
+
+
+def percent(share: float) -> str:
+    """Return 0.051 as `5.1 %`."""
+    return f"{share * 100:.1f} %" if share == 0 or share >= 0.001 else "below 0.1 %"

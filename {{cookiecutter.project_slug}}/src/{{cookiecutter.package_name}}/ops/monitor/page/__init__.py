@@ -1,0 +1,186 @@
+"""One HTML page that says what changed, for whom, since when, and what to do. Nothing is loaded, no script runs."""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from .. import report
+from ..findings import ALERT, PARTS, QUIET, UNKNOWN, Finding
+from ..history import Run
+from ..result import Result, key, strength
+from . import pictures
+from .pictures import prose, text
+from .tables import SIGNS, bias, cells, everything, meter, named, picture, quality, sign, wide
+
+SHELL = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+STYLE = b64encode(sha256(re.findall(r"<style>(.*?)</style>", SHELL, re.DOTALL)[0].encode()).digest()).decode()
+CSP = f"default-src 'none'; style-src 'sha256-{STYLE}'; img-src data:; base-uri 'none'; form-action 'none'"
+MOST_CARDS, CLOSEST, MOST_TRENDS, MOST_RUNS = 12, 3, 8, 30
+NAMES = {"contract": "Contract", "drift": "Drift", "quality": "Quality", "bias": "Bias", "health": "Health"}
+
+
+def html(result: Result) -> str:
+    """Return the page."""
+    body = "\n".join([_head(result), '<main id="main">', *_sections(result), "</main>"])
+    name = f"{report.headline(result).partition(':')[0]}: {result.batch['name']}, {result.model['name']}"
+    filled = {"<!-- title -->": text(name), "<!-- policy -->": CSP, "<!-- body -->": body}
+    return re.sub("<!-- (?:title|policy|body) -->", lambda found: filled[found[0]], SHELL)
+
+
+def _sections(result: Result) -> Iterator[str]:
+    of = {part: [f for f in result.findings if f.part == part] for part in PARTS}
+    yield _changed(result)
+    yield _section("bias", "For whom", bias(of["bias"]))
+    yield _section("quality", "How good the predictions are", quality(of["quality"]))
+    for part, name in (("health", "Health"), ("contract", "Contract")):
+        yield _section(part, name, _listed(of[part]))
+    yield _section("since", "Since when", _trends(result))
+    yield _section("todo", "What to do", _steps(result))
+    yield _section("all", "Everything that was compared", everything(result.findings))
+    reading = "".join(f"<p>{prose(line)}</p>" for line in report.READING)
+    folded = f"<details><summary>Limits, chance, estimates</summary>{reading}</details>"
+    yield _section("reading", "How to read it", folded)
+    yield _section("facts", "What was watched", _facts(result))
+
+
+def _section(name: str, heading: str, content: str) -> str:
+    """Return a section with a heading; nothing where there is nothing to say."""
+    if not content:
+        return ""
+    head = f'<section class="card" id="{name}" aria-labelledby="{name}-h"><h2 id="{name}-h">{heading}</h2>'
+    return f"{head}{content}</section>"
+
+
+def _head(result: Result) -> str:
+    verdict, _, said = report.headline(result).partition(": ")
+    batch, model = result.batch, result.model
+    span = f", {text(batch['first'])} to {text(batch['last'])}" if batch.get("first") else ""
+    kind = {QUIET: "quiet", ALERT: "alert"}.get(result.verdict, "stopped")
+    mark = {QUIET: "✓", ALERT: "▲"}.get(result.verdict, "✕")
+    tiles = "".join(_tile(part, [f for f in result.findings if f.part == part]) for part in PARTS)
+    notes = "".join(f"<li>{prose(note)}</li>" for note in result.notes[:MOST_RUNS])
+    return f"""<a class="skip" href="#main">Skip to the report</a>
+<header><p class="lead">{text(model["name"])} <span class="pill">{text(model["version"])}</span> watched on
+<strong>{text(batch["name"])}</strong>, {batch["rows"]:,} rows{span}</p>
+<div class="verdict {kind}"><span class="sign" aria-hidden="true">{mark}</span>
+<div><h1><span>{verdict}</span> {text(said[:1].upper() + said[1:], 1000)}</h1>
+{f"<p>{prose(report.sentence(result.alerts[0]))}</p>" if result.alerts else ""}</div></div>
+<nav aria-label="Parts of the report"><ul class="tiles">{tiles}</ul></nav>
+{f'<ul class="notes">{notes}</ul>' if notes else ""}</header>"""
+
+
+def _tile(part: str, found: list[Finding]) -> str:
+    """Return what a part found, as a link to it."""
+    states = [report.state(finding) for finding in found]
+    alerts, quiet, unknown = map(states.count, (ALERT, QUIET, UNKNOWN))
+    state = ALERT if alerts else QUIET if quiet else UNKNOWN if unknown else report.SHOWN
+    said = f"{alerts:,} of {alerts + quiet:,} beyond" if alerts else f"{quiet:,} within limits"
+    said = said if alerts or quiet else "cannot be told" if unknown else "not watched"
+    target = {"drift": "changed"}.get(part, part) if found else "facts"
+    mark = f'<span class="mark {state}" aria-hidden="true">{SIGNS[state]}</span>'
+    return f'<li><a href="#{target}">{mark}<b>{NAMES[part]}</b> <span>{said}</span></a></li>'
+
+
+def _changed(result: Result) -> str:
+    """Return what is beyond its limit as cards, the strongest first; else what comes closest."""
+    alerts = result.alerts
+    near = [f for f in report.ranked(result.findings) if f.size is not None and f.limit is not None][:CLOSEST]
+    shown = alerts[:MOST_CARDS] or near
+    cards = f'<ol class="cards">{"".join(_card(result, finding) for finding in shown)}</ol>'
+    if not alerts:
+        closest = '<p class="soft">Nothing is beyond its limit. Closest to it:</p>' if shown else ""
+        return _section("changed", "What changed", f"{closest}{cards}" if shown else "")
+    key_ = '<p class="soft key"><span class="was"></span> before, in training <span class="is"></span> now</p>'
+    rest = alerts[MOST_CARDS:]
+    more = f"<details><summary>{len(rest):,} more</summary>{_listed(rest)}</details>" if rest else ""
+    return _section("changed", "What changed", f"{key_}{cards}{more}")
+
+
+def _card(result: Result, finding: Finding) -> str:
+    """Return one change: what it is, a sentence, a picture, how far beyond its limit, since when, what to do."""
+    where = text(finding.column[:80] or report.name_of(finding))
+    what = [NAMES[finding.part], report.name_of(finding) if finding.column else "", finding.group]
+    since = f"{_spark(result, finding)}<p>{text(report.began(result, finding))}</p>" if result.history else ""
+    remedy = f'<p class="remedy"><b>Remedy</b> {prose(finding.remedy)}</p>' if finding.remedy else ""
+    return f"""<li class="change"><h3>{sign(finding)} {where} <small>{text(" · ".join(filter(None, what)))}</small></h3>
+<p>{prose(report.sentence(finding))}</p>{picture(finding)}
+<div class="size">{pictures.meter(finding.size or 0, finding.limit or 0)}<p>{_against(finding)}</p>
+</div><div class="trending">{since}</div>{remedy}</li>"""
+
+
+def _against(finding: Finding) -> str:
+    """Return a size against its limit in words."""
+    ratio, chance = strength(finding), text(report.chance(finding))
+    times = (
+        f"{ratio:,.2g} times it" if 0 < ratio < 100 else f"{ratio:,.0f} times it" if 0 < ratio < 1e6 else "beyond it"
+    )
+    size = f"<b>{report.number(finding.size, 3)}</b>, limit {report.number(finding.limit, 3)}: {times}"
+    return f"{size}, p {chance if chance.startswith('&lt;') else f'= {chance}'}" if chance else size
+
+
+def _listed(found: Iterable[Finding]) -> str:
+    """Return comparisons as a short table with their bars, those beyond their limit and the strongest first."""
+    found = report.ranked(found)
+    shown = found if len(found) <= MOST_CARDS else [f for f in found if f.verdict == ALERT] or found[:CLOSEST]
+    rows = "".join(map(_found, shown))
+    head = "<th>what</th><th>what was found</th><th>against its limit</th><th>size</th><th>limit</th>"
+    rest = f'<p class="soft">{len(found) - len(shown):,} more in <a href="#all">everything that was compared</a>.</p>'
+    return wide(head, rows, report.counts(found)) + (rest if len(found) > len(shown) else "") if found else ""
+
+
+def _found(finding: Finding) -> str:
+    said = f'<td class="say">{prose(report.sentence(finding))}</td><td class="picture">{meter(finding)}</td>'
+    return f"{named(finding)}{said}{cells(report.number(finding.size, 3), report.number(finding.limit, 3))}</tr>"
+
+
+def _trends(result: Result) -> str:
+    """Return the sizes of the strongest comparisons over the runs, and the runs."""
+    if not result.history:
+        return '<p class="soft">This is the first run in the history: from the next one on, trends are shown here.</p>'
+    strongest = [f for f in report.ranked(result.findings) if f.size is not None][:MOST_TRENDS]
+    rows = "".join(_trend(result, finding) for finding in strongest)
+    head = "<th>what</th><th>size over the runs</th><th>now</th><th>limit</th><th>beyond it</th>"
+    runs = "".join(map(_run, reversed(result.history[-MOST_RUNS:])))
+    table = wide("<th>time</th><th>batch</th><th>rows</th><th>verdict</th><th>beyond limits</th>", runs, "Earlier runs")
+    folded = f"<details><summary>Earlier runs ({len(result.history):,})</summary>{table}</details>"
+    legend = "Squares: beyond its limit. Dots: within. Dashed: the limit now. The last one is this batch."
+    return wide(head, rows, "The strongest, over the past runs") + f'<p class="soft">{legend}</p>{folded}'
+
+
+def _spark(result: Result, finding: Finding) -> str:
+    name, runs = key(finding), result.history[-MOST_RUNS:]
+    spots = [(run["sizes"].get(name), name in run["alerts"]) for run in runs]
+    return pictures.spark([*spots, (finding.size, finding.verdict == ALERT)], finding.limit)
+
+
+def _trend(result: Result, finding: Finding) -> str:
+    numbers = (report.number(finding.size, 3), report.number(finding.limit, 3))
+    since = text(report.began(result, finding) or "no")
+    return f"{named(finding)}{cells(_spark(result, finding), *numbers, since)}</tr>"
+
+
+def _run(run: Run) -> str:
+    mark = {QUIET: "✓", ALERT: "▲"}.get(run["verdict"], "✕")
+    said = (text(run["batch"]), f"{run['rows']:,}", f"{mark} {text(run['verdict'])}", f"{len(run['alerts']):,}")
+    return f'<tr><th scope="row">{text(run["time"])}</th>{cells(*said)}</tr>'
+
+
+def _steps(result: Result) -> str:
+    lines = []
+    for said, command in report.steps(result):
+        shown = f'<pre tabindex="0">{text(command, 1000)}</pre>' if command else ""
+        lines.append(f"<li>{prose(said)} {shown}</li>")
+    return f"<ol>{''.join(lines)}</ol>"
+
+
+def _facts(result: Result) -> str:
+    batch, model = result.batch, result.model
+    facts = {"Batch": batch["name"], "Kind": batch.get("kind"), "Rows": f"{batch['rows']:,}"}
+    facts |= {"From": batch.get("first"), "To": batch.get("last"), "Model": model["name"]}
+    facts |= {"Version": model["version"], "Digest": model["digest"]}
+    facts |= {f"monitor.{name}": value for name, value in result.settings.items()}
+    known = {name: value for name, value in facts.items() if value not in (None, "")}
+    lines = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in known.items())
+    return f'<dl class="facts">{lines}</dl>'

@@ -1,0 +1,184 @@
+"""A batch counted in the cells of the profile, part by part: what the reference had in each, and what the batch has."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...schema import Column, is_missing, not_a
+from ..profile import FEWEST_ROWS, MOST_VALUES, binned
+from ..quick import codes_of
+from ..table import NO_VALUE
+from .batch import Rows
+
+OTHER = "(other)"
+NEAR = 5  # rows above the threshold at which values are named
+Counter = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass
+class Tally:
+    """Rows by cell (k,): `before` in the reference, `now` in the batch; the last cell holds what is missing.
+
+    The first `ordered` cells are ranges of a number, whose `total` and `known` give its mean now; `mean` and `spread`
+    are those of the reference. `other` is the position of the cell for values that the reference does not name.
+    """
+
+    labels: list[str]
+    before: np.ndarray
+    count: Counter
+    ordered: int = 0
+    mean: float | None = None
+    spread: float | None = None
+    other: int | None = None
+    as_numbers: Callable[[np.ndarray], np.ndarray] | None = None
+    total: float = 0.0
+    known: int = 0
+    now: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start at zero."""
+        self.now = np.zeros(len(self.before), dtype=np.int64)
+
+    def add(self, values: np.ndarray) -> None:
+        """Count some values of the column, as `schema.check` takes them."""
+        missing = is_missing(values)
+        values = values[~missing]
+        if self.as_numbers:
+            values = self.as_numbers(values)
+            values = values[np.isfinite(values)]
+            self.total, self.known = self.total + float(values.sum()), self.known + len(values)
+        self.now[:-1] += self.count(values)
+        self.now[-1] += int(missing.sum())
+
+    @property
+    def mean_now(self) -> float | None:
+        """The mean of the batch's numbers."""
+        return self.total / self.known if self.known else None
+
+
+def of_column(column: Column, profile: dict[str, Any]) -> Tally:
+    """Return what counts a column of this type beside its profile."""
+    if column.type in ("category", "boolean"):
+        return _categories(column, profile)
+    if column.type == "text":
+        return of_numbers(profile["length"], profile["missing"], _lengths, lambda low, high: _span(low, high, 1))
+    if column.type == "datetime":
+        return of_numbers(profile["days"], profile["missing"], _days, _dates)
+    step = 1 if column.type == "integer" else 0
+    return of_numbers(profile, profile["missing"], _floats, lambda low, high: _span(low, high, step))
+
+
+def of_numbers(
+    numbers: dict[str, Any],
+    missing: int,
+    as_numbers: Callable[[np.ndarray], np.ndarray],
+    label: Callable[[float | None, float | None], str],
+) -> Tally:
+    """Return what counts numbers between the edges of their profile."""
+    edges = np.array(numbers["edges"], dtype=float)
+    bounds = [None, *edges.tolist(), None]
+    labels = [label(low, high) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    return Tally(
+        [*labels, NO_VALUE],
+        np.array([*numbers["counts"], missing], dtype=float),
+        lambda values: binned(values, edges),
+        ordered=len(labels),
+        mean=numbers.get("mean"),
+        spread=numbers.get("std"),
+        as_numbers=as_numbers,
+    )
+
+
+def of_labels(counts: dict[str, int]) -> Tally:
+    """Return what counts predicted labels, given as their codes."""
+    size = len(counts)
+    return Tally(
+        [*counts, NO_VALUE],
+        np.array([*counts.values(), 0], dtype=float),
+        lambda codes: np.bincount(codes.astype(int), minlength=size),
+    )
+
+
+def of_probabilities(counts: list[int]) -> Tally:
+    """Return what counts probabilities in bins of equal width."""
+    size = len(counts)
+    labels = [f"{low / size:.2f} to {(low + 1) / size:.2f}" for low in range(size)]
+
+    def count(values: np.ndarray) -> np.ndarray:
+        return np.bincount(np.clip((values * size).astype(int), 0, size - 1), minlength=size)
+
+    return Tally([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), count, ordered=size, as_numbers=_floats)
+
+
+def known_type(values: np.ndarray, column: str, kind: str, broken: list[Any]) -> np.ndarray:
+    """Return the values without those of another type, which the contract counts and which are not missing."""
+    for violation in broken:
+        if violation.column == column and violation.rule == not_a(kind):
+            return values[~violation.broken]
+    return values
+
+
+def _categories(column: Column, profile: dict[str, Any]) -> Tally:
+    """Return what counts values, and those that the reference folded or has never seen in one cell, `other`."""
+    named, luck = profile["counts"], 0.0
+    if column.type == "category" and named:
+        luck = _luck(np.array([*named.values()], dtype=float))
+    values = list(named)
+
+    def count(found: np.ndarray) -> np.ndarray:
+        texts = np.where(found > 0, "true", "false").astype(object) if column.type == "boolean" else found
+        return np.bincount(codes_of(texts, values), minlength=len(values) + 1)
+
+    known = np.array([*named.values()], dtype=float) - luck / max(len(named), 1)
+    before = np.array([*known, profile["other"]["rows"] + luck, profile["missing"]])
+    return Tally([*values, OTHER, NO_VALUE], before, count, other=len(values))
+
+
+def _luck(rows: np.ndarray) -> float:
+    """Return how many rows of a sample like the reference have values that are named by the luck of the reference.
+
+    Of values near the threshold those are named that happened to have many rows: in other samples they have fewer, and
+    `other` more, by the rows of the values that are just at the threshold T (Good 1953, Biometrika 40, equation 2). These
+    are estimated from the values of up to T + 4 rows, if their number falls with the square of the rows (Zipf).
+    """
+    least = max(FEWEST_ROWS, rows.min() if len(rows) == MOST_VALUES else 0)
+    near = rows[(rows >= least) & (rows < least + NEAR)]
+    return float((near**2).sum() / (NEAR * least))
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+    return values.astype(float)
+
+
+def _lengths(values: np.ndarray) -> np.ndarray:
+    return np.array([len(text) for text in values], dtype=float)
+
+
+def _days(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values.astype("datetime64[us]").astype("int64") / 86_400e6)
+
+
+def _span(low: float | None, high: float | None, step: int) -> str:
+    """Return the name of a range (low, high]."""
+    if low is None:
+        return "all" if high is None else f"up to {short(high)}"
+    if high is None:
+        return f"above {short(low)}"
+    if step and low + step >= high:
+        return short(high)
+    return f"{short(low + step)} to {short(high)}"
+
+
+def _dates(low: float | None, high: float | None) -> str:
+    first, last = (None if day is None else str(np.datetime64(int(np.floor(day)), "D")) for day in (low, high))
+    if first is None:
+        return "all" if last is None else f"up to {last}"
+    return f"after {first}" if last is None else f"{first} to {last}"
+
+
+def short(value: float) -> str:
+    """Return a number for people: 4 digits that count, whole numbers whole."""
+    rounded = float(f"{value:.4g}") if abs(value) < 10_000 or abs(value) >= 1e15 else round(value)
+    return f"{rounded:,.10g}" if abs(rounded) < 1e15 else f"{value:.4g}"
