@@ -24,8 +24,8 @@ PROJECT, INIT = "income-model", "make init"
 MOST_LINES = 14  # of what a command prints
 WORDS = """# The life of a model, lived through
 
-What `make tour` prints, on the census sample and offline: each command is run, and its exit status and answer are checked.
-Commands that only move between branches are left out where they teach nothing.
+What `make tour` prints, on the census sample and offline: each command is run, its exit status and answer are checked.
+Commands that teach nothing are left out.
 """
 
 
@@ -56,9 +56,7 @@ class Tour:
         )
         output = (result.stdout + result.stderr).replace(f"{self.folder}/", "").strip()
         if result.returncode != status or not re.search(says, output):
-            sys.exit(
-                f"tour: {command}\nended with {result.returncode}, not {status}, or did not say {says!r}:\n{output}"
-            )
+            sys.exit(f"tour: {command}\nended with {result.returncode}, not {status}, or lacks {says!r}:\n{output}")
         lines = [line.rstrip() for line in output.splitlines()]
         shown = lines if len(lines) <= keep else [*lines[: keep - 1], "[...]"]
         ending = [f"(exit status {status})"] if status else []
@@ -133,9 +131,7 @@ def begin(tour: Tour, programs: Path | None) -> None:
     tour.enter(tour.folder / PROJECT)
     if programs:
         install(programs, tour)
-    tour.tell(
-        "The table becomes a model", "DVC runs prepare, train, evaluate, package; results are committed with the code."
-    )
+    tour.tell("The table becomes a model", "DVC runs the four stages; results are committed with the code.")
     tour.run(INIT, says="Ready", keep=6)
     tour.run("make repro", says="predicts as the trained model does", keep=20)
     tour.run('git add --all && git commit --quiet -m "First model"', keep=3)
@@ -156,7 +152,7 @@ def change(tour: Tour) -> None:
     """A change that does no harm."""
     tour.tell(
         "A change is judged",
-        "Twice as many trees: both models are compared on the same rows, with the uncertainty of that.",
+        "Twice as many trees. Both models are compared on the same rows.",
     )
     tour.run("git switch --quiet --create more-trees && sed -i 's/max_iter: 100/max_iter: 200/' params.yaml")
     tour.run("make repro", says="evaluating", keep=20)
@@ -170,7 +166,7 @@ def damage(tour: Tour) -> None:
     """A change that makes the model worse."""
     tour.tell(
         "A bad change is blocked",
-        "Half the learning rate, few trees: worse by more than the margin, and not by chance.",
+        "Half the learning rate, few trees: worse than allowed, not by chance.",
     )
     edit = "sed -i 's/learning_rate: 0.1/learning_rate: 0.05/; s/max_iter: 200/max_iter: 50/' params.yaml"
     tour.run(f"git switch --quiet --create fewer-trees && {edit}")
@@ -206,7 +202,7 @@ def watch(tour: Tour) -> None:
     """A year later."""
     tour.tell(
         "It is watched",
-        "The same survey a year later: what changed, for whom, at what cost. An alarm is what matters and is no chance.",
+        "The same survey a year later: what changed, for whom, at what cost. An alarm is what matters, not chance.",
     )
     command = "model monitor data/census_1995.csv --labels income_over_50k --html monitor.html"
     tour.run(command, status=1, says="Alert", keep=20)
@@ -215,9 +211,7 @@ def watch(tour: Tour) -> None:
 
 def learn(tour: Tour) -> None:
     """New data, a new model, the same gate."""
-    tour.tell(
-        "It learns anew", "New labelled rows become a version of the data. No old row moves between training and test."
-    )
+    tour.tell("It learns anew", "New labelled rows become a version of the data; no old row changes sides.")
     tour.run("git switch --quiet --create census-of-1995 && model ingest data/census_1995.csv", says="new")
     tour.run("make repro", says="rows keep the contract", keep=20)
     tour.run("model gate --base main", says="not worse|better|cannot tell")
@@ -236,9 +230,7 @@ def go_back(tour: Tour) -> None:
 
 def retire(tour: Tour) -> None:
     """The end of a version."""
-    tour.tell(
-        "The end", "The newer version was right after all. The older one is retired: nobody can promote it again."
-    )
+    tour.tell("The end", "The newer version was right after all. The older one is retired for good.")
     tour.run('model promote v1.1.0 prod --reason "the complaints had another cause"', says="v1.1.0")
     tour.run('model retire v1.0.0 --reason "does not know 1995"', says="v1.0.0")
     tour.run("model promote v1.0.0 prod", status=1, says="retired")
