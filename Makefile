@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint lock
+.PHONY: help demo tour test fast lint lock
 
 BIN := build/venv/bin
 DEMO := build/demo/income-model
@@ -16,6 +16,9 @@ demo: build/venv/generate  ## Generate the default project into build/demo/, ins
 	@PYTHONDONTWRITEBYTECODE= $(MAKE) --no-print-directory -C $(DEMO) init
 	@PYTHONDONTWRITEBYTECODE= $(MAKE) --no-print-directory -C $(DEMO) repro
 	@$(BIN)/python demo.py $(DEMO)
+
+tour: build/venv/generate  ## Live through the life of a model, from a table to retirement, in build/tour/; write docs/tour.md
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python tour.py build/tour
 
 test: lint  ## Lint, then test the template and the projects that it generates
 	@$(BIN)/python -m pytest

@@ -30,6 +30,7 @@ COMMANDS = {
     "history": (".registry.history", "Show what served in a stage from when to when, who decided it, and why."),
     "checkout": (".registry.checkout", "Put the bundle of a version into a folder, verified."),
     "release": (".registry.release", "Write the files of a version's release: its bundle as one file, its model card."),
+    "backtest": (".backtest", "Measure how fast the model ages: trained on the past, measured on later rows."),
     "changelog": (".registry.changelog", "Write what changed from version to version."),
 }
 
