@@ -105,6 +105,7 @@ class Own:
     """Batches of the project's own table, beside the bundle that `dvc repro` made."""
 
     def __init__(self, project: Path) -> None:
+        """Load the bundle and the table."""
         self.bundle = QuickBundle.load(project / BUNDLE)
         self.profile = read_profile(project / BUNDLE, self.bundle)
         self.cells = read_cells(project / self.bundle.schema.table, self.bundle.schema.reading)
@@ -118,6 +119,7 @@ class Fresh(Own):
     """Rows that the model never saw: each time other ones are the reference, those of the predictions, the batch."""
 
     def __init__(self, project: Path, census: Path) -> None:
+        """Read the rows, and predict them once."""
         super().__init__(project)
         self.cells = read_cells(census, self.bundle.schema.reading)
         contract = contract_of(self.bundle.schema)
@@ -137,16 +139,14 @@ class Fresh(Own):
         return batch, {**self.profile, "columns": columns, "predictions": predictions.describe()}
 
 
-def _drawn(
-    cells: pd.DataFrame, rows: int, case: Case, random: np.random.Generator, again: bool
-) -> pd.DataFrame:
+def _drawn(cells: pd.DataFrame, rows: int, case: Case, random: np.random.Generator, again: bool) -> pd.DataFrame:
     weights = case.weigh(cells)
     chosen = random.choice(len(cells), rows, replace=again, p=weights / weights.sum())
     return case.change(cells.iloc[chosen].reset_index(drop=True), random)
 
 
 def alarms(source: Own, case: Case, rows: int, repeat: int) -> tuple[int, int, Counter[str]]:
-    """Return how many batches raise an alarm at all, how many about the changed column, and what else is alarmed about."""
+    """Return how many batches raise an alarm at all, how many about the changed column, and about what else."""
     settings, features = read_settings(), [n for n in source.bundle.schema.columns if n != source.bundle.schema.target]
     any_alarm, right, what = 0, 0, Counter[str]()
     for seed in range(repeat):
@@ -158,7 +158,9 @@ def alarms(source: Own, case: Case, rows: int, repeat: int) -> tuple[int, int, C
         alerts = [finding for finding in monitor.findings() if finding.verdict == ALERT]
         any_alarm += bool(alerts)
         right += any(finding.column == case.column for finding in alerts)
-        what.update(f"{finding.name} {finding.column}" for finding in alerts if finding.column != case.column or not case.column)
+        what.update(
+            f"{finding.name} {finding.column}" for finding in alerts if finding.column != case.column or not case.column
+        )
     return any_alarm, right, what
 
 

@@ -103,6 +103,15 @@ def test_what_changes_for_all_alike_is_no_bias():
     assert not alerts(found_by(bias(made), Rows(columns, predicted + 2.0, truth + 2.0)))
 
 
+def test_errors_by_group_need_labels():
+    """Where a task has no other rates, that is said, with the remedy."""
+    made = reference("regression", size=500)
+    columns, predicted, _ = draw("regression", 500, made.random)
+    found = found_by(bias(made), Rows(columns, predicted))
+    assert {("groups", GROUP), ("groups", FLAG)} == set(found)
+    assert all(f.size is None and "--label-file" in f.remedy for f in found.values())
+
+
 def test_a_column_that_is_not_logged_is_said_to_be_missing(made):
     """With what to do about it."""
     columns, predicted, truth = draw(made.schema.task, 500, made.random)

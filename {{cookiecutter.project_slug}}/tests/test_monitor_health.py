@@ -307,6 +307,14 @@ def test_a_log_is_watched_with_labels_that_came_later(served, frame, contract, w
     assert found[measured].value is not None and "of the log with a label" in " ".join(result.notes)
 
 
+def test_a_log_of_nothing_but_refusals_cannot_be_judged(served, workspace):
+    """It says so."""
+    ask(served.app, "POST", "/predict", {"rows": [{}]})
+    served.records()
+    with pytest.raises(UserError, match="only refused requests"):
+        watch(str(served.folder), workspace / BUNDLE, Settings())
+
+
 def test_the_labels_of_tables_do_not_come_later(workspace, tmp_path):
     """A file of labels is for a log."""
     labels = tmp_path / "later.csv"

@@ -132,6 +132,7 @@ def test_strongest_changes_come_first():
     assert len(case.alerts) == len(cards[0])
     first = Document(page.html(case)).text
     assert "4.2% of the rows" in first and "since 2026-04-01 (batches/2026-04.csv), 8 runs" in first
+    assert "age of the model" in first and "drift of class_of_worker" in first
     assert "Ask who delivers the table." in first and "model ingest FILE" in first and "model rollback prod" in first
 
 

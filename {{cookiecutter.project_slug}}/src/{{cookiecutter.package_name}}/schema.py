@@ -16,6 +16,7 @@ TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
 ANSWERS = ("reject", "flag")
 NOT_UNIQUE = "is not unique (id)"
+FLAGGABLE = ("is below min", "is above max", "is not one of values")  # what `violations: flag` answers all the same
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
 TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
 FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})

@@ -32,7 +32,7 @@ from .table import (
     text_options,
 )
 
-PART_ROWS = 50_000
+PART_ROWS, PART_CELLS = 50_000, 1_000_000
 BLOCK_BYTES = 1 << 23
 WORKERS = min(os.cpu_count() or 1, 4)  # each holds a part of the rows, and one thread reads for all
 Item = TypeVar("Item")
@@ -97,9 +97,13 @@ def open_source(path: Path, reading: Reading, needed: list[str]) -> Source:
 
 
 def parts(source: Source, names: list[str]) -> Iterator[Part]:
-    """Read the columns `names` of a source, part by part, at most PART_ROWS rows each."""
+    """Read the columns `names` of a source, part by part, at most PART_ROWS rows each, fewer where they are wide."""
+    rows = max(min(PART_ROWS, PART_CELLS // max(len(names), 1)), 1)
     try:
-        yield from _text_parts(source, source.reading, names) if source.reading else _parquet_parts(source, names)
+        if source.reading:
+            yield from _text_parts(source, source.reading, names, rows)
+        else:
+            yield from _parquet_parts(source, names, rows)
     except (pa.ArrowException, UnicodeError, OSError) as error:
         raise UserError(f"{source.path} is damaged ({first_line(error)}): write it again") from None
 
@@ -151,11 +155,11 @@ def _has_rows(path: Path, reading: Reading) -> bool:
         return any(islice(csv.reader(file, delimiter=reading.separator), 1, None))
 
 
-def _parquet_parts(source: Source, names: list[str]) -> Iterator[Part]:
+def _parquet_parts(source: Source, names: list[str], rows: int) -> Iterator[Part]:
     with pa.parquet.ParquetFile(source.path, pre_buffer=False) as file:
         as_named = file.schema_arrow.names == source.names
         first = 1
-        for batch in file.iter_batches(PART_ROWS, columns=names if as_named else None):
+        for batch in file.iter_batches(rows, columns=names if as_named else None):
             table = pa.Table.from_batches([batch])
             if not as_named:
                 table = table.rename_columns(source.names)
@@ -164,7 +168,7 @@ def _parquet_parts(source: Source, names: list[str]) -> Iterator[Part]:
             first += len(cells)
 
 
-def _text_parts(source: Source, reading: Reading, names: list[str]) -> Iterator[Part]:
+def _text_parts(source: Source, reading: Reading, names: list[str], rows: int) -> Iterator[Part]:
     if source.rows == 0:
         return
     bad_rows: list[pa.csv.InvalidRow] = []
@@ -173,8 +177,8 @@ def _text_parts(source: Source, reading: Reading, names: list[str]) -> Iterator[
     first = 1
     with pa.csv.open_csv(source.path, *options) as reader:
         for batch in reader:
-            for start in range(0, batch.num_rows, PART_ROWS):
-                table = pa.Table.from_batches([batch.slice(start, PART_ROWS)])
+            for start in range(0, batch.num_rows, rows):
+                table = pa.Table.from_batches([batch.slice(start, rows)])
                 numbers, misfits = _numbered(first, table.num_rows, bad_rows)
                 first = int(numbers[-1]) + 1
                 yield Part(source, numbers, text_cells(table, reading), misfits)

@@ -40,7 +40,8 @@ class AtTest:
         rows, schema = self._sample.rows, self._schema
         found: dict[str, Any] = {"rows": rows}
         names = defined(truth, schema)
-        errors = spread(truth, predicted, schema, names) * np.sqrt(len(truth) / rows)
+        _, errors = measured(truth, predicted, schema, names)
+        errors = errors * np.sqrt(len(truth) / rows)
         found["spread"] = {name: significant(error, 3) for name, error in zip(names, errors.tolist(), strict=True)}
         found["groups"] = self._sums.describe(self._min_rows)
         if schema.classes and len(truth) >= FEWEST_ROWS:
@@ -56,11 +57,14 @@ def true_values(target: np.ndarray, schema: Schema) -> np.ndarray:
     return np.asarray(pd.Index(schema.classes, dtype=object).get_indexer(target))
 
 
-def spread(truth: np.ndarray, predicted: np.ndarray, schema: Schema, names: Sequence[str]) -> np.ndarray:
-    """Return the standard error of each metric on n rows: its standard deviation over bootstrap samples."""
+def measured(
+    truth: np.ndarray, predicted: np.ndarray, schema: Schema, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each metric of n rows, and its standard error: the standard deviation over bootstrap samples."""
     functions = [resample.weighted_metric(n, schema.task, truth, predicted, positive_code(schema)) for n in names]
     drawn = [[function(w) for function in functions] for w in resample.weights(len(truth), DRAWS)]
-    return np.asarray(np.concatenate(drawn, axis=1).std(axis=1))
+    values = np.array([function(np.ones((len(truth), 1)))[0] for function in functions])
+    return values, np.concatenate(drawn, axis=1).std(axis=1)
 
 
 def calibration(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> dict[str, Any]:

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...schema import Schema, Violation
+from ...schema import FLAGGABLE, Schema, Violation
 from ..bundle import Bundle
 from ..project import UserError, one_line, some_rows
 from ..quick import codes_of
-from ..serve.judge import FLAGGABLE
-from ..serve.log import read
 from ..stream import Part, Source, find, in_order, open_source, parts
 from ..table import STRING, convert, judge
 
@@ -142,6 +140,8 @@ class Log(Batch):
 
     def __init__(self, name: str, bundle: Bundle, digest: str) -> None:
         """Find the files."""
+        from ..serve.log import read  # with all that serves, which tables do without
+
         super().__init__(name, bundle)
         self.digest, self.records = digest, [read(path) for path in log_files(name)]
         self.columns = [column for column in self.contract.columns if column not in self.schema.unlogged]
@@ -156,6 +156,10 @@ class Log(Batch):
             self.first = min(filter(None, (self.first, iso(times.min()))))
             self.last = max(filter(None, (self.last, iso(times.max()))))
             yield rows
+        if not self.rows and self.refused and not self.left_out:
+            raise UserError(
+                f"{self.name} holds no answer, only refused requests ({self.refused:,}): look at their rules"
+            )
         if not self.rows and self.left_out:
             raise UserError(
                 f"{self.name} holds no answer of this bundle, but {_listed(self.left_out)}: name the bundle that"
@@ -245,7 +249,7 @@ def rows_of(cells: pd.DataFrame, bundle: Bundle, predicted: np.ndarray | None = 
     if predicted is None:
         predicted = np.array(bundle.predict(arrays))
         for violation in broken:
-            if contract.violations == "reject" or violation.rule.rpartition(" ")[0] not in FLAGGABLE:
+            if contract.violations == "reject" or not violation.rule.startswith(FLAGGABLE):
                 predicted[violation.broken] = np.nan
     return Rows(arrays, predicted, broken=broken)
 

@@ -34,6 +34,7 @@ NAMES = {
     "calibration": "prediction above what was observed",
 }
 UNIT = {"regression": " (in units of the mean absolute error)"}
+LABEL = "give `--labels COLUMN`, or `--label-file FILE` with the labels of logged requests"
 RETRAIN = "look at the rows of these groups, and train on newer ones: `model ingest`, then `make repro`"
 
 
@@ -60,14 +61,17 @@ class Sums:
         usable = np.isfinite(predicted.reshape(len(predicted), -1)).all(axis=1)
         measured = parts(predicted[usable], None if truth is None else truth[usable], self._schema)
         for name, (values, among) in measured.items():
-            _add(self.all, name, values[among])
+            _add(self.all, name, _sums(values[among], np.zeros(among.sum(), dtype=int), 1)[0])
         for column in [name for name in self._schema.sensitive if name in columns]:
             found = self.groups.setdefault(column, {})
-            codes, names = group_codes(columns[column][usable])
-            for code, group in enumerate(names):
-                if group in found or len(found) < MOST_GROUPS:
-                    for name, (values, among) in measured.items():
-                        _add(found.setdefault(group, {}), name, values[among & (codes == code)])
+            codes, groups = group_codes(columns[column][usable])
+            new = [group for group in groups if group not in found][: MOST_GROUPS - len(found)]
+            found.update({group: {} for group in new})
+            for name, (values, among) in measured.items():
+                sums = _sums(values[among], codes[among], len(groups))
+                for code, group in enumerate(groups):
+                    if group in found:
+                        _add(found[group], name, sums[code])
 
     def rates(self, fewest: int) -> dict[str, dict[str, dict[str, Rate]]]:
         """Return column -> group -> rate, of at least so many rows; errors of numbers in units of their mean."""
@@ -79,7 +83,7 @@ class Sums:
             column: {
                 group: {name: _rate(sums, unit) for name, sums in rates.items() if sums[0] >= fewest}
                 for group, rates in sorted(groups.items())
-                if max(sums[0] for sums in rates.values()) >= fewest
+                if max((sums[0] for sums in rates.values()), default=0) >= fewest
             }
             for column, groups in self.groups.items()
         }
@@ -126,6 +130,10 @@ class Bias:
                 column,
                 remedy=f"to have it in the log of predictions, name it under `logged:` in {SCHEMA}",
             )
+            return
+        if not self._sums.all:
+            text = f"without labels the groups of `{column}` cannot be compared: only their errors could be"
+            yield Finding("bias", "groups", text, column, rows=self._rows, remedy=LABEL)
             return
         before = self._before.get(column, {})
         for name in NAMES:
@@ -230,8 +238,13 @@ def _gap(rates: np.ndarray) -> np.ndarray:
     return np.asarray(rates.max(axis=0) - rates.min(axis=0))
 
 
-def _add(sums: dict[str, np.ndarray], name: str, values: np.ndarray) -> None:
-    added = np.array([len(values), values.sum(), np.square(values).sum()], dtype=float)
+def _sums(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
+    """Return rows, sum and sum of squares of (n,) values by the code of their group: (groups, 3)."""
+    parts = (None, values, np.square(values))
+    return np.stack([np.bincount(codes, part, groups).astype(float) for part in parts], axis=1)
+
+
+def _add(sums: dict[str, np.ndarray], name: str, added: np.ndarray) -> None:
     sums[name] = sums.get(name, np.zeros(3)) + added
 
 

@@ -14,10 +14,11 @@ from ...schema import Schema
 from ..gate.judge import FEWEST_OF_EACH, NEEDS_BOTH
 from ..gate.rules import rules_of
 from ..markdown import title
-from ..metrics import TASK_METRICS, calibration_pairs, gain, score
+from ..metrics import TASK_METRICS, calibration_pairs, gain
 from ..project import PARAMS, most_predictions, read_yaml, some_rows
-from .at_test import spread
+from .at_test import measured
 from .batch import Rows
+from .bias import LABEL
 from .estimate import estimate, metrics_of, most_rows
 from .findings import Finding
 from .sample import Sample
@@ -25,7 +26,6 @@ from .settings import Settings
 
 Z = 1.96
 BETWEEN_0_AND_1 = frozenset({"roc_auc", "average_precision", "accuracy", "f1", "ece"})
-LABEL = "give `--labels COLUMN`, or `--label-file FILE` with the labels of logged requests"
 REPRODUCE = "make the bundle anew with `dvc repro`, which writes down how the model fared on its test rows"
 RETRAIN = "train on newer rows: `model ingest`, then `make repro`"
 
@@ -75,12 +75,12 @@ class Quality:
             return
         truth, predicted = self._labelled.columns()
         names = [n for n in TASK_METRICS[self._schema.task] if n in self._before]
-        measured = [name for name in names if judgeable(name, truth, self._schema)]
-        errors = spread(truth, predicted, self._schema, measured) * np.sqrt(len(truth) / rows)
-        for name, error in zip(measured, errors.tolist(), strict=True):
-            value = score(name, truth, predicted, self._schema)
+        judged = [name for name in names if judgeable(name, truth, self._schema)]
+        values, errors = measured(truth, predicted, self._schema, judged)
+        errors = errors * np.sqrt(len(truth) / rows)
+        for name, value, error in zip(judged, values.tolist(), errors.tolist(), strict=True):
             yield self._metric(name, value, error, rows, _on(len(truth), rows))
-        for name in [name for name in names if name not in measured]:
+        for name in [name for name in names if name not in judged]:
             yield Finding("quality", name, f"{title(name)}: these labels do not vary enough to measure it", rows=rows)
         if self._schema.classes:
             yield self._reliability(truth, predicted)

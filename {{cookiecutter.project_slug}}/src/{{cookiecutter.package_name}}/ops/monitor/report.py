@@ -19,6 +19,13 @@ CALLED = {
     "missing": "missing values",
     "unseen": "unseen values",
     "misfits": "lines that do not fit",
+    "latency_ms": "latency",
+    "refused": "refused requests",
+    "no_number": "predictions that are no number",
+    "saturation": "certain predictions",
+    "model_days": "age of the model",
+    "data_days": "age of the data",
+    "skew": "training-serving skew",
 }
 ESTIMATED = ("estimated_", "expected_")
 CHANCE = "chance"  # over its limit, but chance explains it: more rows would tell

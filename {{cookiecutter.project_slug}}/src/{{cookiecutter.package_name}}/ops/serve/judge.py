@@ -11,13 +11,12 @@ from typing import Annotated, Any, TypedDict
 import numpy as np
 from pydantic import FailFast, TypeAdapter, ValidationError
 
-from ...schema import Schema, check, not_a
+from ...schema import FLAGGABLE, Schema, check, not_a
 from .rows import Row, known, row_type
 
 PART = 500  # rows that are judged at a time, so that a large bad batch needs little memory
 MOST_PROBLEMS = 1_000  # that an answer spells out: a small body can be wrong in very many ways
 MOST_UNKNOWN = 20  # unknown columns that are named of each row
-FLAGGABLE = ("is below min", "is above max", "is not one of values")  # what `violations: flag` answers all the same
 MISSING = "is missing (nullable: false)"  # as `schema.check` says it
 UNKNOWN = "is not a column of this model"
 DTYPES: dict[str, Any] = {"datetime": "datetime64[us]", "category": object, "text": object}  # numbers: float
