@@ -10,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from conftest import ROOT, BakedProject, commit_all, run
-from hub import BOT
+from hub import BOT, REPOSITORY
 from origin import Origin, Run, prepared
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,6 @@ def origin(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
             "watched/men.csv": [line.replace("Female", "Male") for line in unlabelled[:ROWS]],
             "new/wrong.csv": [lines[0], *map(swapped, lines[MORE:WRONG])],
             "../served/good.csv": [lines[0], *lines[ROWS : ROWS + 1000]],
-            "../served/more.csv": [lines[0], *lines[ROWS + 1000 : MORE]],
         }
         for name, rows in batches.items():
             (origin.project.path / name).parent.mkdir(exist_ok=True)
@@ -172,55 +171,60 @@ def table(origin: Origin) -> set[str]:
     return set(run("git show retrain:data/raw.csv", origin.bare).stdout.splitlines(keepends=True))
 
 
-def test_new_data_becomes_a_pull_request(origin: Origin, address: str) -> None:
-    """It says what was taken in and what the gate finds; old rows stay where they are; nothing merges by itself."""
+def propose(origin: Origin, rows: list[str]) -> set[str]:
+    """Have the workflow's former run opened pull request 1 with these rows; return the lines of its table."""
+    origin.start("retrain")
+    origin.project.write("data/raw.csv", origin.project.read("data/raw.csv") + "".join(rows))
+    bot = "-c user.name=github-actions[bot] -c user.email=bot@example.com".split()
+    origin.git(*bot, "commit", "--quiet", "--all", "--message", "Retrain on new data")
+    origin.git("push", "--quiet", "origin", "HEAD:retrain")
+    sent = {"title": "Retrain", "body": "", "head": "retrain", "base": "main"}
+    assert origin.api.answer("POST", f"/repos/{REPOSITORY}/pulls", {}, sent)["number"] == 1
+    return table(origin)
+
+
+def test_better_model_is_proposed_and_merges_where_main_says_so(origin: Origin, address: str) -> None:
+    """The open pull request keeps its rows; it says what the gate finds, and merges at this commit after its checks."""
+    origin.start("main")
+    origin.edit("params.yaml", "auto_merge: false", "auto_merge: true")
+    publish(origin, "Let it merge")
+    former = propose(origin, SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)[MORE - 100 : MORE])
     done = dispatch(origin, "retrain", data=f"{address}/good.csv", reason=HOSTILE)
     assert done.conclusion == "success", done.log
     opened = pull(origin)
-    assert (opened["title"], opened["labels"]) == ("Retrain on new data: better", [])
+    assert (opened["number"], opened["title"], opened["labels"]) == (1, "Retrain on new data: better", [])
     body = str(opened["body"])
-    for text in ("incoming/good.csv: 1,000 rows", "## ✅ The model is better", "closes it and opens it again"):
+    for text in ("incoming/pull-request: ", "incoming/good.csv: 1,000 rows", "## ✅ The model is better"):
         assert text in body
+    assert "merged once its checks pass" in body
+    assert "closes it and opens it again" in body
     assert [text for text in ("<img", "@octocat", "![") if text in body] == []
     assert [str(path) for path in origin.folder.rglob("executed")] == []
-    assert origin.api.merges == []
+    assert former < table(origin)
     assert run("git rev-parse retrain^", origin.bare).stdout == run("git rev-parse main", origin.bare).stdout
+    (merge,) = origin.api.merges
+    assert merge["automatic"] is True
+    assert merge["expectedHeadOid"] == run("git rev-parse retrain", origin.bare).stdout.strip()
+    assert_common_rows_are_paired(origin)
+
+
+def assert_common_rows_are_paired(origin: Origin) -> None:
+    """Every row that main's model was tested on is one that the new model was tested on, and it is judged on these."""
     judged = json.loads((origin.folder / "artifacts/retrain/gate.json").read_text())
     tested = len(run("git show main:reports/predictions.csv", origin.bare).stdout.splitlines()) - 1
-    assert {name: judged["rows"][name] for name in ("paired", "only_base", "corrected")} == {
-        "paired": tested,
-        "only_base": 0,
-        "corrected": 0,
+    assert judged["rows"] == {"paired": tested, "only_base": 0, "corrected": 0} | {
+        "only_candidate": judged["rows"]["only_candidate"]
     }
     assert judged["rows"]["only_candidate"] > 100
     assert judged["rescored"] is False
 
 
-def test_better_model_merges_only_where_main_says_so(origin: Origin, address: str) -> None:
-    """The pull request that is open is updated and keeps its rows; it merges once its checks pass, at that commit."""
-    origin.start("main")
-    origin.edit("params.yaml", "auto_merge: false", "auto_merge: true")
-    publish(origin, "Let it merge")
-    (number,) = origin.api.pulls
-    former = table(origin)
-    done = dispatch(origin, "retrain", "--secret", "RETRAIN_TOKEN=none", "--var", f"RETRAIN_DATA={address}/more.csv")
-    assert done.conclusion == "success", done.log
-    assert pull(origin)["number"] == number
-    assert former < table(origin)
-    body = str(pull(origin)["body"])
-    assert "incoming/pull-request: " in body
-    assert "it is merged once its checks pass" in body
-    assert "closes it and opens it again" not in body  # what another token opens has its checks
-    (merge,) = origin.api.merges
-    assert merge["automatic"] is True
-    assert merge["expectedHeadOid"] == run("git rev-parse retrain", origin.bare).stdout.strip()
-
-
 def test_worse_model_is_shown_and_blocked(origin: Origin) -> None:
     """Wrong labels make a worse model: its pull request says so, and is not merged even where it might be."""
     pull(origin)["state"] = "closed"
-    done = dispatch(origin, "retrain", data="new/wrong.csv")
+    done = dispatch(origin, "retrain", "--secret", "RETRAIN_TOKEN=none", "--var", "RETRAIN_DATA=new/wrong.csv")
     assert done.conclusion == "success", done.log
+    assert "closes it and opens it again" not in str(pull(origin)["body"])  # what another token opens has its checks
     assert pull(origin)["title"] == "Retrain on new data: worse"
     assert pull(origin)["labels"] == [{"name": "blocked-by-gate"}]
     assert "## ❌ The model is worse" in str(pull(origin)["body"])

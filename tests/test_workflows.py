@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import BIN, ROOT, BakedProject, bake_into
+from conftest import BIN, ROOT, BakedProject, bake_into, run
 from hub import serve
 
 WORKFLOWS = ("ci", "comment", "deploy", "model", "monitor", "release", "retrain")
@@ -267,6 +267,45 @@ def test_only_an_alert_starts_a_retraining(project: BakedProject) -> None:
     (judge,) = [step for step in steps(load(project, "retrain")) if step.get("id") == "judge"]
     assert "git show HEAD^:params.yaml" in judge["run"]  # main's rule, not that of the change
     assert '[[ $auto == True && $better == true ]]; then echo "merge=true"' in judge["run"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "judged", "merges"),
+    [
+        ("auto_merge: true", {}, True),
+        ("auto_merge: false", {}, False),
+        ("auto_merge: 'true'", {}, False),
+        ("other: true", {}, False),
+        ("", {}, False),
+        ("auto_merge: true", {"better": False}, False),
+        ("auto_merge: true", {"rescored": True}, False),
+        ("auto_merge: true", {"exit_status": 1}, False),
+        ("auto_merge: true", {"exit_status": 2, "better": None}, False),
+    ],
+)
+def test_a_merge_is_decided_by_the_rule_of_main_and_the_gate(
+    project: BakedProject, tmp_path: Path, rule: str, judged: dict[str, Any], merges: bool
+) -> None:
+    """The step's own script: only where main says so, for a better model, on rows that both were tested on."""
+    (judge,) = [step for step in steps(load(project, "retrain")) if step.get("id") == "judge"]
+    report, repository = tmp_path / "retrain", tmp_path / "repository"
+    for folder in (report, repository):
+        folder.mkdir()
+    report.joinpath("given.json").write_text(json.dumps({"better": True, "rescored": False, "exit_status": 0} | judged))
+    script = 'model() { cp "$RUNNER_TEMP/retrain/given.json" "$5"; }\nmodel() { for last; do :; done; '
+    script = 'model() { for last; do :; done; cp "$RUNNER_TEMP/retrain/given.json" "$last"; touch "${last%json}md"; }\n'
+    git = "git -c init.defaultBranch=main -c user.name=T -c user.email=t@example.com"
+    for number, section in enumerate((rule, "auto_merge: true")):  # main's, then that of the change
+        (repository / "params.yaml").write_text(f"retrain:\n  {section}\n")
+        run(f"{git} init --quiet", repository)
+        run("git add --all", repository)
+        run(f"{git} commit --quiet --allow-empty --message {number}", repository)
+    files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    path = f"{BIN}:/usr/bin:/bin"
+    command = ["bash", "-eo", "pipefail", "-c", script + judge["run"]]
+    run(command, repository, **files, RUNNER_TEMP=str(tmp_path), PATH=path)
+    output = tmp_path / "GITHUB_OUTPUT"
+    assert (output.exists() and output.read_text() == "merge=true\n") == merges
 
 
 @pytest.mark.parametrize("name", ["model", "release", *LOOP])
