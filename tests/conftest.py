@@ -24,6 +24,10 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 )
+QUICK = {"max_iter: 100": "max_iter: 5", "importance_repeats: 3": "importance_repeats: 1"}
+STAGES = "from {package} import prepare, train, evaluate, package\n" + "".join(
+    f"{stage}.main()\n" for stage in ("prepare", "train", "evaluate", "package")
+)
 ABREAST = "tests/test_any_table.py"  # its tests share little and take long
 
 
@@ -166,6 +170,23 @@ def environment(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             programs = os.pathsep.join([str(warm / "bin"), str(installed / "bin"), os.environ["PATH"]])
             yield {"PATH": programs, "PYTHONPATH": "src", "VIRTUAL_ENV": str(installed), "WARM_ENV": str(warm)}
             server.kill()
+
+
+@pytest.fixture(scope="session")
+def cold(installed: Path) -> dict[str, str]:
+    """Return variables that put the lock to use in processes of their own, each with its own seeds and hashes."""
+    path = f"{installed / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONPATH": "src", "VIRTUAL_ENV": str(installed)}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> BakedProject:
+    """Return a project with the bundle of a quickly trained model, to be served and left as it is."""
+    project = bake_into(tmp_path_factory.mktemp("served"))
+    for slow, quick in QUICK.items():
+        project.write("params.yaml", project.read("params.yaml").replace(slow, quick))
+    project.run(["python", "-c", STAGES.format(package=project.package)], **environment)
+    return project
 
 
 @pytest.fixture(scope="session")

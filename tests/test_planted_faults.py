@@ -21,6 +21,12 @@ QUICK = {"max_iter: 100": "max_iter: 20", "importance_repeats: 3": "importance_r
 
 
 @pytest.fixture(scope="module")
+def environment(cold: dict[str, str]) -> dict[str, str]:
+    """Let each run be a process of its own: what differs from run to run is to be caught."""
+    return cold
+
+
+@pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> BakedProject:
     """Return a committed and reproduced project with a part of the sample, whose rows have an id."""
     project = bake_into(tmp_path_factory.mktemp("healthy"))

@@ -13,16 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.http
-from conftest import BIN, BakedProject, bake_into, plain_environment, run
+from conftest import BIN, BakedProject, plain_environment, run
 
 pytestmark = pytest.mark.slow
 
 MODEL = "income-model"
 ROWS = 200
-QUICK = {"max_iter: 100": "max_iter: 5", "importance_repeats: 3": "importance_repeats: 1"}
-STAGES = "from {package} import prepare, train, evaluate, package\n" + "".join(
-    f"{stage}.main()\n" for stage in ("prepare", "train", "evaluate", "package")
-)
 EXPECTED = """
 import json, sys
 import pandas as pd
@@ -45,16 +41,6 @@ DTYPES = {"INT64": np.int64, "FP64": np.float64, "BOOL": np.bool_, "BYTES": np.o
 OTHERS = ("--exclude-path", "/predict", "--exclude-checks", "positive_data_acceptance")
 
 Environment = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -> BakedProject:
-    """Return a project with a bundle."""
-    project = bake_into(tmp_path_factory.mktemp("serving"))
-    for slow, quick in QUICK.items():
-        project.write("params.yaml", project.read("params.yaml").replace(slow, quick))
-    project.run(["python", "-c", STAGES.format(package=project.package)], **environment)
-    return project
 
 
 @pytest.fixture(scope="module")

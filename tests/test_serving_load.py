@@ -14,16 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject, bake_into, plain_environment
+from conftest import BakedProject, plain_environment
 
 Environment = dict[str, str]
 
 pytestmark = pytest.mark.slow
 CLIENTS = 8
-QUICK = {"max_iter: 100": "max_iter: 5", "importance_repeats: 3": "importance_repeats: 1"}
-STAGES = "from {package} import prepare, train, evaluate, package\n" + "".join(
-    f"{stage}.main()\n" for stage in ("prepare", "train", "evaluate", "package")
-)
 READ = """
 import json, sys
 from pathlib import Path
@@ -103,16 +99,6 @@ class Clients:
             self.failures.append(repr(error))
         finally:
             connection.close()
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -> BakedProject:
-    """Return a project with a bundle."""
-    project = bake_into(tmp_path_factory.mktemp("served"))
-    for slow, quick in QUICK.items():
-        project.write("params.yaml", project.read("params.yaml").replace(slow, quick))
-    project.run(["python", "-c", STAGES.format(package=project.package)], **environment)
-    return project
 
 
 @pytest.fixture(scope="module")

@@ -83,11 +83,16 @@ def execute(words: list[str]) -> int:
     """Run `-m MODULE ...` or `-c CODE ...` as Python does; return the status."""
     import atexit
     import importlib
+    import random
     import runpy
     import threading
     import traceback
     import types
 
+    import numpy
+
+    random.seed()  # as a process that starts has it: a copy would draw what all copies draw
+    numpy.random.seed()
     kind, what, *arguments = words
     path = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     sys.path[:0] = ["" if kind == "-c" else os.getcwd(), *map(os.path.abspath, path)]
