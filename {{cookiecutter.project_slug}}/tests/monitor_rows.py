@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from {{ cookiecutter.package_name }}.ops.at_test import AtTest
 from {{ cookiecutter.package_name }}.ops.metrics import measure
-from {{ cookiecutter.package_name }}.ops.monitor.at_test import AtTest
 from {{ cookiecutter.package_name }}.ops.monitor.batch import Rows
 from {{ cookiecutter.package_name }}.ops.monitor.findings import ALERT, decide
 from {{ cookiecutter.package_name }}.ops.monitor.settings import Settings

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from monitor_rows import FLAG, GROUP, TASKS, alerts, draw, found_by, pick, reference
 
+from {{ cookiecutter.package_name }}.ops.at_test.rates import Rate, Sums
 from {{ cookiecutter.package_name }}.ops.bundle import Bundle
 from {{ cookiecutter.package_name }}.ops.monitor import read_profile
 from {{ cookiecutter.package_name }}.ops.monitor.batch import Rows
-from {{ cookiecutter.package_name }}.ops.monitor.bias import Bias, Rate, Sums, chance
+from {{ cookiecutter.package_name }}.ops.monitor.bias import Bias, chance
 from {{ cookiecutter.package_name }}.ops.monitor.settings import Settings
 from {{ cookiecutter.package_name }}.ops.profile import FEWEST_ROWS
 from {{ cookiecutter.package_name }}.ops.project import BUNDLE

@@ -6,16 +6,16 @@ import pytest
 from conftest import ROOT
 from monitor_rows import TASKS, alerts, draw, found_by, reference, schema
 
+from {{ cookiecutter.package_name }}.ops.at_test import true_values
+from {{ cookiecutter.package_name }}.ops.at_test.estimate import calibrations, chances, count, metrics_of
+from {{ cookiecutter.package_name }}.ops.at_test.sample import Sample
 from {{ cookiecutter.package_name }}.ops.bundle import Bundle, digest
 from {{ cookiecutter.package_name }}.ops.metrics import gain, measure
 from {{ cookiecutter.package_name }}.ops.monitor import read_profile
-from {{ cookiecutter.package_name }}.ops.monitor.at_test import true_values
 from {{ cookiecutter.package_name }}.ops.monitor.batch import Rows, open_batch
 from {{ cookiecutter.package_name }}.ops.monitor.bias import Bias
-from {{ cookiecutter.package_name }}.ops.monitor.estimate import calibrations, chances, count, metrics_of
 from {{ cookiecutter.package_name }}.ops.monitor.findings import ALERT, UNKNOWN, decide
 from {{ cookiecutter.package_name }}.ops.monitor.quality import Quality
-from {{ cookiecutter.package_name }}.ops.monitor.sample import Sample
 from {{ cookiecutter.package_name }}.ops.monitor.settings import Settings
 from {{ cookiecutter.package_name }}.ops.profile import FEWEST_ROWS
 from {{ cookiecutter.package_name }}.ops.project import BUNDLE, TEST

@@ -16,10 +16,10 @@ from sklearn.base import BaseEstimator
 
 from .ops import bundle as files
 from .ops import contents, estimator
+from .ops.at_test import AtTest
 from .ops.bundle import Bundle
 from .ops.card import write_card
 from .ops.export import to_onnx
-from .ops.monitor.at_test import AtTest
 from .ops.parity import SINGLE_ROWS, Parity, hard_rows
 from .ops.profile import Predictions
 from .ops.project import (

@@ -58,7 +58,7 @@ def reference(
 ) -> dict[str, Any]:
     """Return the distribution of every column in the training rows (those not learned from too) and of predictions.
 
-    `test` says how the model fared on its test rows, `ops.monitor.at_test`.
+    `test` says how the model fared on its test rows, `ops.at_test`.
     """
 
     def values(name: str) -> np.ndarray:  # one column in memory at a time

@@ -6,22 +6,17 @@ between two groups. An alarm is a gap that is wider than at test by more than `g
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ...schema import Schema
-from ..metrics import calibration_pairs, positive_code, significant
-from ..profile import FEWEST_ROWS
+from ..at_test.rates import Rate, Sums
 from ..project import SCHEMA, one_line
-from ..table import NO_VALUE
 from .batch import Rows
 from .findings import Finding
 from .settings import Settings
 
-MOST_GROUPS = 1_000  # of a column: later values are not told apart
 FEW_DRAWS, DRAWS, CELLS = 2_000, 50_000, 5_000_000
 UNCLEAR = 0.05  # a smaller p is worth more draws
 TINY = 1e-12
@@ -36,67 +31,6 @@ NAMES = {
 UNIT = {"regression": " (in units of the mean absolute error)"}
 LABEL = "give `--labels COLUMN`, or `--label-file FILE` with the labels of logged requests"
 RETRAIN = "look at the rows of these groups, and train on newer ones: `model ingest`, then `make repro`"
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A mean over some rows of a group: how many, and their mean and standard deviation."""
-
-    rows: float
-    mean: float
-    std: float
-
-
-class Sums:
-    """Rows, sums and squares of each rate, by column and group: `groups[column][value][rate]`, and `all[rate]`."""
-
-    def __init__(self, schema: Schema) -> None:
-        """Start at zero."""
-        self.groups: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-        self.all: dict[str, np.ndarray] = {}
-        self._schema = schema
-
-    def add(self, columns: Mapping[str, np.ndarray], predicted: np.ndarray, truth: np.ndarray | None) -> None:
-        """Add n rows; `truth` as `Rows` has it. Rows without a prediction are left out."""
-        usable = np.isfinite(predicted.reshape(len(predicted), -1)).all(axis=1)
-        measured = parts(predicted[usable], None if truth is None else truth[usable], self._schema)
-        for name, (values, among) in measured.items():
-            _add(self.all, name, _sums(values[among], np.zeros(among.sum(), dtype=int), 1)[0])
-        for column in [name for name in self._schema.sensitive if name in columns]:
-            found = self.groups.setdefault(column, {})
-            codes, groups = group_codes(columns[column][usable])
-            new = [group for group in groups if group not in found][: MOST_GROUPS - len(found)]
-            found.update({group: {} for group in new})
-            for name, (values, among) in measured.items():
-                sums = _sums(values[among], codes[among], len(groups))
-                for code, group in enumerate(groups):
-                    if group in found:
-                        _add(found[group], name, sums[code])
-
-    def rates(self, fewest: int) -> dict[str, dict[str, dict[str, Rate]]]:
-        """Return column -> group -> rate, of at least so many rows; errors of numbers in units of their mean."""
-        unit = 1.0
-        if self._schema.task == "regression" and "error" in self.all:
-            rows, total, _ = self.all["error"]
-            unit = float(total / rows) or 1.0
-        return {
-            column: {
-                group: {name: _rate(sums, unit) for name, sums in rates.items() if sums[0] >= fewest}
-                for group, rates in sorted(groups.items())
-                if max((sums[0] for sums in rates.values()), default=0) >= fewest
-            }
-            for column, groups in self.groups.items()
-        }
-
-    def describe(self, min_rows: int) -> dict[str, dict[str, dict[str, list[float]]]]:
-        """Return the rates as profile.json holds them, [rows, mean, std]; small groups are left out."""
-        return {
-            column: {
-                group: {n: [int(r.rows), significant(r.mean), significant(r.std)] for n, r in rates.items()}
-                for group, rates in groups.items()
-            }
-            for column, groups in self.rates(max(min_rows, FEWEST_ROWS)).items()
-        }
 
 
 class Bias:
@@ -175,35 +109,6 @@ class Bias:
         )
 
 
-def parts(predicted: np.ndarray, truth: np.ndarray | None, schema: Schema) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return name -> (n,) values and the (n,) mask of the rows among which they count."""
-    everyone, found = np.ones(len(predicted), dtype=bool), {}
-    positive = positive_code(schema)
-    if schema.task == "binary":
-        chosen = predicted.argmax(axis=1) == positive
-        found["selection_rate"] = chosen.astype(float), everyone
-    if truth is None:
-        return found
-    if schema.task == "regression":
-        off, known = predicted - truth, np.isfinite(truth)
-        return {"error": (np.abs(off), known), "calibration": (off, known)}
-    known = truth >= 0
-    if schema.task == "binary":
-        found["true_positive_rate"] = chosen.astype(float), known & (truth == positive)
-        found["false_positive_rate"] = chosen.astype(float), known & (truth != positive)
-    confidence, outcome = calibration_pairs(truth, predicted, schema)
-    found["error"] = (predicted.argmax(axis=1) != truth).astype(float), known
-    found["calibration"] = confidence - outcome, known
-    return found
-
-
-def group_codes(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return the (n,) group of each typed value of a category or boolean column, and the names of the groups."""
-    codes, names = pd.factorize(values, use_na_sentinel=False)
-    words = {1.0: "true", 0.0: "false"} if values.dtype.kind == "f" else {}
-    return codes, [NO_VALUE if pd.isna(name) else words.get(name, str(name)) for name in names]
-
-
 def chance(pairs: Sequence[tuple[Rate, Rate]], shares: bool) -> tuple[float, float]:
     """Return the standard error of the gap now, and how likely chance alone widens the gap as much.
 
@@ -236,22 +141,6 @@ def chance(pairs: Sequence[tuple[Rate, Rate]], shares: bool) -> tuple[float, flo
 def _gap(rates: np.ndarray) -> np.ndarray:
     """Return the largest difference between groups (groups, draws)."""
     return np.asarray(rates.max(axis=0) - rates.min(axis=0))
-
-
-def _sums(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
-    """Return rows, sum and sum of squares of (n,) values by the code of their group: (groups, 3)."""
-    parts = (None, values, np.square(values))
-    return np.stack([np.bincount(codes, part, groups).astype(float) for part in parts], axis=1)
-
-
-def _add(sums: dict[str, np.ndarray], name: str, added: np.ndarray) -> None:
-    sums[name] = sums.get(name, np.zeros(3)) + added
-
-
-def _rate(sums: np.ndarray, unit: float) -> Rate:
-    rows, total, squares = sums.tolist()
-    mean = total / rows
-    return Rate(rows, mean / unit, float(np.sqrt(max(squares / rows - mean * mean, 0.0))) / unit)
 
 
 def _extremes(groups: Sequence[str], pairs: Sequence[tuple[Rate, Rate]]) -> str:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from ...schema import Schema
+from ..at_test import saturated
+from ..at_test.sample import Sample
 from ..programs import git
 from ..project import LOCK, SCHEMA, UserError, some_rows
 from ..registry.tags import read
-from .at_test import saturated
 from .batch import Rows
 from .distance import beyond, more
 from .findings import Finding
-from .sample import Sample
 from .settings import Settings
 
 LATENCIES = np.geomspace(0.01, 1e6, 400)  # ms: neighbours are 4.7 % apart

@@ -12,10 +12,10 @@ import pandas as pd
 from scipy.special import ndtr
 
 from ...schema import Schema
+from ..at_test.sample import Sample
 from .batch import Rows
 from .distance import distance
 from .findings import Finding
-from .sample import Sample
 from .settings import Settings
 
 MOST_ROWS = 10_000  # of each side

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from ...schema import Schema
+from ..at_test import measured
+from ..at_test.estimate import estimate, metrics_of, most_rows
+from ..at_test.sample import Sample
 from ..gate.judge import FEWEST_OF_EACH, NEEDS_BOTH
 from ..gate.rules import rules_of
 from ..markdown import title
 from ..metrics import TASK_METRICS, calibration_pairs, gain
 from ..project import PARAMS, most_predictions, read_yaml, some_rows
-from .at_test import measured
 from .batch import Rows
 from .bias import LABEL
-from .estimate import estimate, metrics_of, most_rows
 from .findings import Finding
-from .sample import Sample
 from .settings import Settings
 
 Z = 1.96

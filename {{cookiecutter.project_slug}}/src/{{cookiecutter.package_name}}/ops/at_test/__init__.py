@@ -11,8 +11,8 @@ from ..gate import resample
 from ..metrics import calibration_pairs, defined, positive_code, significant
 from ..profile import FEWEST_ROWS
 from ..project import most_predictions
-from .bias import Sums
 from .estimate import calibrations, count, estimate, most_rows
+from .rates import Sums
 from .sample import Sample
 
 SATURATED = 1e-6  # as near to 0 or 1 as that
