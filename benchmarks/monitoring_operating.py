@@ -136,7 +136,8 @@ class Fresh(Own):
         predictions.add(self.predicted[tested])
         columns = {n: profile(self.arrays[n][reference], c) for n, c in self.bundle.schema.columns.items()}
         batch = _drawn(self.cells.iloc[others], rows, case, random, again=False)
-        return batch, {**self.profile, "columns": columns, "predictions": predictions.describe()}
+        described = {**predictions.describe(), "training": self.profile["predictions"]["training"]}
+        return batch, {**self.profile, "columns": columns, "predictions": described}
 
 
 def _drawn(cells: pd.DataFrame, rows: int, case: Case, random: np.random.Generator, again: bool) -> pd.DataFrame:

@@ -409,7 +409,9 @@ def reference(seed, size):
     predictions.add(columns["normal"][: size // 3])
     known = {name: profile(columns[name], column) for name, column in COLUMNS.items()}
     known["y"] = profile(columns["count"], Column("number"))
-    return {"columns": known, "predictions": predictions.describe()}
+    described = predictions.describe()
+    described["training"] = {"counts": described["counts"]}
+    return {"columns": known, "predictions": described}
 
 
 def alarm(size, seed, change=lambda rows: rows, rows_before=5_000):

@@ -42,6 +42,7 @@ from .ops.table import rows
 from .schema import Schema, load
 
 CHUNK_ROWS = 25_000
+MOST_TRAINING = 20_000  # training rows that are predicted for monitoring
 
 
 def main() -> None:
@@ -54,7 +55,9 @@ def main() -> None:
         (draft / files.MODEL).write_bytes(exported)
         shutil.copyfile(SCHEMA, draft / files.SCHEMA)
         at_test = AtTest(schema, read_params("gate")["min_rows"])
-        parity, predictions = prove(Bundle(exported, schema, {}), model, params["tolerance"], at_test)
+        bundle = Bundle(exported, schema, {})
+        parity, predictions = prove(bundle, model, params["tolerance"], at_test)
+        predictions["training"] = of_training(bundle, predictions)
         write_json(draft / files.PROFILE, contents.reference(schema, predictions, at_test.describe(), metrics))
         manifest = contents.manifest(schema, params["name"], metrics, parity)
         write_json(draft / files.MANIFEST, manifest | {"files": contents.hashes(draft)})
@@ -92,6 +95,15 @@ def prove(
     hard.compare_one_by_one(frame.head(SINGLE_ROWS))
     hard.require("hard rows (missing, never seen or extreme values, or one row alone)")
     return contents.proof(easy, hard), predictions.describe()
+
+
+def of_training(bundle: Bundle, predictions: dict[str, Any]) -> dict[str, Any]:
+    """Return how some training rows are predicted, in the bins of `predictions`: a batch may hold rows like them."""
+    step = -(-pq.ParquetFile(TRAIN).metadata.num_rows // MOST_TRAINING)
+    found = Predictions(bundle.classes)
+    for frame in chunks(TRAIN):
+        found.add(bundle.predict(rows(frame.iloc[::step])))
+    return found.describe() if bundle.classes else {"counts": found.counts(predictions["edges"])}
 
 
 def target_scale(schema: Schema) -> float:

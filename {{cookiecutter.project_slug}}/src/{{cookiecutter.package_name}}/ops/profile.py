@@ -101,6 +101,11 @@ class Predictions:
         self.bins += np.stack([np.bincount(column, minlength=BINS) for column in bins.T])
         self.labels += np.bincount(predicted.argmax(axis=1), minlength=len(self.classes))
 
+    def counts(self, edges: list[float]) -> list[int]:
+        """Return how many values lie up to each of `edges`, and above the last."""
+        values = np.concatenate(self.values)
+        return [int(count) for count in binned(values[np.isfinite(values)], np.array(edges))]
+
     def describe(self) -> dict[str, Any]:
         """Return `rows` and, for classes, `labels` and `probabilities` by class; else the profile of the values."""
         if not self.classes:

@@ -128,11 +128,15 @@ def of_target(schema: Schema, profile: dict[str, Any]) -> Tally:
 
 def of_predictions(schema: Schema, known: dict[str, Any]) -> dict[str, Tally]:
     """Return what counts `values`, or `labels` and the probability of each class; of two classes the positive one."""
+    training = known["training"]
     if not schema.classes:
-        return {"values": of_numbers(known, 0, floats, span)}
+        return {"values": replace(of_numbers(known, 0, floats, span), training=np.array([*training["counts"], 0]))}
     names = [schema.classes[positive_code(schema)]] if schema.task == "binary" else schema.classes
-    tallies = {name: of_probabilities(known["probabilities"][name]) for name in names}
-    return {"labels": of_labels(known["labels"]), **tallies}
+    tallies = {"labels": replace(of_labels(known["labels"]), training=np.array([*training["labels"].values(), 0]))}
+    for name in names:
+        counts = np.array([*training["probabilities"][name], 0])
+        tallies[name] = replace(of_probabilities(known["probabilities"][name]), training=counts)
+    return tallies
 
 
 def describe(tally: Tally, subject: str) -> str:

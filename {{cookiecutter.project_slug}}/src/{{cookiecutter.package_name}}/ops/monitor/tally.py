@@ -11,6 +11,7 @@ from ...schema import Column, is_missing, not_a
 from ..profile import FEWEST_ROWS, MOST_VALUES, binned
 from ..quick import codes_of
 from ..table import NO_VALUE
+from .distance import distance
 
 OTHER = "(other)"
 NEAR = 5  # rows above the threshold at which values are named
@@ -23,7 +24,8 @@ class Tally:
 
     The first `ordered` cells are ranges of a number, whose `total` and `known` give its mean now; `mean` and `spread`
     are those of the reference. `other` is the position of the cell for values that the reference does not name, `luck`
-    how many rows may be expected in it beyond those of the reference.
+    how many rows may be expected in it beyond those of the reference. Predictions of test rows are less sure than those
+    of training rows, which `training` counts: a batch may hold some of both.
     """
 
     labels: list[str]
@@ -34,6 +36,7 @@ class Tally:
     spread: float | None = None
     other: int | None = None
     luck: float = 0.0
+    training: np.ndarray | None = None
     as_numbers: Callable[[np.ndarray], np.ndarray] | None = None
     total: float = 0.0
     known: int = 0
@@ -57,6 +60,8 @@ class Tally:
     @property
     def before(self) -> np.ndarray:
         """The rows of the reference, of which up to `luck` are in `other`, as the batch has it: it gets the benefit."""
+        if self.training is not None and self.training.any() and self.now.any() and self.reference.any():
+            return self._mixed(self.training / self.training.sum() * self.reference.sum())
         if self.other is None or not self.luck or not self.now.any():
             return self.reference
         alike = self.now[self.other] / self.now.sum() * self.reference.sum()
@@ -64,6 +69,11 @@ class Tally:
         before[: self.other] -= luck / self.other
         before[self.other] += luck
         return before
+
+    def _mixed(self, training: np.ndarray) -> np.ndarray:
+        """Return the mixture of test and training rows that is nearest to the batch."""
+        mixtures = [share * training + (1 - share) * self.reference for share in np.linspace(0, 1, 5)]
+        return min(mixtures, key=lambda mixture: distance(mixture, self.now))
 
     @property
     def mean_now(self) -> float | None:
