@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from income_model.ops.monitor import Monitor, read_profile
 from income_model.ops.at_test import true_values
+from income_model.ops.monitor import Monitor, read_profile
 from income_model.ops.monitor.batch import contract_of, rows_of
 from income_model.ops.monitor.distance import distance
 from income_model.ops.monitor.findings import ALERT
