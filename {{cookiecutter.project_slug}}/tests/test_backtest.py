@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import fast_params
+from conftest import ROOT, fast_params
 
 from {{ cookiecutter.package_name }} import schema
 from {{ cookiecutter.package_name }}.ops import backtest
@@ -156,6 +156,16 @@ def test_the_reports_agree(folder, capsys):
     assert "## The model ages" in text and f"{made['metrics'][0]['ages'][0]['loss']:+.3g}" in text
     assert "trained once, at the start" in (folder / "out.svg").read_text()
     ElementTree.parse(folder / "out.svg")
+
+
+def test_every_field_of_the_json_is_documented(folder):
+    """docs/monitor.md names each key."""
+    write(table(turn=0.8))
+    found = backtest.as_json(backtest.backtest(schema.load(), SLICES))
+    metric = found["metrics"][0]
+    keys = [*found, *found["slices"][0], *metric, *metric["ages"][0]]
+    text = (ROOT / "docs/monitor.md").read_text(encoding="utf-8")
+    assert [] == [key for key in keys if f"`{key}`" not in text]
 
 
 def test_what_cannot_be_measured_is_said_in_one_line(folder):
