@@ -143,6 +143,9 @@ def install(programs: Path, tour: Tour) -> None:
     command.parent.mkdir(parents=True)
     command.write_text('#!/bin/sh\nexec python -m income_model.ops.cli "$@"\n')
     command.chmod(0o755)
+    python = command.with_name("python")
+    python.write_text(f'#!/bin/sh\nexec "{programs}/python" "$@"\n')
+    python.chmod(0o755)
     (tour.folder / ".venv/ready").touch()
     tour.environment["PATH"] = f"{command.parent}{os.pathsep}{programs}{os.pathsep}{os.environ['PATH']}"
     tour.environment["PYTHONPATH"] = "src"

@@ -19,7 +19,7 @@ def answers(page: str) -> list[tuple[str, str]]:
 
 def test_the_tour_ends_well_and_the_page_shows_it(environment: dict[str, str], tmp_path: Path) -> None:
     """Every step from the table to retirement works, the bad change is blocked, and the page in docs is true."""
-    programs, page = Path(environment["VIRTUAL_ENV"]) / "bin", tmp_path / "tour.md"
+    programs, page = Path(environment["WARM_ENV"]) / "bin", tmp_path / "tour.md"
     run([str(BIN / "python"), "tour.py", str(tmp_path / "t"), "--programs", str(programs), "--output", str(page)], ROOT)
     expected, made = (answers(path.read_text(encoding="utf-8")) for path in (ROOT / "docs/tour.md", page))
     assert [command for command, _ in expected] == [command for command, _ in made]

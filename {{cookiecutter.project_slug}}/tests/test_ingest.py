@@ -170,11 +170,22 @@ def test_a_known_label_stays_unless_it_is_to_be_replaced(folder, spelling, capsy
     assert (0, 4, 3, before) == (len(found.fresh), found.known, found.relabelled, table.read_bytes())
     assert "3 of these have another label (the known one stays; --replace-labels takes" in capsys.readouterr().out
     found = ingest(new, replace_labels=True)
+    assert "3 of these have another label, which the table takes" in capsys.readouterr().out
     expected = frame().assign(bought=[*pd.read_csv(new)["bought"], *frame()["bought"][4:]])
     assert {0, 1, 2} == set(found.labels)
     assert list(expected["bought"]) == list(read_table(load())[0]["bought"])
     if spelling != "Parquet":
         assert spell(expected, *SPELLINGS[spelling]) == table.read_bytes()
+
+
+def test_other_cells_of_known_rows_are_counted(table, capsys):
+    """A row with a known id and another cell is left out, and that is said: nothing is corrected without a word."""
+    first = frame().columns[1]
+    new = frame(4)
+    new.loc[:1, first] = frame(7)[first].iloc[5:7].to_numpy()
+    changed = int((new[first] != frame(4)[first]).sum())
+    ingest(write("new.csv", new))
+    assert changed and f"{changed} of these differ in other columns than the label" in capsys.readouterr().out
 
 
 def test_with_replaced_labels_the_last_one_counts(table):

@@ -17,15 +17,15 @@ from {{ cookiecutter.package_name }}.ops.contents import hashes
 from {{ cookiecutter.package_name }}.ops.monitor import distance, tally
 from {{ cookiecutter.package_name }}.ops.monitor.batch import Rows
 from {{ cookiecutter.package_name }}.ops.monitor.contract import Contract
-from {{ cookiecutter.package_name }}.ops.monitor.drift import Drift
+from {{ cookiecutter.package_name }}.ops.monitor.drift import Drift, of_target
 from {{ cookiecutter.package_name }}.ops.monitor.findings import ALERT, QUIET, decide
 from {{ cookiecutter.package_name }}.ops.monitor.joint import told_apart
 from {{ cookiecutter.package_name }}.ops.monitor.settings import Settings, settings_of
-from {{ cookiecutter.package_name }}.ops.profile import Predictions, binned, numbers, profile
+from {{ cookiecutter.package_name }}.ops.profile import FEWEST_ROWS, Predictions, binned, numbers, profile
 from {{ cookiecutter.package_name }}.ops.project import BUNDLE, PARAMS, TEST, TRAIN, UserError, write_json
 from {{ cookiecutter.package_name }}.ops.serve.log import PredictionLog
 from {{ cookiecutter.package_name }}.ops.serve.service import Call, Model, Service
-from {{ cookiecutter.package_name }}.ops.table import read_cells
+from {{ cookiecutter.package_name }}.ops.table import NO_VALUE, read_cells
 from {{ cookiecutter.package_name }}.schema import Column, Schema
 
 FINDING = {
@@ -157,8 +157,9 @@ def test_a_changed_column_is_the_strongest_alert(monitor, workspace, contract, t
             (name, frame[name].mode()[0])
             for name in contract.features()
             if name != contract.time
-            and frame[name].value_counts(normalize=True, dropna=False).iloc[0] < 0.6
+            and frame[name].value_counts(dropna=False).iloc[0] < 0.6 * len(frame)
             and contract.columns[name].type != "text"
+            and (contract.columns[name].type != "category" or named(frame[name]))
         ),
         (None, None),
     )
@@ -167,6 +168,23 @@ def test_a_changed_column_is_the_strongest_alert(monitor, workspace, contract, t
     frame.assign(**{name: value}).to_parquet(tmp_path / "t.parquet")
     status, said, found = monitor("t.parquet")
     assert 1 == status and name in alerts(found, "drift") and name[:20] in said
+
+
+def test_rare_classes_are_no_drift_of_the_labels():
+    """The profile folds classes of few rows; in a batch they are counted together, as there."""
+    classes = ("a", "b", "c", "d")
+    contract = Schema("t", "y", "multiclass", {"x": Column("number"), "y": Column("category", values=classes)})
+    truth = np.repeat([0, 1, 2, 3], [60, 24, 8, 7])
+    known = profile(np.array(classes, dtype=object)[truth], contract.columns["y"])
+    counted = of_target(contract, {"columns": {"y": known}})
+    counted.add(truth.astype(float))
+    assert ["a", "b", tally.OTHER, NO_VALUE] == counted.labels and [60, 24, 15, 0] == counted.now.tolist()
+    assert 0 == distance.distance(counted.before, counted.now)
+
+
+def named(values):
+    """Tell whether the profile names the most frequent one: rare ones are folded, so they cannot be told apart."""
+    return values.value_counts().iloc[0] >= FEWEST_ROWS
 
 
 def test_missing_cells_are_an_alert(monitor, workspace, contract, tmp_path):

@@ -157,7 +157,7 @@ def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> str:
         else []
     )
     lines += ["noticed", *(f"  {note}" for note in _most(notes, 20))] if notes else []
-    return "\n".join([*lines, f"wrote    {SCHEMA}: read it, correct it, then run `dvc repro`"])
+    return "\n".join([*lines, f"wrote    {SCHEMA}: read it, correct it, then run `make repro`"])
 
 
 def _command(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,9 @@ def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False
     identities = with_identity(known, schema), with_identity(typed, schema)
     found = everything(len(typed)) if keep_repeated else merge(*identities, replace_labels)
     say(found.summary(file, replace_labels))
+    changed = 0 if keep_repeated else different(known, typed, identities, schema)
+    if changed:
+        say(f"  {changed:,} of these differ in other columns than the label: the cells of the table stay")
     copies = int(identities[0]["identity"].duplicated().sum())
     if found.known + found.repeated and copies and not schema.id:
         say(f"The table itself has {some_rows(copies)} more than once: if they are different cases, --keep-repeated")
@@ -119,6 +123,19 @@ def with_identity(typed: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return pd.DataFrame({"identity": row_hash(typed[identity_columns(schema)]), "label": typed[schema.target].array})
 
 
+def different(known: pd.DataFrame, typed: pd.DataFrame, identities: Sequence[pd.DataFrame], schema: Schema) -> int:
+    """Return how many new rows are known, but with another cell than the label that is not part of the identity."""
+    names = [name for name in known if name in typed and name not in {*identity_columns(schema), schema.target}]
+    if not names:
+        return 0
+    before, now = (
+        ids[["identity"]].assign(cells=row_hash(frame[names]))
+        for ids, frame in zip(identities, (known, typed), strict=True)
+    )
+    held = now[now["identity"].isin(before["identity"])]
+    return int((held.merge(before.drop_duplicates(), how="left", indicator=True)["_merge"] == "left_only").sum())
+
+
 def merged(known: pd.DataFrame, typed: pd.DataFrame, found: Merge, schema: Schema) -> pd.DataFrame:
     """Return the typed rows that the table is to have."""
     rows = pd.concat([known, typed[known.columns].iloc[found.fresh]], ignore_index=True)
@@ -162,9 +179,9 @@ def store(table: Path, former: Path | None) -> None:
 def next_steps(table: Path, schema: Schema) -> str:
     """Say what makes this data version a proposal."""
     stored = keep.is_stored(table)
-    lines = ["`make repro`", "`git add --all && git commit`", *(["`dvc push`"] if stored else [])]
     what = f"{table}.dvc" if stored else str(table)
-    text = f"Next: {', '.join(lines)} ({what} is a new data version), `model gate --base main`"
+    text = f"Next: `make repro`, `model gate --base main`, `git add --all && git commit` ({what} is a new data version)"
+    text += ", `dvc push`" * stored
     if schema.time:
         text += f"\nThe latest rows by `{schema.time}` are the test, so rows that were may be trained on now"
     return text

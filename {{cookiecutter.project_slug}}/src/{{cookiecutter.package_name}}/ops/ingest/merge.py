@@ -39,13 +39,13 @@ class Merge:
 
     def summary(self, file: Path, replace_labels: bool) -> str:
         """Return what becomes of the rows, for a person to read."""
-        which = "the last one counts" if replace_labels else "the known one stays; --replace-labels takes the new one"
+        stays = "of these have another label (the known one stays; --replace-labels takes the new one)"
         unclear = "the known ones stay, as the table has several rows of that identity"
         counts = {
             "new, appended": len(self.fresh),
             "left out: in the table already": self.known,
             "left out: more than once in the file": self.repeated,
-            f"of these have another label ({which})": self.relabelled,
+            "of these have another label, which the table takes" if replace_labels else stays: self.relabelled,
             f"of these have another label ({unclear})": self.unclear,
         }
         lines = [f"  {count:,} {what}" for what, count in counts.items() if count or "label" not in what]

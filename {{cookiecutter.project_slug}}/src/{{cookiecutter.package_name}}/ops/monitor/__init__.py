@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "batch",
+        type=Path,
         help="the log of `model serve` (its folder or files); or CSV, TSV or Parquet: file, folder, glob in quotes",
     )
     parser.add_argument(
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--joint",
+        type=Path,
         metavar="TABLE",
         help="compare all columns together, too, with rows such as those of data/test.parquet",
     )
@@ -87,9 +89,10 @@ def settle(args: argparse.Namespace) -> Result:
     try:
         settings = read_settings()
         runs = history.read(args.history) if args.history else []
-        return replace(watch(args.batch, args.bundle, settings, args.labels, args.label_file, args.joint), history=runs)
+        found = watch(str(args.batch), args.bundle, settings, args.labels, args.label_file, args.joint)
+        return replace(found, history=runs)
     except UserError as error:
-        batch = {"name": args.batch, "rows": 0, "first": None, "last": None, "kind": "table"}
+        batch = {"name": str(args.batch), "rows": 0, "first": None, "last": None, "kind": "table"}
         nobody = {"name": None, "version": None, "digest": None}
         return Result(CANNOT_JUDGE, batch, nobody, reason=one_line(error))
 
@@ -116,7 +119,7 @@ def watch(
     settings: Settings,
     labels: str | None = None,
     label_file: Path | None = None,
-    beside: str | None = None,
+    beside: Path | None = None,
 ) -> Result:
     """Compare a batch with the bundle in a folder; UserError if that cannot be done."""
     bundle, called = QuickBundle.load(directory), digest(directory)
@@ -125,7 +128,7 @@ def watch(
     if later and batch.kind != "log":
         raise UserError(f"--label-file joins labels to a log by request: {name} is a table, give --labels COLUMN")
     if beside:
-        monitor.joint = joint_of(beside, bundle, settings)
+        monitor.joint = joint_of(str(beside), bundle, settings)
     for rows in batch:
         monitor.add(replace(rows, truth=later.of(rows.log["id"], rows.log["row_number"])) if later else rows)
     monitor.contract.misfits, monitor.health.refused = batch.misfits, batch.refused

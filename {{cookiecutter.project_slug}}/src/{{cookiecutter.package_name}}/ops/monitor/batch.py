@@ -82,8 +82,11 @@ class Tables(Batch):
     def __init__(self, name: str, bundle: Bundle, labels: str | None) -> None:
         """Look at the head of every file; UserError for one that lacks what the model learned from, or the labels."""
         super().__init__(name, bundle)
-        needed = [*self.schema.features(), *([labels] if labels else [])]
+        needed = self.schema.features()
         self.sources = [open_source(path, self.schema.reading, needed) for path in find(name, leave_out=set())]
+        for source in self.sources:
+            if labels and labels not in source.names:
+                raise UserError(f"{source.path} has no column {labels!r}: --labels names the one with the truth")
         everywhere = set.intersection(*(set(source.names) for source in self.sources))
         self.columns = [column for column in self.contract.columns if column in everywhere]
         self.labels = labels or (self.schema.target if self.schema.target in everywhere else None)
@@ -126,7 +129,7 @@ class Tables(Batch):
             row, label = part.numbers[unknown.argmax()], one_line(texts[unknown.argmax()])[:60]
             raise UserError(
                 f"{part.source.path}, row {row:,}: the label {label!r} is none of the classes"
-                f" {one_line(', '.join(self.schema.classes))[:100]}: name the column of the truth with --labels"
+                f" {one_line(', '.join(self.schema.classes))[:100]}: correct it, or name another column with --labels"
             )
         ignored = codes >= len(self.schema.classes)
         self.ignored += int((ignored & ~missing).sum())
@@ -163,7 +166,7 @@ class Log(Batch):
         if not self.rows and self.left_out:
             raise UserError(
                 f"{self.name} holds no answer of this bundle, but {_listed(self.left_out)}: name the bundle that"
-                " answered with --bundle (`model checkout VERSION DIR`)"
+                " answered with --bundle (`model checkout VERSION --output DIR`)"
             )
 
     @property

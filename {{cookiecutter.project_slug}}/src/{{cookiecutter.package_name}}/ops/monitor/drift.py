@@ -9,12 +9,14 @@ from scipy.special import rel_entr
 from ...schema import Schema
 from ..metrics import positive_code
 from ..project import some_rows
+from ..table import NO_VALUE
 from .batch import Rows
 from .contract import percent
 from .distance import chance, distance
 from .findings import Finding
 from .settings import Settings
 from .tally import (
+    OTHER,
     Tally,
     floats,
     known_type,
@@ -123,7 +125,15 @@ def of_target(schema: Schema, profile: dict[str, Any]) -> Tally:
     known = profile["columns"][schema.target]
     if not schema.classes:
         return of_column(schema.columns[schema.target], known)
-    return of_labels({name: known["counts"].get(name, 0) for name in schema.classes})
+    named = [name for name in schema.classes if name in known["counts"]]
+    tally = of_labels({name: known["counts"][name] for name in named})
+    if len(named) == len(schema.classes):
+        return tally
+    cell = np.array([named.index(name) if name in named else len(named) for name in schema.classes])
+    rare = np.array([*tally.reference[:-1], known["other"]["rows"], 0.0])  # the profile folds them
+    return Tally(
+        [*named, OTHER, NO_VALUE], rare, lambda codes: np.bincount(cell[codes.astype(int)], minlength=len(named) + 1)
+    )
 
 
 def of_predictions(schema: Schema, known: dict[str, Any]) -> dict[str, Tally]:

@@ -35,6 +35,7 @@ def changelog(output: Path | None = None) -> None:
         write_text(output, text)
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror}") from None
+    say(f"{output}: {len(registry.versions)} version{'s' * (len(registry.versions) != 1)}")
 
 
 def map_versions(registry: Registry) -> Iterator[str]:
