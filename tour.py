@@ -143,6 +143,9 @@ def install(programs: Path, tour: Tour) -> None:
     command.parent.mkdir(parents=True)
     command.write_text('#!/bin/sh\nexec python -m income_model.ops.cli "$@"\n')
     command.chmod(0o755)
+    for program in programs.iterdir():
+        if program.name != "python":
+            command.with_name(program.name).symlink_to(program)
     python = command.with_name("python")
     python.write_text(f'#!/bin/sh\nexec "{programs}/python" "$@"\n')
     python.chmod(0o755)
