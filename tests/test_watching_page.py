@@ -108,6 +108,14 @@ def test_what_changed_is_seen_at_once(visit: Any) -> None:
     assert len(boxes) > 20
 
 
+def test_what_is_now_is_seen_on_a_phone(visit: Any) -> None:
+    """Metrics and gaps between groups show it without being scrolled sideways."""
+    page = visit("alert-binary", 360)
+    heads = page.locator("#quality th, #bias th").get_by_text("now", exact=True).all()
+    boxes = [head.bounding_box() for head in heads]
+    assert len(boxes) == 3 and all(box and box["x"] + box["width"] <= 340 for box in boxes)
+
+
 def test_a_keyboard_is_enough(visit: Any) -> None:
     """The first stop skips to the report, links lead to the parts, what is folded opens."""
     page = visit("alert-binary")

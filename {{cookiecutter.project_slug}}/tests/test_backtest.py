@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
@@ -191,9 +192,12 @@ def test_numbers_age_too(folder):
     frame = table(turn=0.8)
     frame["y"] = np.where(frame["y"] == "yes", 1.5, -1.5) + frame["a"] / 9
     columns = yaml.safe_load(CONTRACT)["columns"] | {"y": {"type": "number"}}
-    found = backtest.backtest(write(frame, {"task": "regression", "positive": None, "columns": columns}), SLICES)
+    numeric = {"task": "regression", "positive": None, "columns": columns}
+    found = backtest.backtest(write(frame, numeric), SLICES)
     assert found.metrics[0].metric == "rmse" and found.metrics[0].margin is None
     assert found.verdict == backtest.AGES and "RMSE" in report.in_short(found)
+    found = backtest.backtest(write(frame.assign(y=frame["y"] * 1e5), numeric), SLICES)
+    assert not re.search(r"\de\+", found.sentence + report.in_short(found) + report.markdown(found))
 
 
 def command(arguments):

@@ -4,6 +4,7 @@ import functools
 import json
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,10 @@ from {{ cookiecutter.package_name }}.ops import bundle as files
 from {{ cookiecutter.package_name }}.ops import cli, stream
 from {{ cookiecutter.package_name }}.ops.bundle import digest
 from {{ cookiecutter.package_name }}.ops.contents import hashes
-from {{ cookiecutter.package_name }}.ops.monitor import distance, tally
+from {{ cookiecutter.package_name }}.ops.monitor import Monitor, distance, tally
 from {{ cookiecutter.package_name }}.ops.monitor.batch import Rows
 from {{ cookiecutter.package_name }}.ops.monitor.contract import Contract
-from {{ cookiecutter.package_name }}.ops.monitor.drift import Drift, of_target
+from {{ cookiecutter.package_name }}.ops.monitor.drift import Drift, describe, of_target
 from {{ cookiecutter.package_name }}.ops.monitor.findings import ALERT, QUIET, decide
 from {{ cookiecutter.package_name }}.ops.monitor.joint import told_apart
 from {{ cookiecutter.package_name }}.ops.monitor.settings import Settings, settings_of
@@ -37,6 +38,7 @@ FINDING = {
     "group": str,
     "value": float | int | None,
     "before": float | int | None,
+    "unit": str,
     "low": float | int | None,
     "high": float | int | None,
     "size": float | int | None,
@@ -265,6 +267,31 @@ def test_a_damaged_profile_is_refused(refused, workspace, tmp_path):
     manifest["files"] = {name: made for name, made in hashes(copy).items() if name != files.MANIFEST}
     write_json(copy / files.MANIFEST, manifest)
     assert "is damaged" in refused(workspace / TEST, bundle=copy)
+
+
+@pytest.mark.parametrize(
+    ("count", "notes"),
+    [
+        (0, []),
+        (1, ["1 row of 800 breaks the contract", "1 row left out: more or fewer cells than the header"]),
+        (2, ["2 rows of 800 break the contract", "2 rows left out: more or fewer cells than the header"]),
+    ],
+)
+def test_rows_that_break_or_do_not_fit_are_noted(count, notes):
+    """On the terminal, however few they are."""
+    part = Contract(Schema("t.csv", "y", "regression", {}), {}, Settings())
+    part.rows, part.broken_rows, part.misfits = 800, count, count
+    assert notes == Monitor.notes.fget(SimpleNamespace(contract=part))
+
+
+def test_a_last_line_that_does_not_fit_is_noted(monitor, contract, cells):
+    """It makes a part without rows."""
+    reading = contract.reading
+    cells.head(100).to_csv("t.csv", sep=reading.separator, encoding=reading.encoding, index=False)
+    with open("t.csv", "a", encoding=reading.encoding) as file:
+        file.write(reading.separator * 500 + "\n")
+    _, said, found = monitor("t.csv")
+    assert "note: 1 row left out" in said and 100 == found["batch"]["rows"]
 
 
 def test_all_columns_together(monitor, refused, workspace, contract):
@@ -541,3 +568,19 @@ def test_labels_of_ranges_are_for_people():
     assert ["up to 2", "2 to 3", "above 3", "(missing)"] == tally.of_column(Column("number"), counted).labels
     days = tally.of_column(Column("datetime"), {"missing": 0, "days": counted}).labels
     assert ["up to 1970-01-03", "1970-01-03 to 1970-01-04", "after 1970-01-04", "(missing)"] == days
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (699, "later by 699 days on average (1970-01-03 before, 1971-12-03 now)"),
+        (-1, "earlier by 1 day on average (1970-01-03 before, 1970-01-02 now)"),
+        (0.25, "later by 0.25 days on average (1970-01-03T12:00 before, 1970-01-03T18:00 now)"),
+    ],
+)
+def test_dates_move_by_days(days, said):
+    """The mean of dates is a date, and within a day a time."""
+    counted = {"counts": [10, 10, 10], "edges": [2.0, 3.0], "mean": 2.5, "std": 1.0}
+    made = tally.of_column(Column("datetime"), {"missing": 0, "days": counted})
+    made.add(np.full(50, np.datetime64("1970-01-03T12:00", "us") + np.timedelta64(int(days * 24), "h")))
+    assert said in describe(made, "`d`")

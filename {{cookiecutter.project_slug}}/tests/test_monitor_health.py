@@ -161,7 +161,7 @@ def test_one_row_that_is_scored_otherwise_is_skew(made):
     assert QUIET == skew(made, rows, parts=4).verdict
     assert QUIET == skew(made, rows, off={700: 1e-6}).verdict
     found = skew(made, rows, parts=4, off={700: 0.01})
-    assert ALERT == found.verdict and "1 give another prediction" in found.sentence
+    assert ALERT == found.verdict and "1 gives another prediction" in found.sentence
 
 
 def test_rows_of_another_bundle_are_not_scored_again(made):

@@ -9,9 +9,11 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
-from monitor_cases import CASES, EVIL, NAMES, alert, drift, hostile, quiet, result, run, stopped, wide
+from monitor_cases import CASES, EVIL, NAMES, alert, drift, hostile, quiet, result, run, stopped, values, wide
 
+from {{ cookiecutter.package_name }}.ops.markdown import prose
 from {{ cookiecutter.package_name }}.ops.monitor import history, page, report
+from {{ cookiecutter.package_name }}.ops.monitor.findings import DAYS
 from {{ cookiecutter.package_name }}.ops.monitor.page import pictures
 from {{ cookiecutter.package_name }}.ops.monitor.result import as_json, key
 from {{ cookiecutter.package_name }}.ops.project import UserError
@@ -157,6 +159,19 @@ def test_what_may_be_chance_is_no_alarm_and_not_within():
     shown = Document(page.html(case)).text
     assert "1 within limits, 1 may be chance" in shown and "△ may be chance" in shown
     assert 0 == case.exit_status and "⚠️ may be chance" in report.markdown(case)
+    headline = "Quiet: 1 of 2 comparisons is beyond its limit, which chance explains"
+    assert headline == report.in_short(case) and f"## ✅ {headline}\n" in report.markdown(case)
+    assert "1 of 2 comparisons is beyond its limit, which chance explains" in shown
+    assert "Nothing is beyond" not in shown and "None of" not in shown
+
+
+def test_dates_are_shown_as_dates():
+    """In the tables of page and report; the numbers stay in the JSON."""
+    dated = replace(drift("Signed up", 0.3, 0.0), value=20_777.4, before=20_078.3, unit=DAYS)
+    case = result([dated])
+    for told in (page.html(case), report.markdown(case), report.in_short(result([replace(dated, sentence="")]))):
+        assert "2024-12-21" in told and "2026-11-20" in told and "20,078" not in told
+    assert 20_777.4 == as_json(case)["findings"][0]["value"]
 
 
 def test_what_cannot_be_judged_is_said():
@@ -186,6 +201,12 @@ def test_ranges_are_drawn_in_their_order_and_values_as_a_list(labels):
     drawn = pictures.shares({"labels": labels, "before": [0.2] * 5, "now": [0.6, 0.1, 0.1, 0.1, 0.1]})
     assert (labels[0] == "a") == ("20 % → 60 %" in drawn)
     assert (labels[0] != "a") == ("histogram" in drawn)
+
+
+def test_no_line_breaks_within_a_date():
+    """Each word below a histogram keeps to one line."""
+    drawn = pictures.shares(values(["up to 2019-01-05", *["2019-01-05 to 2020-01-05"] * 3], [0.25] * 4, [0.25] * 4))
+    assert "<span>2019-01-05</span> <span>to</span> <span>2020-01-05</span>" in drawn
 
 
 def test_many_values_are_told_by_those_that_changed_most():
@@ -227,6 +248,23 @@ def test_a_report_says_what_the_page_says():
     assert "### What changed" in text and "### What to do" in text and "`model ingest FILE`" in text
     assert all(report.TITLES[part] in text for part in report.TITLES)
     assert "since 2026-04-01" in text
+
+
+def test_columns_are_code_and_nothing_is_called_empty():
+    """Also in what is to be done, where a name may hold a comma; without a history nothing is said of since when."""
+    text = report.markdown(result([drift("a, b", 0.3, 0.0), drift("c", 0.3, 0.0)]))
+    assert "`a, b`: the distribution moved" in text and "- `a, b`, `c`: Look at" in text
+    assert "&#96;" not in text and "(empty)" not in text and "since" not in text
+    quiet_again = replace(alert(), history=[run(quiet().findings, "2026-10-01T00:00:00Z")])
+    assert "| - |" in report.markdown(quiet_again) and "(empty)" not in report.markdown(quiet_again)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "a``b", "`", " ` ", "```js", "$`x`$"])
+def test_a_name_between_backticks_ends_no_code(name):
+    """What stands outside of the pairs of backticks is escaped."""
+    shown = prose(f"`{name}` is higher")
+    assert not re.search(r"[`<>*\[\]|$\\@\n]", re.sub(r"`[^`]+`", "", shown))
+    assert shown.endswith(" is higher") and shown.count("`") % 2 == 0
 
 
 def test_lines_for_a_terminal_hold_nothing_that_it_obeys():

@@ -12,9 +12,11 @@ TITLES = {
     "mae": "MAE",
     "r2": "R²",
 }
+CODE = re.compile("`([^`]+)`")
 SPECIAL = re.compile(  # marks, links, and what starts a list or a heading
     r"[\\`*\[\]{}<>#|~$&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.|^[-+=]|^\d+[.)](?=\s|$)"
 )
+MOST_WHOLE = 1e15  # beyond it a number is written with its power of ten
 MENTIONS = frozenset("@#")  # read once more after Markdown: a space of no width keeps them from names and numbers
 
 
@@ -32,8 +34,14 @@ def folded(summary: str, text: str) -> str:
 
 def escape(value: object) -> str:
     """Return any text as one line of Markdown that means nothing but itself, in tables too."""
-    text = " ".join(str(value).split())
-    return SPECIAL.sub(lambda found: "".join(map(_entity, found[0])), text) or "(empty)"
+    return _escaped(" ".join(str(value).split())) or "(empty)"
+
+
+def prose(sentence: str) -> str:
+    """Return a sentence as Markdown; what it has between backticks is code, and all else means nothing but itself."""
+    parts = CODE.split(" ".join(sentence.split()))  # every other one is code
+    shown = [f"`{part}`" if place % 2 and part.strip() else _escaped(part) for place, part in enumerate(parts)]
+    return "".join(shown) or "(empty)"
 
 
 def title(name: str) -> str:
@@ -45,7 +53,18 @@ def number(value: float | None) -> str:
     """Return a number for people: whole ones whole, others with four significant digits, `-` where there is none."""
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else figure(value)
+
+
+def figure(value: float, digits: int = 4, sign: str = "") -> str:
+    """Return a number to so many digits; a large one whole, never as 5.4e+04."""
+    value += 0.0  # no -0
+    whole = 10**digits - 0.5 <= abs(value) < MOST_WHOLE
+    return f"{value:{sign},.0f}" if whole else f"{value:{sign},.{digits}g}"
+
+
+def _escaped(text: str) -> str:
+    return SPECIAL.sub(lambda found: "".join(map(_entity, found[0])), text)
 
 
 def _entity(mark: str) -> str:

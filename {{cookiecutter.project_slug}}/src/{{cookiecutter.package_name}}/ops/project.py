@@ -59,9 +59,14 @@ def one_line(text: object) -> str:
     return " ".join("".join(mark if mark.isprintable() else " " for mark in str(text)).split())
 
 
+def some(count: int, what: str, whats: str = "") -> str:
+    """Return `1 day`, `2,000 days`; `whats` is the plural where an s at the end does not make it."""
+    return f"{count:,} {what if count == 1 else whats or f'{what}s'}"
+
+
 def some_rows(count: int) -> str:
     """Return `1 row`, `2,000 rows`."""
-    return f"{count:,} {'row' if count == 1 else 'rows'}"
+    return some(count, "row")
 
 
 def most_predictions(classes: int) -> int:

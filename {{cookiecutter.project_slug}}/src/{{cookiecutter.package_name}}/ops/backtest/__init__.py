@@ -22,7 +22,7 @@ from ...train import fit, targets
 from ..estimator import inputs, predict
 from ..gate.resample import weighted_metric, weights
 from ..gate.rules import Rules, rules_of
-from ..markdown import title
+from ..markdown import figure, title
 from ..metrics import HIGHER_IS_BETTER, TASK_METRICS, defined, headline, positive_code, significant
 from ..project import PARAMS, UserError, read_params, read_yaml, say, some_rows, write_json, write_text
 from ..table import read_cells
@@ -216,17 +216,19 @@ def conclusion(agings: Sequence[Aging]) -> tuple[str, str]:
     worse = [(row, found) for found in agings for row in found.ages if row.verdict == AGES]
     if worse:
         row, found = min(worse, key=lambda pair: pair[0].age)
-        allowed = "" if found.margin is None else f", allowed {found.margin:g}"
+        allowed = "" if found.margin is None else f", allowed {figure(found.margin)}"
         return AGES, (
-            f"{title(found.metric)} of a model that is {row.time} old is worse by {row.loss:.3g} ({row.low:.2g} to"
-            f" {row.high:.2g}{allowed}) than that of one trained just before: retrain more often than that"
+            f"{title(found.metric)} of a model that is {row.time} old is worse by {figure(row.loss, 3)}"
+            f" ({figure(row.low, 2)} to {figure(row.high, 2)}{allowed}) than that of one trained just before: retrain"
+            " more often than that"
         )
     if all(row.verdict == LASTS for found in agings for row in found.ages):
         return LASTS, f"no metric gets worse than allowed while the model is up to {agings[0].ages[-1].time} old"
     row, found = next((row, found) for found in agings for row in found.ages if row.verdict == UNKNOWN)
     return UNKNOWN, (
-        f"{title(found.metric)} of a model that is {row.time} old is worse by something between {row.low:.2g} and"
-        f" {row.high:.2g} ({some_rows(row.rows)} in {len(found.retrained)} slices; more would tell)"
+        f"{title(found.metric)} of a model that is {row.time} old is worse by something between"
+        f" {figure(row.low, 2)} and {figure(row.high, 2)}"
+        f" ({some_rows(row.rows)} in {len(found.retrained)} slices; more would tell)"
     )
 
 

@@ -1,6 +1,6 @@
 """What `model backtest` found, for people: on the terminal, in Markdown, drawn."""
 
-from ..markdown import escape, number, table, title
+from ..markdown import escape, figure, number, table, title
 from ..metrics import HIGHER_IS_BETTER
 from ..plots.svg import BLUE, ORANGE, canvas, render, shorten, styled
 from ..project import one_line
@@ -45,7 +45,7 @@ def picture(found: Backtest) -> str:
     """Return an SVG of the first metric on each slice, for a model that is retrained and for one that is not."""
     aging, slices = found.metrics[0], [shorten(part.name, 24) for part in found.slices]
     with styled():
-        figure, axes = canvas(
+        drawing, axes = canvas(
             HEADLINES[found.verdict],
             f"{title(aging.metric)} on each slice; {direction(aging).split(';')[0]}",
             height=400,
@@ -61,7 +61,7 @@ def picture(found: Backtest) -> str:
         for label in axes.get_xticklabels():
             label.set(rotation=45, ha="right", rotation_mode="anchor")
         axes.legend(loc="best")
-        return render(figure)
+        return render(drawing)
 
 
 def basis(found: Backtest) -> str:
@@ -75,14 +75,14 @@ def basis(found: Backtest) -> str:
 def direction(aging: Aging) -> str:
     """Return which values are better, and how much worse is allowed."""
     better = "higher is better" if aging.metric in HIGHER_IS_BETTER else "lower is better"
-    return better if aging.margin is None else f"{better}; allowed loss: {aging.margin:g}"
+    return better if aging.margin is None else f"{better}; allowed loss: {figure(aging.margin)}"
 
 
 def loss(row: Age) -> str:
     """Return a loss with its interval."""
-    return f"{row.loss:+.3g} ({row.low:+.2g} to {row.high:+.2g})"
+    return f"{figure(row.loss, 3, '+')} ({figure(row.low, 2, '+')} to {figure(row.high, 2, '+')})"
 
 
 def columns(*cells: str) -> str:
     """Return cells under one another."""
-    return "".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
+    return "".join(f"{cell:<{width - 1}} " for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()

@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..metrics import TASK_METRICS, beats, headline
-from ..project import UserError, one_line, say, some_rows, write_json, write_text
+from ..project import UserError, one_line, say, some, some_rows, write_json, write_text
 from ..registry import tags
 from ..registry.rules import rules_of
 from . import history
@@ -253,7 +253,8 @@ def groups_of(pairs: Pairs, judgement: Judgement) -> dict[str, dict[str, np.ndar
     found = groups_of_rows(pairs.base.ids, columns)
     few = sum(len(rows) < judgement.rules.min_rows for values in found.values() for rows in values.values())
     if few:
-        judgement.notes.append(f"{few} groups of fewer than {judgement.rules.min_rows} rows are not judged")
+        verb = "is" if few == 1 else "are"
+        judgement.notes.append(f"{some(few, 'group')} of fewer than {judgement.rules.min_rows} rows {verb} not judged")
     return found
 
 

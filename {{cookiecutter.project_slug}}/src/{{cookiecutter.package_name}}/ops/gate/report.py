@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..markdown import escape, folded, table, title
+from ..markdown import escape, figure, folded, table, title
 from ..metrics import HIGHER_IS_BETTER, gain
-from ..project import one_line
+from ..project import one_line, some
 from .judge import INCONCLUSIVE, PASS, REGRESSION, Finding, won
 
 if TYPE_CHECKING:
@@ -159,12 +159,6 @@ def numbers(finding: Finding) -> list[str]:
     return [figure(finding.before), figure(finding.after), difference, figure(finding.margin)]
 
 
-def figure(value: float, digits: int = 4, sign: str = "") -> str:
-    """Return a number to so many digits; a large one whole, never as 5.4e+04."""
-    value += 0.0  # no -0
-    return f"{value:{sign},.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:{sign},.{digits}g}"
-
-
 def arrowed(name: str) -> str:
     """Return the name of a metric with the direction in which it is better."""
     return f"{title(name)} {'↑' if name in HIGHER_IS_BETTER else '↓'}"
@@ -212,7 +206,10 @@ def _others(judgement: "Judgement") -> Iterator[str]:
 
 
 def _groups(judgement: "Judgement") -> Iterator[str]:
-    for kind, what in (("gap", "gaps between groups of sensitive columns"), ("slice", "comparisons by group")):
+    for kind, what, whats in (
+        ("gap", "gap between groups of sensitive columns", "gaps between groups of sensitive columns"),
+        ("slice", "comparison by group", "comparisons by group"),
+    ):
         found = [f for f in judgement.findings if f.kind == kind]
         if not found:
             continue
@@ -225,7 +222,8 @@ def _groups(judgement: "Judgement") -> Iterator[str]:
         header = ["column", "group", "rows", "metric", "base", "this", "difference", "margin", "verdict"]
         counts = {mark: sum(f.verdict == mark for f in found) for mark in order}
         summary = ", ".join(f"{count} {mark}" for mark, count in counts.items() if count)
-        yield folded(f"{len(found)} {what}: {summary}", table(header, rows[:MOST_ROWS]) + more(rows, ", none worse"))
+        told = table(header, rows[:MOST_ROWS]) + more(rows, ", none worse")
+        yield folded(f"{some(len(found), what, whats)}: {summary}", told)
 
 
 def _lineage(judgement: "Judgement") -> Iterator[str]:

@@ -173,8 +173,10 @@ class Monitor:
     @property
     def notes(self) -> list[str]:
         """What a reader must know beside the findings."""
-        broken = self.contract.broken_rows
-        return [f"{some_rows(broken)} of {self.contract.rows:,} break the contract"] if broken else []
+        broken, misfits, rows = self.contract.broken_rows, self.contract.misfits, self.contract.rows
+        verb = "breaks" if broken == 1 else "break"
+        notes = [f"{some_rows(broken)} of {rows:,} {verb} the contract"] if broken else []
+        return notes + ([f"{some_rows(misfits)} left out: more or fewer cells than the header"] if misfits else [])
 
 
 def joint_of(name: str, bundle: Bundle, settings: Settings) -> "Joint":

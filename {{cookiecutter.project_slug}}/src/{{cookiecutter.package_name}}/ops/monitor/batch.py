@@ -60,7 +60,7 @@ class Batch:
 
     def __iter__(self) -> Iterator[Rows]:
         """Read all rows; UserError if there is none."""
-        for rows in self.read():
+        for rows in filter(len, self.read()):  # none, where only lines that do not fit the header are left
             self.rows += len(rows)
             yield rows
         if not self.rows:
@@ -73,7 +73,8 @@ class Batch:
     @property
     def notes(self) -> list[str]:
         """What a reader must know of how the batch was read."""
-        return [f"not in the batch, so not watched: {', '.join(sorted(self.absent))}"] if self.absent else []
+        absent = ", ".join(f"`{name}`" for name in sorted(self.absent))  # quoted: a name may hold a comma
+        return [f"not in the batch, so not watched: {absent}"] if absent else []
 
 
 class Tables(Batch):
@@ -102,7 +103,8 @@ class Tables(Batch):
     @property
     def notes(self) -> list[str]:
         """Add what was found about the labels."""
-        ignored = f"{some_rows(self.ignored)} of ignored classes count as rows without a label"
+        verb = "counts" if self.ignored == 1 else "count"
+        ignored = f"{some_rows(self.ignored)} of ignored classes {verb} as without a label"
         return super().notes + ([ignored] if self.ignored else [])
 
     def _parts(self, source: Source) -> Iterator[Part]:

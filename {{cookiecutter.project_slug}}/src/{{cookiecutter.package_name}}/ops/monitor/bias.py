@@ -12,6 +12,7 @@ import numpy as np
 
 from ...schema import Schema
 from ..at_test.rates import Rate, Sums
+from ..markdown import figure
 from ..project import SCHEMA, one_line
 from .batch import Rows
 from .findings import Finding
@@ -87,9 +88,10 @@ class Bias:
         spread, p = chance(pairs, self._schema.task != "regression" and name != "calibration")
         low, high = max(gap_now - Z * spread, 0.0), gap_now + Z * spread
         sentence = (
-            f"{NAMES[name]}: {_extremes(both, pairs)} of `{column}` differ by {gap_now:.3g} ({low:.3g} to {high:.3g})"
-            f"{UNIT.get(self._schema.task, '')}, where groups differed by {gap_before:.3g} at test:"
-            f" {_change(gap_now - gap_before)}, allowed {self._settings.gap:.4g}"
+            f"{NAMES[name]}: {_extremes(both, pairs)} of `{column}` differ by {figure(gap_now, 3)} ({figure(low, 3)} to"
+            f" {figure(high, 3)})"
+            f"{UNIT.get(self._schema.task, '')}, where groups differed by {figure(gap_before, 3)} at test:"
+            f" {_change(gap_now - gap_before)}, allowed {figure(self._settings.gap)}"
         )
         return Finding(
             "bias",
@@ -146,8 +148,8 @@ def _gap(rates: np.ndarray) -> np.ndarray:
 def _extremes(groups: Sequence[str], pairs: Sequence[tuple[Rate, Rate]]) -> str:
     ordered = sorted(zip(groups, pairs, strict=True), key=lambda item: item[1][1].mean)
     (low, (_, least)), (high, (_, most)) = ordered[0], ordered[-1]
-    return f"{one_line(high)} ({most.mean:.3g}) and {one_line(low)} ({least.mean:.3g})"
+    return f"{one_line(high)} ({figure(most.mean, 3)}) and {one_line(low)} ({figure(least.mean, 3)})"
 
 
 def _change(widened: float) -> str:
-    return f"wider by {widened:.3g}" if widened > 0 else f"not wider ({widened:.3g})"
+    return f"wider by {figure(widened, 3)}" if widened > 0 else f"not wider ({figure(widened, 3)})"

@@ -73,7 +73,8 @@ class Contract:
 
     def _misfits(self) -> Finding:
         rows = self.rows + self.misfits
-        sentence = f"{self.misfits:,} of {some_rows(rows)} do not have as many cells as the header"
+        verb = "does" if self.misfits == 1 else "do"
+        sentence = f"{self.misfits:,} of {some_rows(rows)} {verb} not have as many cells as the header"
         return self._share("misfits", sentence, self.misfits, rows, remedy="Quote cells that hold the separator.")
 
     def _share(self, name: str, sentence: str, count: int, rows: int, **more: Any) -> Finding:

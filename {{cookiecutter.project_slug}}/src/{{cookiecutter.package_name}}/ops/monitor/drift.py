@@ -7,24 +7,25 @@ import numpy as np
 from scipy.special import rel_entr
 
 from ...schema import Schema
+from ..markdown import figure
 from ..metrics import positive_code
 from ..project import some_rows
 from ..table import NO_VALUE
 from .batch import Rows
 from .contract import percent
 from .distance import chance, distance
-from .findings import Finding
+from .findings import DAYS, Finding
 from .settings import Settings
 from .tally import (
     OTHER,
     Tally,
+    day,
     floats,
     known_type,
     of_column,
     of_labels,
     of_numbers,
     of_probabilities,
-    short,
     span,
 )
 
@@ -113,6 +114,7 @@ class Drift:
             sentence=describe(tally, subject),
             value=tally.mean_now,
             before=tally.mean,
+            unit=DAYS if tally.dates else "",
             size=distance(tally.before, tally.now),
             p=chance(tally.before, tally.now, tally.ordered),
             remedy=REMEDIES[name],
@@ -154,14 +156,23 @@ def describe(tally: Tally, subject: str) -> str:
     said = []
     now, before = tally.mean_now, tally.mean
     if now is not None and before is not None and abs(now - before) > NOTICEABLE * (tally.spread or 0.0):
-        moved = f"{'higher' if now > before else 'lower'} by {short(abs(now - before))} on average"
-        said.append(f"is {moved} ({short(before)} before, {short(now)} now)")
+        said.append(_moved(before, now, tally.dates))
     p, q = tally.before / tally.before.sum(), tally.now / tally.now.sum()
     cell = int((rel_entr(p, (p + q) / 2) + rel_entr(q, (p + q) / 2)).argmax())  # what the distance is mostly made of
     if q[cell] == p[cell]:
         return f"{subject} is as before"
     most = f"{tally.labels[cell]}: {percent(p[cell])} before, {percent(q[cell])} now"
     return f"{subject} {said[0]}; {most}" if said else f"{subject}: {most}"
+
+
+def _moved(before: float, now: float, dates: bool) -> str:
+    if not dates:
+        moved = f"is {'higher' if now > before else 'lower'} by {figure(abs(now - before))} on average"
+        return f"{moved} ({figure(before)} before, {figure(now)} now)"
+    days = figure(abs(now - before), 3)
+    moved = f"is {'later' if now > before else 'earlier'} by {days} {'day' if days == '1' else 'days'} on average"
+    close = abs(now - before) < 1
+    return f"{moved} ({day(before, close)} before, {day(now, close)} now)"
 
 
 def picture(tally: Tally) -> dict[str, Any]:

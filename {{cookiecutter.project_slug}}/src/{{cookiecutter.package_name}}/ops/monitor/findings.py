@@ -7,6 +7,7 @@ from typing import Any
 from ..gate.judge import holm
 
 ALERT, QUIET, UNKNOWN = "alert", "quiet", "unknown"
+DAYS = "days since 1970-01-01"
 PARTS = {"contract": 1.0, "drift": 2.0, "quality": 1.0, "bias": 1.0, "health": 1.0}
 """The parts of a report in their order, and how they share the error that all comparisons together may make."""
 
@@ -18,7 +19,8 @@ class Finding:
     `name` says what is compared (`distance`, `missing`, `roc_auc`, `selection_rate`, ...), `column` and `group` of
     what. `value` now and `before` (None: not known); `low` and `high` are the interval of `value`. `size` is what is
     held against `limit`: an alarm needs `size` > `limit` and, unless `p` is None, a `p` that chance does not explain
-    over all comparisons together. No `size` (None): these rows cannot tell, and `sentence` says why.
+    over all comparisons together. `unit` is DAYS where `value` and `before` are points in time. No `size` (None):
+    these rows cannot tell, and `sentence` says why.
     """
 
     part: str
@@ -28,6 +30,7 @@ class Finding:
     group: str = ""
     value: float | None = None
     before: float | None = None
+    unit: str = ""
     low: float | None = None
     high: float | None = None
     size: float | None = None

@@ -14,8 +14,9 @@ import numpy as np
 from ...schema import Schema
 from ..at_test import saturated
 from ..at_test.sample import Sample
+from ..markdown import figure
 from ..programs import git
-from ..project import LOCK, SCHEMA, UserError, some_rows
+from ..project import LOCK, SCHEMA, UserError, some, some_rows
 from ..registry.tags import read
 from .batch import Rows
 from .distance import beyond, more
@@ -74,8 +75,8 @@ class Health:
         yield Finding(
             "health",
             "latency_ms",
-            f"half of {count:,} requests took at most {half:.3g} ms, 95 % {most:.3g} ms and 99 % {nearly:.3g} ms"
-            + _allowed(limit, " ms"),
+            f"half of {some(count, 'request')} took at most {figure(half, 3)} ms, 95 % {figure(most, 3)} ms and 99 %"
+            f" {figure(nearly, 3)} ms{_allowed(limit, ' ms')}",
             value=float(nearly),
             size=float(nearly),
             limit=limit,
@@ -91,11 +92,11 @@ class Health:
         count, limit = self.requests + self.refused, self._settings.errors
         if not count:
             return
-        share = self.refused / count
+        share, verb = self.refused / count, "was" if self.refused == 1 else "were"
         yield Finding(
             "health",
             "refused",
-            f"{self.refused:,} of {count:,} requests were refused ({share:.2%}), allowed {limit:.2%}",
+            f"{self.refused:,} of {some(count, 'request')} {verb} refused ({share:.2%}), allowed {limit:.2%}",
             value=share,
             size=share,
             limit=limit,
@@ -146,7 +147,7 @@ class Health:
             yield Finding(
                 "health",
                 name,
-                f"the {what} is {days:,.0f} days old, judged by {how}{_allowed(limit, ' days')}",
+                f"the {what} is {some(round(days), 'day')} old, judged by {how}{_allowed(limit, ' days')}",
                 value=days,
                 size=days,
                 limit=limit,
@@ -218,13 +219,13 @@ class Skew:
         off = np.abs(again - logged).reshape(len(logged), -1).max(axis=1) / self._unit
         off = np.where(np.isfinite(off), off, np.inf)
         different, limit = int((off > self._settings.skew).sum()), self._settings.skew
-        worst = min(float(off.max()), 1e9)
+        worst, verb = min(float(off.max()), 1e9), "gives" if different == 1 else "give"
         unit = "" if self._schema.classes else " of the predictions' standard deviation"
         return Finding(
             "health",
             "skew",
-            f"of {len(logged):,} logged rows scored again, {different:,} give another prediction than the logged one"
-            f" (the largest difference is {worst:.2g}{unit}, allowed {limit:g})",
+            f"of {some(len(logged), 'logged row')} scored again, {different:,} {verb} another prediction than"
+            f" the logged one (the largest difference is {worst:.2g}{unit}, allowed {limit:g})",
             value=worst,
             size=worst,
             limit=limit,

@@ -16,7 +16,7 @@ from ..at_test.estimate import estimate, metrics_of, most_rows
 from ..at_test.sample import Sample
 from ..gate.judge import FEWEST_OF_EACH, NEEDS_BOTH
 from ..gate.rules import rules_of
-from ..markdown import title
+from ..markdown import figure, title
 from ..metrics import TASK_METRICS, calibration_pairs, gain
 from ..project import PARAMS, most_predictions, read_yaml, some_rows
 from .batch import Rows
@@ -70,7 +70,8 @@ class Quality:
         if not rows:
             return
         if rows < self._settings.min_rows:
-            few = f"only {some_rows(rows)} of {known:,} have a label: too few to judge by ({self._settings.min_rows})"
+            verb = "has" if rows == 1 else "have"
+            few = f"only {some_rows(rows)} of {known:,} {verb} a label: too few to judge by ({self._settings.min_rows})"
             yield Finding("quality", "metrics", few, rows=rows, remedy=LABEL)
             return
         truth, predicted = self._labelled.columns()
@@ -91,7 +92,7 @@ class Quality:
         expected_error = test_error * np.sqrt(self._at_test["rows"] / rows)
         uncertain = float(np.hypot(max(error, expected_error), test_error))
         low, high = _interval(name, value, error)
-        said = f"{title(name)} {value:.4g} ({low:.4g} to {high:.4g}){on} where the test had {before:.4g}"
+        said = f"{title(name)} {_with(value, low, high)}{on} where the test had {figure(before)}"
         return self._judged(name, name, said, value, (low, high), uncertain, rows)
 
     def _estimated(self) -> Iterator[Finding]:
@@ -113,9 +114,9 @@ class Quality:
     def _estimate(self, name: str, value: float, error: float, rows: int, on: str) -> Finding:
         low, high = _interval(name, value, error)
         before = self._before[name]
-        said = f"{title(name)} is estimated, without labels, at {value:.4g} ({low:.4g} to {high:.4g}){on}"
+        said = f"{title(name)} is estimated, without labels, at {_with(value, low, high)}{on}"
         return self._judged(
-            name, f"estimated_{name}", f"{said} where the test had {before:.4g}", value, (low, high), error, rows
+            name, f"estimated_{name}", f"{said} where the test had {figure(before)}", value, (low, high), error, rows
         )
 
     def _judged(
@@ -124,8 +125,8 @@ class Quality:
         before, limit = self._before[metric], self._margins.get(metric)
         loss = -gain(metric, before, value)
         p = None if limit is None else _tail(loss, error)
-        allowed = "not judged: it has no margin in params.yaml" if limit is None else f"allowed {limit:.4g}"
-        change = f"worse by {loss:.3g}" if loss > 0 else f"better by {-loss:.3g}"
+        allowed = "not judged: it has no margin in params.yaml" if limit is None else f"allowed {figure(limit)}"
+        change = f"{'worse' if loss > 0 else 'better'} by {figure(abs(loss), 3)}"
         return Finding(
             "quality",
             name,
@@ -194,6 +195,10 @@ def _tail(loss: float, error: float) -> float:
 def _interval(name: str, value: float, error: float) -> tuple[float, float]:
     low, high = value - Z * error, value + Z * error
     return (max(low, 0.0), min(high, 1.0)) if name in BETWEEN_0_AND_1 else (low, high)
+
+
+def _with(value: float, low: float, high: float) -> str:
+    return f"{figure(value)} ({figure(low)} to {figure(high)})"
 
 
 def _on(measured: int, rows: int) -> str:

@@ -3,13 +3,14 @@
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..gate.report import LONGEST, cut, figure, listed, short
-from ..markdown import folded, table, title
+from ..gate.report import LONGEST, cut, listed, short
+from ..markdown import figure, folded, prose, table, title
 from ..metrics import HIGHER_IS_BETTER
-from ..project import one_line
+from ..project import one_line, some
 from . import history
-from .findings import ALERT, PARTS, QUIET, UNKNOWN, Finding
+from .findings import ALERT, DAYS, PARTS, QUIET, UNKNOWN, Finding
 from .result import Result, key, strength
+from .tally import day
 
 MOST_ALERTS, MOST_ROWS = 20, 40  # told one by one; of a table
 MOST_NAME, MOST_PROSE, MOST_TOLD = 80, 1_000, 300
@@ -74,17 +75,23 @@ def headline(result: Result) -> str:
     states = [state(finding) for finding in result.findings]
     alerts, judged = result.alerts, sum(map(states.count, (ALERT, CHANCE, QUIET)))
     if result.verdict == ALERT and alerts:
-        verb = "is beyond its limit" if len(alerts) == 1 else "are beyond their limits"
-        return f"Alert: {len(alerts):,} of {many(judged)} {verb}, first of all {label(alerts[0])}"
+        return f"Alert: {beyond(len(alerts), judged)}, first of all {label(alerts[0])}"
     if result.verdict == QUIET:
         cannot = f"; these rows cannot tell {states.count(UNKNOWN):,} more" if UNKNOWN in states else ""
+        if CHANCE in states:
+            return f"Quiet: {beyond(states.count(CHANCE), judged)}, which chance explains{cannot}"
         return f"Quiet: none of {many(judged)} is beyond its limit{cannot}"
     return f"{result.verdict.capitalize()}: {result.reason}".rstrip(": ")
 
 
+def beyond(found: int, judged: int) -> str:
+    """Return how many of the comparisons are beyond their limits."""
+    return f"{found:,} of {many(judged)} {'is beyond its limit' if found == 1 else 'are beyond their limits'}"
+
+
 def many(found: int) -> str:
     """Return how many comparisons there are."""
-    return "1 comparison" if found == 1 else f"{found:,} comparisons"
+    return some(found, "comparison")
 
 
 def state(finding: Finding) -> str:
@@ -126,7 +133,7 @@ def higher_is_better(finding: Finding) -> bool:
 
 def sentence(finding: Finding) -> str:
     """Return the sentence of a finding, made from its numbers where it has none."""
-    change = f"{label(finding)}: {number(finding.before)} before, {number(finding.value)} now"
+    change = f"{label(finding)}: {shown(finding, finding.before)} before, {shown(finding, finding.value)} now"
     said = finding.sentence or change
     return said[:1].upper() + said[1:]
 
@@ -134,6 +141,11 @@ def sentence(finding: Finding) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """Return a number for people, `-` where there is none."""
     return "-" if value is None or value != value else figure(float(value), digits)
+
+
+def shown(finding: Finding, value: float | None, digits: int = 4) -> str:
+    """Return the value of a finding, before or now, for people: a date where it is one."""
+    return day(value) if finding.unit == DAYS and value is not None else number(value, digits)
 
 
 def chance(finding: Finding) -> str:
@@ -198,12 +210,12 @@ def _parts(result: Result) -> Iterator[str]:
     yield f"## {mark} {cut(headline(result), MOST_PROSE)}"
     yield listed(_facts(result))
     if result.alerts:
-        told = [f"**{cut(label(f))}**: {cut(sentence(f), MOST_TOLD)}" for f in result.alerts[:MOST_ALERTS]]
+        told = [f"**{cut(label(f))}**: {_prose(sentence(f), MOST_TOLD)}" for f in result.alerts[:MOST_ALERTS]]
         more = f"\n\nand {len(result.alerts) - MOST_ALERTS:,} more" if len(result.alerts) > MOST_ALERTS else ""
         yield f"### What changed\n\n{listed(told)}{more}"
     if result.notes:
-        yield listed(cut(note, MOST_PROSE) for note in result.notes[:MOST_ROWS])
-    todo = [cut(said, MOST_PROSE) + (f" {_code(command)}" if command else "") for said, command in steps(result)]
+        yield listed(_prose(note) for note in result.notes[:MOST_ROWS])
+    todo = [_prose(said) + (f" {_code(command)}" if command else "") for said, command in steps(result)]
     yield f"### What to do\n\n{listed(todo)}"
     if result.alerts:
         yield f"### How far beyond its limit\n\n{_table(result.alerts, result)}"
@@ -223,17 +235,17 @@ def counts(found: Sequence[Finding]) -> str:
 
 
 def _table(found: Sequence[Finding], result: Result) -> str:
-    header = ["", "before", "now", "change", "limit", "p", "verdict", "since"]
+    header = ["", "before", "now", "change", "limit", "p", "verdict", *(["since"] if result.history else [])]
     rows = [
         [
             cut(label(f)),
-            number(f.before),
-            number(f.value) + (f" ({number(f.low, 3)} to {number(f.high, 3)})" if f.low is not None else ""),
+            shown(f, f.before),
+            shown(f, f.value) + (f" ({number(f.low, 3)} to {number(f.high, 3)})" if f.low is not None else ""),
             number(f.size, 3),
             number(f.limit, 3),
             chance(f).replace("<", "&lt;"),
             f"{MARKS[state(f)]} {WORDS[state(f)]}".strip(),
-            cut(began(result, f)) if f.verdict == ALERT else "",
+            *([cut(began(result, f) or "-")] if result.history else []),
         ]
         for f in found[:MOST_ROWS]
     ]
@@ -254,7 +266,8 @@ def _remedies(alerts: Sequence[Finding]) -> Iterator[tuple[str, str]]:
     wanted: dict[str, list[str]] = {}
     for finding in alerts:
         if finding.remedy:
-            wanted.setdefault(finding.remedy, []).append(short(finding.column or name_of(finding), MOST_NAME))
+            column = f"`{short(finding.column, MOST_NAME)}`" if finding.column else ""
+            wanted.setdefault(finding.remedy, []).append(column or name_of(finding))
     for remedy, columns in wanted.items():
         names = list(dict.fromkeys(columns))
         more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
@@ -263,6 +276,10 @@ def _remedies(alerts: Sequence[Finding]) -> Iterator[tuple[str, str]]:
 
 def _again(result: Result) -> str:
     return f"model monitor {shlex.quote(one_line(result.batch['name']))}"
+
+
+def _prose(said: str, most: int = MOST_PROSE) -> str:
+    return prose(short(said, most))
 
 
 def _code(text: object) -> str:

@@ -1,13 +1,14 @@
 """A batch counted in the cells of the profile, part by part: what the reference had in each, and what the batch has."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ...schema import Column, is_missing, not_a
+from ..markdown import figure
 from ..profile import FEWEST_ROWS, MOST_VALUES, binned
 from ..quick import codes_of
 from ..table import NO_VALUE
@@ -38,6 +39,7 @@ class Tally:
     luck: float = 0.0
     training: np.ndarray | None = None
     as_numbers: Callable[[np.ndarray], np.ndarray] | None = None
+    dates: bool = False  # the numbers are days since 1970
     total: float = 0.0
     known: int = 0
     now: np.ndarray = field(init=False)
@@ -88,7 +90,7 @@ def of_column(column: Column, profile: dict[str, Any]) -> Tally:
     if column.type == "text":
         return of_numbers(profile["length"], profile["missing"], _lengths, lambda low, high: span(low, high, 1))
     if column.type == "datetime":
-        return of_numbers(profile["days"], profile["missing"], _days, _dates)
+        return replace(of_numbers(profile["days"], profile["missing"], _days, _dates), dates=True)
     step = 1 if column.type == "integer" else 0
     return of_numbers(profile, profile["missing"], floats, lambda low, high: span(low, high, step))
 
@@ -186,22 +188,23 @@ def _days(values: np.ndarray) -> np.ndarray:
 def span(low: float | None, high: float | None, step: int = 0) -> str:
     """Return the name of a range (low, high]."""
     if low is None:
-        return "all" if high is None else f"up to {short(high)}"
+        return "all" if high is None else f"up to {figure(high)}"
     if high is None:
-        return f"above {short(low)}"
+        return f"above {figure(low)}"
     if step and low + step >= high:
-        return short(high)
-    return f"{short(low + step)} to {short(high)}"
+        return figure(high)
+    return f"{figure(low + step)} to {figure(high)}"
 
 
 def _dates(low: float | None, high: float | None) -> str:
-    first, last = (None if day is None else str(np.datetime64(int(np.floor(day)), "D")) for day in (low, high))
+    first, last = (None if days is None else day(days) for days in (low, high))
     if first is None:
         return "all" if last is None else f"up to {last}"
     return f"after {first}" if last is None else f"{first} to {last}"
 
 
-def short(value: float) -> str:
-    """Return a number for people: 4 digits that count, whole numbers whole."""
-    rounded = float(f"{value:.4g}") if abs(value) < 10_000 or abs(value) >= 1e15 else round(value)
-    return f"{rounded:,.10g}" if abs(rounded) < 1e15 else f"{value:.4g}"
+def day(days: float, minutes: bool = False) -> str:
+    """Return the date of a number of days since 1970, on request with the time of day."""
+    if not np.isfinite(days):
+        return "-"
+    return str(np.datetime64(int(np.floor(days * 1440)), "m").astype("datetime64[m]" if minutes else "datetime64[D]"))

@@ -92,13 +92,17 @@ def _changed(result: Result) -> str:
     alerts = result.alerts
     near = [f for f in report.ranked(result.findings) if f.size and f.limit and f.verdict != ALERT]
     if not alerts:
-        text_ = '<p class="soft">Nothing is beyond its limit. Closest to it:</p>' if near else ""
-        return _section("changed", "What changed", text_ + _cards(result, near[:CLOSEST]))
+        chance = any(report.state(finding) == report.CHANCE for finding in near)
+        said = "Beyond its limit is only what chance explains" if chance else "Nothing is beyond its limit"
+        said = f'<p class="soft">{said}. Closest to {"an alarm" if chance else "it"}:</p>' if near else ""
+        return _section("changed", "What changed", said + _cards(result, near[:CLOSEST]))
     legend = '<p class="soft key"><span class="was"></span> before, in training <span class="is"></span> now</p>'
     rest, next_ = alerts[MOST_CARDS:], [f for f in near if f.picture and f.part == "drift"][: 2 * CLOSEST]
     more = f"<details><summary>{len(rest):,} more</summary>{_listed(rest, MOST_LINES)}</details>" if rest else ""
     if next_:
-        more += f"<details><summary>What comes next, within its limit</summary>{_cards(result, next_)}</details>"
+        chance = any(report.state(finding) == report.CHANCE for finding in next_)
+        name = f"What comes next, within its limit{' or by chance' if chance else ''}"
+        more += f"<details><summary>{name}</summary>{_cards(result, next_)}</details>"
     return _section("changed", "What changed", f"{legend}{_cards(result, alerts[:MOST_CARDS])}{more}")
 
 

@@ -9,11 +9,11 @@ from html import escape
 from math import isfinite
 from typing import Any
 
-from ...gate.report import figure
+from ...markdown import CODE, figure
+from ...project import some
 
 MOST_LABELS, MOST_BINS, MOST_GROUPS = 8, 40, 12
 LONGEST_LABEL = 60
-CODE = re.compile("`([^`]+)`")
 BIN = re.compile(r"(up to |above |after )?[-+]?[\d.]|\(")  # how the labels of ranges begin, and of what is in none
 Spot = tuple[float | None, bool]  # a size, None where it was not measured, and whether it was an alert
 
@@ -98,11 +98,13 @@ def rates(picture: dict[str, Any], least: float) -> str:
     """Return a rate of some groups before and now, all on one axis, which spans at least so much."""
     rows = list(zip(picture["labels"], picture["before"], picture["now"], strict=True))
     scale = Scale([rate for row in rows for rate in row[1:]], least)
-    return f'<ul class="pairs">{"".join(_rate(*row, scale) for row in rows[:MOST_GROUPS])}</ul>{_others(len(rows))}'
+    drawn = "".join(_rate(*row, scale) for row in rows[:MOST_GROUPS])
+    return f'<ul class="pairs">{drawn}</ul>{others(len(rows), MOST_GROUPS)}'
 
 
-def _others(groups: int) -> str:
-    return f'<p class="soft">and {groups - MOST_GROUPS:,} more groups</p>' if groups > MOST_GROUPS else ""
+def others(groups: int, most: int) -> str:
+    """Return how many groups are not shown, if any."""
+    return f'<p class="soft">and {some(groups - most, "more group")}</p>' if groups > most else ""
 
 
 def _rate(group: str, before: float, now: float, scale: "Scale") -> str:
@@ -174,7 +176,8 @@ def _histogram(rows: list[tuple[str, float, float]]) -> str:
             marks += f' y="{86 - tall:.1f}" height="{tall:.1f}"/>'
     joined = [rows[place][0].split(" ... ") for place in (0, len(rows) // 2, -1)]  # of several ranges
     shown = [joined[0][0], joined[1][0], joined[2][-1]]
-    axis = "".join(f"<span>{text(label, 24)}</span>" for label in shown)
+    words = [[f"<span>{word}</span>" for word in text(label, 24).split()] for label in shown]  # no break in a date
+    axis = "".join(f"<span>{' '.join(of_label)}</span>" for of_label in words)
     changed = max(rows, key=lambda row: abs(row[2] - row[1]))
     said = f"{len(rows)} bins; most changed: {changed[0][:LONGEST_LABEL]}, {percent(changed[1])} before,"
     marks += '<line class="base" x1="0" x2="100%" y1="86.5" y2="86.5"/>'

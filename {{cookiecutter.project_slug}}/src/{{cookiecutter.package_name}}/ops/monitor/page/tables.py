@@ -67,7 +67,7 @@ def quality(found: Sequence[Finding]) -> str:
         if f.picture
     )
     rows = "".join(_metric(finding) for finding in found if not finding.picture)
-    head = "<th>metric</th><th>now, with its interval</th><th>test</th><th>now</th><th>interval</th><th>margin</th>"
+    head = "<th>metric</th><th>now</th><th>test</th><th>now, with its interval</th><th>interval</th><th>margin</th>"
     legend = "Line: value on the test rows. Pale: within the margin. Dot and line: now, with its interval"
     hollow = "; hollow and dashed: an estimate without labels" if any(map(report.estimated, found)) else ""
     return wide(head, rows, report.counts(found)) + f'<p class="soft">{legend}{hollow}.</p>{drawn}'
@@ -80,7 +80,7 @@ def _metric(finding: Finding) -> str:
     name = f"{sign(finding)} {text(report.name_of(finding))} {arrow}"
     if finding.value is None:
         return f'<tr><th scope="row">{name}</th><td colspan="5" class="say">{prose(report.sentence(finding))}</td></tr>'
-    return f'<tr><th scope="row">{name}</th><td class="picture">{_dot(finding)}</td>{_numbers(finding)}</tr>'
+    return f'<tr><th scope="row">{name}</th>{_numbers(finding)}</tr>'
 
 
 def _dot(finding: Finding) -> str:
@@ -97,14 +97,15 @@ def _numbers(finding: Finding) -> str:
     low, high = report.number(finding.low, 3), report.number(finding.high, 3)
     interval = f"{low} to {high}" if finding.low is not None else "-"
     before, now, margin = map(report.number, (finding.before, finding.value, finding.limit))
-    return cells(before, now, interval, margin)
+    return f'{cells(now, before)}<td class="picture">{_dot(finding)}</td>{cells(interval, margin)}'
 
 
 def bias(found: Sequence[Finding]) -> str:
     """Return for each sensitive column its groups by rate, before and now, and the gaps between them."""
     columns = dict.fromkeys(finding.column for finding in report.ranked(found))
     parts = "".join(_column(name, [f for f in found if f.column == name]) for name in columns)
-    legend = '<p class="soft">Hollow: before, in the test rows. Filled: now.</p>'
+    hollow, filled = (f'<span class="{kind}" aria-hidden="true"></span>' for kind in ("ring", "spot"))
+    legend = f'<p class="soft key">{hollow}&nbsp;Hollow: before, in the test rows. {filled}&nbsp;Filled: now.</p>'
     return parts + legend if found else ""
 
 
@@ -113,7 +114,7 @@ def _column(name: str, found: list[Finding]) -> str:
     if not any(finding.value is not None for finding in found):
         said = "".join(f"<p>{sign(finding)} {prose(report.sentence(finding))}</p>" for finding in found)
         return f"<h3>{text(name, 80)}</h3>{said}"
-    names = ("gap between groups", "against its limit", "before", "now", "wider by", "limit")
+    names = ("gap between groups", "now", "before", "wider by", "limit", "against its limit")
     head = "".join(f"<th>{name}</th>" for name in names)
     gaps = wide(head, "".join(map(_gap, found)), f"{name[:80]}: gaps between its groups")
     return f"<h3>{text(name, 80)}</h3>{gaps}{_rates(name, found)}"
@@ -123,8 +124,8 @@ def _gap(finding: Finding) -> str:
     name = f'<tr><th scope="row">{sign(finding)} {text(title(finding.name))}</th>'
     if finding.value is None:
         return f'{name}<td colspan="5" class="say">{prose(report.sentence(finding))}</td></tr>'
-    numbers = [report.number(value, 3) for value in (finding.before, finding.value, finding.size, finding.limit)]
-    return f'{name}<td class="picture">{meter(finding)}</td>{cells(*numbers)}</tr>'
+    numbers = [report.number(value, 3) for value in (finding.value, finding.before, finding.size, finding.limit)]
+    return f'{name}{cells(*numbers)}<td class="picture">{meter(finding)}</td></tr>'
 
 
 def _rates(name: str, found: list[Finding]) -> str:
@@ -140,7 +141,7 @@ def _rates(name: str, found: list[Finding]) -> str:
         f"{cells(*(_rate(rates[rate].get(group), scales[rate]) for rate in rates))}</tr>"
         for group in groups[:MOST_GROUPS]
     )
-    rest = f'<p class="soft">and {len(groups) - MOST_GROUPS:,} more groups</p>' if len(groups) > MOST_GROUPS else ""
+    rest = pictures.others(len(groups), MOST_GROUPS)
     return wide(head, rows, f"{name[:80]}: rates of its groups, before and now") + rest if groups else ""
 
 
@@ -168,8 +169,9 @@ def everything(found: Sequence[Finding]) -> str:
 
 
 def _line(finding: Finding) -> str:
-    state, values = report.state(finding), (finding.before, finding.value, finding.size, finding.limit)
-    numbers = [report.number(value) for value in values]
+    state, values = report.state(finding), (finding.before, finding.value)
+    numbers = [report.shown(finding, value) for value in values]
+    numbers += [report.number(value) for value in (finding.size, finding.limit)]
     name = f'{cells(finding.part, text(report.name_of(finding)))}<th scope="row">{text(finding.column, 80)}</th>'
     said = (text(report.chance(finding)), f"{finding.rows:,}", f"{SIGNS[state]} {report.WORDS[state]}")
     return f'<tr class="{state}">{name}{cells(text(finding.group, 80), *numbers, *said)}</tr>'
