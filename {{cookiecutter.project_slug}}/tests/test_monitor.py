@@ -291,7 +291,7 @@ def test_a_last_line_that_does_not_fit_is_noted(monitor, contract, cells):
     with open("t.csv", "a", encoding=reading.encoding) as file:
         file.write(reading.separator * 500 + "\n")
     _, said, found = monitor("t.csv")
-    assert "note: 1 row left out" in said and 100 == found["batch"]["rows"]
+    assert "note: 1 row left out" in said and min(100, len(cells)) == found["batch"]["rows"]
 
 
 def test_all_columns_together(monitor, refused, workspace, contract):
