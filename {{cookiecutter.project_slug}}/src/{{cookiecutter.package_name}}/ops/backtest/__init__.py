@@ -110,7 +110,8 @@ def backtest(schema: Schema, slices: int) -> Backtest:
         predictions = list(trained_and_measured(timeline, schema, params))
     names = metric_names(schema, rules)
     level = (1 - rules.confidence) / (len(names) * max(len(timeline.later) - 1, 1))  # Bonferroni: over all comparisons
-    agings = [aging(name, timeline, predictions, schema, rules.margins.get(name), level) for name in names]
+    truth = true_values(timeline.table, schema)
+    agings = [aging(name, timeline, truth, predictions, schema, rules.margins.get(name), level) for name in names]
     agings = [found for found in agings if found.ages]
     if not agings:
         raise UserError(f"these slices define none of {', '.join(names)}: take fewer of them (--slices)")
@@ -146,13 +147,13 @@ def require_classes(target: np.ndarray, schema: Schema, first: Slice) -> None:
 def aging(
     name: str,
     timeline: Timeline,
+    truth: np.ndarray,
     predictions: Sequence[tuple[int, int, np.ndarray]],
     schema: Schema,
     margin: float | None,
     level: float,
 ) -> Aging:
     """Return how one metric gets worse with the age of the model; each interval is missed with `level` on a side."""
-    truth = true_values(timeline.table, schema)
     points: dict[tuple[int, int], float] = {}
     draws: dict[tuple[int, int], np.ndarray] = {}
     for trained, measured, predicted in predictions:
@@ -165,11 +166,11 @@ def aging(
     oldest = max((measured - trained for trained, measured in points), default=0)
     pairs = {age: [(j - age, j) for j in later if j >= age and (j, j) in points] for age in range(1, oldest + 1)}
     by_slice = [[sign * (points[j, j] - points[i, j]) for i, j in of_age] for of_age in pairs.values()]
-    found = []
+    found, one_slice = [], between_slices(by_slice, level)
     for (age, of_age), losses in zip(pairs.items(), by_slice, strict=True):
         fresh, aged = (float(np.mean([points[key] for key in keys])) for keys in ([(j, j) for _, j in of_age], of_age))
         noise = np.mean([sign * (draws[j, j] - draws[i, j]) for i, j in of_age], axis=0)
-        loss, beside = float(np.mean(losses)), between_slices(by_slice, level) / len(losses) ** 0.5
+        loss, beside = float(np.mean(losses)), one_slice / len(losses) ** 0.5
         low, high = np.quantile(noise, [level, 1 - level])
         low, high = min(low, loss - beside), max(high, loss + beside)
         numbers = {"fresh": fresh, "aged": aged, "loss": loss, "low": low, "high": high}

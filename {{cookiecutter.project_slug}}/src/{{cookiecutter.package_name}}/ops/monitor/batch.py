@@ -43,6 +43,11 @@ class Rows:
         """Return the number of rows."""
         return len(self.predicted)
 
+    @property
+    def finite(self) -> np.ndarray:
+        """The mask (n,) of the rows that have a prediction."""
+        return np.asarray(np.isfinite(self.predicted.reshape(len(self), -1)).all(axis=1))
+
 
 class Batch:
     """Rows to be watched with a bundle: `kind`, and once they were read `rows`, `misfits` and what to note of them."""
@@ -92,7 +97,7 @@ class Tables(Batch):
         self.columns = [column for column in self.contract.columns if column in everywhere]
         self.labels = labels or (self.schema.target if self.schema.target in everywhere else None)
         self.absent = set(self.contract.columns) - everywhere
-        self.unlabelled = self.ignored = 0
+        self.ignored = 0
 
     def read(self) -> Iterator[Rows]:
         """Predict part by part in a few threads."""

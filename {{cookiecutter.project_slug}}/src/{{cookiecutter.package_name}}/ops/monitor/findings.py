@@ -7,6 +7,7 @@ from typing import Any
 from ..gate.judge import holm
 
 ALERT, QUIET, UNKNOWN = "alert", "quiet", "unknown"
+RETRAIN = "train on newer rows: `model ingest`, then `make repro`"
 DAYS = "days since 1970-01-01"
 PARTS = {"contract": 1.0, "drift": 2.0, "quality": 1.0, "bias": 1.0, "health": 1.0}
 """The parts of a report in their order, and how they share the error that all comparisons together may make."""

@@ -20,13 +20,12 @@ from ..project import LOCK, SCHEMA, UserError, some, some_rows
 from ..registry.tags import read
 from .batch import Rows
 from .distance import beyond, more
-from .findings import Finding
+from .findings import RETRAIN, Finding
 from .settings import Settings
 
 LATENCIES = np.geomspace(0.01, 1e6, 400)  # ms: neighbours are 4.7 % apart
 SCORED_AGAIN = 10_000
 DAY = 86_400
-TRAIN = "train on newer rows: `model ingest`, then `make repro`"
 
 
 class Health:
@@ -49,7 +48,7 @@ class Health:
 
     def add(self, rows: Rows) -> None:
         """Add the rows of one part, in the order of the log: those of a request follow one another."""
-        finite = np.isfinite(rows.predicted.reshape(len(rows), -1)).all(axis=1)
+        finite = rows.finite
         self._rows += len(rows)
         self._predicted += int(finite.sum())
         self._odd += int((~finite & ~_broken(rows)).sum())
@@ -151,7 +150,7 @@ class Health:
                 value=days,
                 size=days,
                 limit=limit,
-                remedy=TRAIN,
+                remedy=RETRAIN,
             )
 
     def _made(self) -> tuple[float | None, str]:
@@ -190,7 +189,7 @@ class Skew:
         """Add the rows of one part; those of tables were scored just now, and are left out."""
         if not rows.log:
             return
-        own = np.isfinite(rows.predicted.reshape(len(rows), -1)).all(axis=1) & (rows.log["digest"] == self._digest)
+        own = rows.finite & (rows.log["digest"] == self._digest)
         self._rows += len(rows)
         self._others += int((rows.log["digest"] != self._digest).sum())
         features = self._schema.features()

@@ -16,7 +16,6 @@ from ..project import UserError, write_text
 from .findings import ALERT, QUIET
 from .result import CANNOT_JUDGE, Result, key, strength
 
-HISTORY = Path("reports/monitoring/history.jsonl")
 KEPT = 100  # runs
 MOST_ALERTS, MOST_SIZES = 100, 60  # of a run: in a wide table the strongest
 FIELDS = {"batch": str, "time": str, "rows": int, "verdict": str, "alerts": list, "sizes": dict}

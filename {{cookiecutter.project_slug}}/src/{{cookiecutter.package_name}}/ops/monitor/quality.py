@@ -21,13 +21,12 @@ from ..metrics import TASK_METRICS, calibration_pairs, gain
 from ..project import PARAMS, most_predictions, read_yaml, some_rows
 from .batch import Rows
 from .bias import LABEL
-from .findings import Finding
+from .findings import RETRAIN, Finding
 from .settings import Settings
 
 Z = 1.96
 BETWEEN_0_AND_1 = frozenset({"roc_auc", "average_precision", "accuracy", "f1", "ece"})
 REPRODUCE = "make the bundle anew with `dvc repro`, which writes down how the model fared on its test rows"
-RETRAIN = "train on newer rows: `model ingest`, then `make repro`"
 
 
 class Quality:
@@ -50,8 +49,7 @@ class Quality:
 
     def add(self, rows: Rows) -> None:
         """Add the rows of one part; those that have no prediction are left out."""
-        predicted, known = rows.predicted, labelled(rows)
-        usable = np.isfinite(predicted.reshape(len(rows), -1)).all(axis=1)
+        predicted, known, usable = rows.predicted, labelled(rows), rows.finite
         self._unlabelled.add(predicted[usable & ~known])
         if rows.truth is not None:
             self._labelled.add(rows.truth[usable & known], predicted[usable & known])
