@@ -1,0 +1,180 @@
+"""Made-up versions of a model, in memory and in a small Git repository, for the tests of the gate."""
+
+import contextlib
+import copy
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from gitmodel import cli
+from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
+from gitmodel.contract import schema
+from gitmodel.gate.results import Results
+from gitmodel.gate.rules import rules_of
+from gitmodel.pipeline import evaluate
+
+CLASSES = {"binary": ["no", "yes"], "multiclass": ["a", "b", "c"], "regression": None}
+TASKS = tuple(CLASSES)
+MARGINS = {
+    "binary": {"roc_auc": 0.01, "log_loss": 0.02, "accuracy": 0.02},
+    "multiclass": {"log_loss": 0.02, "accuracy": 0.02, "f1": 0.02},
+    "regression": {"rmse": 0.02, "mae": 0.02},
+}
+NAME = "a-model"
+
+
+def contract_for(task):
+    """Return the content of a schema.yaml: one feature, and a sensitive and a plain column to measure by."""
+    target = {"type": "category", "values": CLASSES[task]} if CLASSES[task] else {"type": "number"}
+    group = {"type": "category", "feature": False}
+    return {
+        "table": "data/raw.csv",
+        "target": "y",
+        "task": task,
+        **({"positive": "yes"} if task == "binary" else {}),
+        "identity": ["x"],
+        "slices": ["region"],
+        "sensitive": ["sex"],
+        "columns": {"x": {"type": "number"}, "sex": group, "region": group, "y": target},
+    }
+
+
+def frame_for(task, rows):
+    """Return typed test rows."""
+    random = np.random.default_rng(7)
+    y = random.normal(size=rows) if task == "regression" else random.choice(np.array(CLASSES[task], dtype=object), rows)
+    return pd.DataFrame(
+        {
+            "row": [f"{number:016x}" for number in range(rows)],
+            "x": random.normal(size=rows),
+            "sex": random.choice(np.array(["f", "m"], dtype=object), rows),
+            "region": random.choice(np.array(["north", "south", "west"], dtype=object), rows),
+            "y": y,
+        }
+    )
+
+
+def predict(truth, classes, noise):
+    """Return predictions of (n,) codes or values, the worse the larger the noise (n,) or one number, which is fixed."""
+    random = np.random.default_rng(8)
+    if not classes:
+        return truth + 0.5 * noise * random.normal(size=len(truth))
+    blur = random.normal(size=(len(truth), len(classes))) * np.reshape(noise, (-1, 1))
+    odds = np.exp(1.5 * np.eye(len(classes))[truth] + blur)
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def results_for(task="binary", rows=400, noise=1.0, **gate):
+    """Return a version that was never written: the same rows and labels for each noise."""
+    content, frame = contract_for(task), frame_for(task, rows)
+    contract = schema.parse(content)
+    truth = evaluate.true_values(frame, contract)
+    labels = frame["y"].astype(str).to_numpy(dtype=object)
+    params = {"gate": {"margins": MARGINS[task], **gate}}
+    predicted = predict(truth, CLASSES[task], noise)
+    rules, ids = rules_of(params, "memory"), frame["row"].to_numpy(dtype=object)
+    return Results("memory", contract, rules, params, {}, {}, ids, labels, predicted)
+
+
+@dataclass
+class Outcome:
+    """What the command left: its exit status, what it printed, its reports."""
+
+    status: int
+    out: str
+    err: str
+    report: str
+    json: dict
+
+
+class Project:
+    """A repository that holds the results of a model, and nothing that could make them."""
+
+    def __init__(self, folder, task="binary", rows=300):
+        """Write a sound version, not committed yet."""
+        self.folder, self.task = folder, task
+        self.contract = contract_for(task)
+        self.frame = frame_for(task, rows)
+        self.params = {"train": {"seed": 0}, "package": {"name": NAME}, "gate": {"margins": dict(MARGINS[task])}}
+        self.size = 1000
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.write()
+
+    def git(self, *arguments):
+        """Run Git here and return what it printed."""
+        person = ["user.name=T", "user.email=t@example.com", "commit.gpgsign=false", "tag.gpgsign=false"]
+        options = [word for setting in person for word in ("-c", setting)]
+        run = subprocess.run(["git", *options, *arguments], cwd=self.folder, check=True, capture_output=True, text=True)
+        return run.stdout.strip()
+
+    def write(self, noise=1.0):
+        """Write what a run of the pipeline leaves."""
+        contract = schema.parse(copy.deepcopy(self.contract))
+        truth = evaluate.true_values(self.frame, contract)
+        predicted = predict(truth, contract.classes, noise)
+        usual = truth.mean() if not contract.classes else np.bincount(truth) / len(truth)
+        baselines = {"trivial": usual + np.zeros_like(predicted), "linear": predict(truth, contract.classes, 3)}
+        metrics = evaluate.measure_all(truth, {"model": predicted, **baselines}, contract)
+        bundle = {"path": "models/bundle", "md5": f"{self.size:032x}.dir", "size": self.size}
+        self.write_yaml(SCHEMA, self.contract)
+        self.write_yaml(PARAMS, self.params)
+        self.write_yaml(LOCK, {"schema": "2.0", "stages": {"package": {"outs": [bundle]}}})
+        self.write_text(METRICS, json.dumps({**metrics, "slices": {}}))
+        self.write_text(PREDICTIONS, evaluate.predictions(self.frame, predicted, contract).to_csv(index=False))
+        (self.folder / TEST).parent.mkdir(exist_ok=True)
+        self.frame.to_parquet(self.folder / TEST)
+        self.write_text(Path(".gitignore"), "/data\n/gate.*\n")
+
+    def write_yaml(self, path, content):
+        """Write a YAML file."""
+        self.write_text(path, yaml.safe_dump(content, sort_keys=False))
+
+    def write_text(self, path, text):
+        """Write a file."""
+        (self.folder / path).parent.mkdir(exist_ok=True)
+        (self.folder / path).write_text(text, encoding="utf-8", newline="\n")
+
+    def edit(self, path, change):
+        """Replace the text of a file by what `change` makes of it."""
+        self.write_text(path, change((self.folder / path).read_text(encoding="utf-8")))
+
+    def commit(self, message="a change"):
+        """Commit everything and return the commit's id."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def branch(self, noise=1.0):
+        """Commit a first version on main, go to a branch, write another version there."""
+        self.commit("base")
+        self.git("switch", "--quiet", "--create", "topic")
+        self.write(noise)
+
+    def gate(self, *arguments, base="main"):
+        """Run `model gate` here; a traceback would surface as the test's own error."""
+        files = [self.folder / "gate.md", self.folder / "gate.json"]
+        for file in files:
+            file.unlink(missing_ok=True)
+        reports = ["--report=gate.md", "--json=gate.json"]
+        status, out, err = self.model("gate", f"--base={base}", *reports, *arguments)
+        report, found = (file.read_text(encoding="utf-8") if file.exists() else "" for file in files)
+        return Outcome(status, out, err, report, json.loads(found or "{}"))
+
+    def model(self, *words):
+        """Run `model` here; return status, output, errors. A traceback would surface as the test's own error."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            before, sys.argv = sys.argv, ["model", *words]
+            try:
+                cli.main()
+            except SystemExit as end:
+                status = end.code
+            finally:
+                sys.argv = before
+        return status, out.getvalue(), err.getvalue()

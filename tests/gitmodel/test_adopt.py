@@ -1,0 +1,164 @@
+"""`model adopt` infers a contract that its table keeps, says what is suspicious, and refuses what cannot work."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from gitmodel.adopt.command import adopt
+from gitmodel.base.project import UserError
+from gitmodel.contract.schema import check, load
+from gitmodel.contract.table import read_table, rows
+
+ROWS = 200
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    """Work in a folder of its own, so that the project's table and schema stay as they are."""
+    monkeypatch.chdir(tmp_path)
+
+
+def write(path="table.csv", **columns):
+    """Write a table with a good feature, a target and some more columns; None leaves one out."""
+    draw = np.random.default_rng(0)
+    frame = {"age": draw.integers(18, 90, ROWS), "bought": draw.choice(["yes", "no", "no"], ROWS), **columns}
+    pd.DataFrame({name: values for name, values in frame.items() if values is not None}).to_csv(path, index=False)
+    return Path(path)
+
+
+def test_types():
+    """Each column gets the type that its cells show, with room for new values."""
+    draw = np.random.default_rng(1)
+    table = write(
+        weight=draw.normal(70, 9, ROWS).round(2),
+        colour=["red", "green", "", "blue"] * 50,
+        member=["Y", "n"] * 100,
+        code=["007", "012"] * 100,
+        opened=["2026-01-31", "2025-12-24"] * 100,
+        note=[f"arrived {n} days late and {n % 7} parts were broken" for n in draw.permutation(ROWS)],
+    )
+    schema = adopt(table, "bought")
+    types = ["integer", "category", "number", "category", "boolean", "category", "datetime", "text"]
+    assert [column.type for column in schema.columns.values()] == types
+    assert schema.columns["age"].max > 100
+    assert schema.columns["colour"].nullable
+    assert schema.columns["colour"].values == ("blue", "green", "red")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+def test_contract_is_kept(separator, encoding):
+    """A table in any spelling, put in place byte for byte, keeps the contract as it is read back from schema.yaml."""
+    frame = pd.read_csv(write(**{"größe, [cm]": ["1", "2", ""] * 66 + ["3", "4"], "#": ["ä", "yes"] * 100}))
+    frame.to_csv("other.csv", sep=separator, encoding=encoding, index=False)
+    schema = adopt(Path("other.csv"), "bought")
+    assert load() == schema
+    typed, broken = read_table(schema)
+    assert [*broken, *check(rows(typed), schema)] == []
+    assert Path("data/raw.csv").read_bytes() == Path("other.csv").read_bytes()
+
+
+def test_names_stand_in_the_schema_as_they_look():
+    """Whoever edits schema.yaml finds 🙂 there, not its number; and it is read back as the same name."""
+    names = ["🙂 mood", 'a"b', "back\\U0001F642", "Größe 🏠", "tab\there", "line\u2028two", "#", "yes"]
+    schema = adopt(write(**{name: [1, 2, 3, 4] * 50 for name in names}), "bought")
+    text = Path("schema.yaml").read_text(encoding="utf-8")
+    assert load() == schema
+    assert set(names) <= set(schema.columns) | set(schema.ignored)
+    assert '"🙂 mood": {' in text and "Größe 🏠" in text
+
+
+def test_columns_that_cannot_help():
+    """Columns that are empty, constant, or a number of the row are ignored with a reason; an identifier is the id."""
+    schema = adopt(
+        write(nothing=[None] * ROWS, same=["x"] * ROWS, n=range(ROWS), key=[f"k{n}" for n in range(ROWS)]), "bought"
+    )
+    assert set(schema.ignored) == {"nothing", "same", "n"}
+    assert schema.id == "key"
+
+
+def test_people(capsys):
+    """Personal data is left out, protected groups are measured but not learned from, and both are said."""
+    schema = adopt(write(mail=[f"p{n}@example.org" for n in range(ROWS)], sex=["f", "m"] * 100), "bought")
+    assert schema.ignored["mail"].startswith("personal data")
+    assert (schema.sensitive, schema.columns["sex"].feature) == (("sex",), False)
+    said = capsys.readouterr().out
+    assert "`mail`: looks like an e-mail address" in said
+    assert "`sex`: sensitive" in said
+
+
+def test_leak(capsys):
+    """A column that gives the target away by itself is said, and kept; a good feature is not accused."""
+    target = np.array(["yes", "no", "no", "no"] * 50)
+    hint = np.where(target == "yes", 5.0, 4.0) + np.random.default_rng(2).normal(0, 1, ROWS)
+    adopt(write(bought=target, refund=np.where(target == "yes", "paid", None), hint=hint.round(3)), "bought")
+    said = capsys.readouterr().out
+    assert "LEAK? `refund`" in said
+    assert "LEAK? `hint`" not in said
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "positive"),
+    [
+        (["yes", "no"], "binary", "yes"),
+        (["0", "1"], "binary", "1"),
+        (["a", "b", "b", "c"], "multiclass", None),
+        ([f"{n}.5" for n in range(40)], "regression", None),
+    ],
+)
+def test_task(values, task, positive):
+    """The values of the target say what kind of prediction is asked for, and which class is looked for."""
+    schema = adopt(write(bought=values * (ROWS // len(values))), "bought")
+    assert (schema.task, schema.positive) == (task, positive)
+
+
+def test_rare_classes_and_missing_labels(capsys):
+    """Classes of a few rows and rows without a label are left out, and said."""
+    schema = adopt(write(bought=["a", "b", "c", ""] * 49 + ["odd"] * 4), "bought")
+    assert set(schema.ignored_classes) == {"odd"}
+    assert "missing in 49 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("columns", "target", "reason"),
+    [
+        ({"bought": ["yes"] * ROWS}, "bought", "nothing to tell apart"),
+        ({"bought": [None] * ROWS}, "bought", "missing in every row"),
+        ({"bought": [f"r{n}" for n in range(ROWS)]}, "bought", "identifier or free text"),
+        ({"age": [1] * ROWS}, "bought", "no usable column"),
+        ({}, "bougth", "did you mean 'bought'"),
+    ],
+)
+def test_refusal(columns, target, reason):
+    """What cannot be learned is refused with one line that says why, and nothing is written."""
+    table = write(**columns)
+    with pytest.raises(UserError, match=reason) as error:
+        adopt(table, target)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in Path().iterdir()] == ["table.csv"]
+
+
+def test_margins_of_another_task_are_dropped(capsys):
+    """They would stay in params.yaml for ever, since `make repro` writes margins only where there are none."""
+    margins = "gate:\n  margins: # of ten rows\n    {}: 0.5\n    log_loss: 0.1\n  gap: 0.05 # mine\n"
+    Path("params.yaml").write_text(margins.format("roc_auc"), encoding="utf-8")
+    adopt(write(), "bought")
+    assert margins.format("roc_auc") == Path("params.yaml").read_text(encoding="utf-8")
+    adopt(write(price=np.random.default_rng(2).normal(70, 9, ROWS)), "price")
+    dropped = "gate.margins in params.yaml are dropped, since roc_auc, log_loss are of another task"
+    assert dropped in capsys.readouterr().out
+    left = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    assert {"gate": {"margins": {}, "gap": 0.05}} == left
+    assert "# mine" in Path("params.yaml").read_text(encoding="utf-8")
+
+
+def test_edits_are_kept():
+    """A schema.yaml that was edited is kept beside the new one."""
+    adopt(write(), "bought")
+    text = Path("schema.yaml").read_text(encoding="utf-8")
+    Path("schema.yaml").write_text(text + "# mine\n", encoding="utf-8")
+    adopt(Path("data/raw.csv"), "bought")
+    assert Path("schema.yaml").read_text(encoding="utf-8") == text
+    assert Path("schema.yaml.bak").read_text(encoding="utf-8").endswith("# mine\n")

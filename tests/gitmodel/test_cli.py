@@ -1,0 +1,111 @@
+"""The command `model` teaches what it can do, and imports only what the asked-for part needs."""
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from gitmodel import cli
+
+
+def run(monkeypatch, *words):
+    """Run `model` with these words; return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["model", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code
+
+
+def test_help_names_every_command(monkeypatch, capsys):
+    """`model --help` is a table of contents."""
+    assert 0 == run(monkeypatch, "--help")
+    said = " ".join(capsys.readouterr().out.split())
+    for name, (_, text) in cli.COMMANDS.items():
+        assert f"{name} {text}" in said
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_teaches(monkeypatch, capsys, name):
+    """Its help says what it does, and what for."""
+    assert 0 == run(monkeypatch, name, "--help")
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: model {name}") and len(said.splitlines()) >= 5
+
+
+def test_the_documentation_names_commands_that_exist(monkeypatch, capsys):
+    """Every command and option in the life of a model is one that `model COMMAND --help` knows; none is left out."""
+    life = (Path(__file__).parents[1] / "docs/life.md").read_text(encoding="utf-8")
+    named = set()
+    for name, rest in re.findall(r"\bmodel ([a-z]+)([^`\n]*)`", life):
+        named.add(name)
+        assert 0 == run(monkeypatch, name, "--help")
+        said = capsys.readouterr().out
+        assert [] == [option for option in re.findall(r"--[a-z-]+", rest) if option not in said], name
+    assert named == set(cli.COMMANDS) - {"init", "margins"}  # which `make init` and `make repro` call
+
+
+def test_help_imports_no_command(monkeypatch):
+    """Where the model serves, other commands cannot be imported."""
+    monkeypatch.setattr(cli, "import_module", lambda *names: pytest.fail(f"{names} was imported"))
+    assert 0 == run(monkeypatch, "--help")
+    assert import_module is not cli.import_module
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch, capsys):
+    """In the image that serves, `model gate` is one line and no traceback."""
+    monkeypatch.setattr(cli, "import_module", lambda *names: import_module("no_such_package"))
+    assert 1 == run(monkeypatch, "gate", "--base", "main")
+    assert capsys.readouterr().err.startswith("error: `model gate` needs no_such_package: ")
+
+
+def test_an_unknown_command_is_named(monkeypatch, capsys):
+    """The message lists what there is."""
+    assert 2 == run(monkeypatch, "no-such-command")
+    assert "no-such-command" in capsys.readouterr().err
+
+
+def test_an_unknown_option_shows_what_its_command_takes(monkeypatch, capsys):
+    """The usage is that of the command."""
+    assert 2 == run(monkeypatch, "register", "-x")
+    assert capsys.readouterr().err.startswith("usage: model register ")
+
+
+def test_a_folder_below_the_project_will_do(monkeypatch, tmp_path):
+    """As with Git and DVC; a path that was given is meant from where the person is, a default one from the project."""
+    seen = []
+
+    def add_arguments(parser):
+        parser.add_argument("table", type=Path)
+        parser.add_argument("--output", type=Path, default=Path("dist"))
+        parser.set_defaults(command=lambda args: seen.append((Path.cwd(), args.table, args.output)))
+
+    for name in (cli.SCHEMA, cli.PARAMS):
+        (tmp_path / name).touch()
+    (tmp_path / "a b/c").mkdir(parents=True)
+    monkeypatch.setattr(cli, "prepare", lambda name, module, parser: add_arguments(parser))
+    monkeypatch.chdir(tmp_path / "a b/c")
+    assert 0 == run(monkeypatch, "adopt", "x.csv")
+    monkeypatch.chdir(tmp_path / "a b/c")
+    assert 0 == run(monkeypatch, "adopt", "-", "--output", "dist")
+    monkeypatch.chdir(tmp_path / "a b")
+    (tmp_path / "a b" / cli.PARAMS).touch()  # of a project that lacks the rest: its own messages say so
+    assert 0 == run(monkeypatch, "adopt", "x.csv")
+    paths = [(Path("a b/c/x.csv"), Path("dist")), (Path("-"), Path("a b/c/dist")), (Path("x.csv"), Path("dist"))]
+    folders = [tmp_path, tmp_path, tmp_path / "a b"]
+    assert [(folder, *given) for folder, given in zip(folders, paths, strict=True)] == seen
+
+
+def test_no_stage_imports_what_dvc_ignores():
+    """Each stage depends on the whole of ops/, apart from what .dvcignore names: no result may depend on that."""
+    root = Path(__file__).parents[1]
+    lines = (root / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    ignored = [line.removeprefix("/src/*/").removesuffix(".py") for line in lines if line.startswith("/src/*/")]
+    assert ignored and all(list(root.glob(f"src/*/{name}*")) for name in ignored)
+    stages = "prepare, train, evaluate, package"
+    code = f"import sys; from PKG import {stages}; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    names = {"/".join(module.split(".")[1:3]) for module in modules if module.startswith("PKG.ops")}
+    assert "ops/bundle" in names
+    assert names.isdisjoint(ignored)

@@ -1,0 +1,619 @@
+"""The gate: a change that makes the model worse is blocked, and only that; nothing passes silently."""
+
+import json
+import subprocess
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from gate_cases import MARGINS, NAME, TASKS, Project, results_for
+from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
+from gitmodel.gate import command as gate
+from gitmodel.gate import margins, report
+from gitmodel.gate.judge import Finding, binomial_tail, holm, judge, metric
+from gitmodel.gate.results import pair
+from gitmodel.gate.rules import Rules
+from gitmodel.metrics import builtin as plain
+from gitmodel.metrics import resample
+from scipy import stats
+
+PASS, FIRST, INCONCLUSIVE = "pass", "first model", "inconclusive"
+REGRESSION, INCOMPARABLE, CANNOT_JUDGE = "regression", "not comparable", "cannot judge"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Draw fewer times, and away from a Git hook that may have called the tests."""
+    monkeypatch.setattr(resample, "FEWEST_DRAWS", 200)
+    monkeypatch.setattr(resample, "MOST_DRAWS", 200)
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a project whose results are written, but not committed."""
+    return Project(tmp_path)
+
+
+def require(outcome, status, verdict, text=""):
+    """Hold an outcome to its exit status, verdict and message, and an error to one line."""
+    assert (status, verdict) == (outcome.status, outcome.json["verdict"]), outcome.out + outcome.err
+    if status == 2:
+        assert outcome.err.startswith("error: ") and outcome.err.count("\n") == 1
+    assert text in outcome.out + outcome.err + outcome.report
+
+
+def findings(outcome, **wanted):
+    """Return the findings that have these values."""
+    return [found for found in outcome.json["findings"] if wanted.items() <= found.items()]
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_equal_results_pass(tmp_path, task):
+    """Nothing changed: every comparison passes, with a loss of nothing."""
+    project = Project(tmp_path, task)
+    project.branch()
+    outcome = project.gate()
+    require(outcome, 0, PASS, "The model is not worse")
+    assert {0.0} == {found["loss"] for found in outcome.json["findings"] if found["kind"] != "baseline"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_worse_model_is_blocked_and_a_better_one_is_not(tmp_path, task):
+    """The message names the metric and by how much; the same the other way round is called better."""
+    project = Project(tmp_path, task)
+    project.branch(noise=1.5)
+    worse = project.gate()
+    require(worse, 1, REGRESSION, " is worse by ")
+    assert "add the label `accept-regression`" in worse.report
+    project.commit()
+    project.write(noise=1.0)
+    better = project.gate(base="HEAD")
+    require(better, 0, PASS, "✅ better")
+    assert better.report.startswith("## ✅ The model is better\n")
+    assert " is better by " in better.out
+    assert [(False, False), (True, False)] == [(it.json["better"], it.json["rescored"]) for it in (worse, better)]
+
+
+@pytest.mark.parametrize("rows", [3, 300])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_predictions_pass_whatever_they_are(tmp_path, task, rows):
+    """Also where the rows are few, define no metric, or nothing may be lost: a change of words is not held up."""
+    project = Project(tmp_path, task, rows)
+    project.params["gate"] |= {"margins": dict.fromkeys(MARGINS[task], 0.0), "strict": True}
+    if task == "binary":
+        project.params["gate"]["margins"] = {"roc_auc": 0.0}
+    project.write()
+    project.branch()
+    require(project.gate(), 0, PASS)
+
+
+def test_the_base_is_where_the_branch_began(project):
+    """What main has learned since then is not held against the change."""
+    project.branch()
+    first = project.git("rev-parse", "main")
+    project.commit()
+    project.git("switch", "--quiet", "main")
+    project.write(noise=0.2)
+    project.commit("a much better model")
+    project.git("switch", "--quiet", "topic")
+    outcome = project.gate()
+    require(outcome, 0, PASS)
+    assert first == outcome.json["base"]
+
+
+def test_what_the_rows_cannot_tell_warns_and_says_how_many_would(project):
+    """A loss that chance explains passes with the number of rows that would settle it; `strict` blocks it."""
+    project.params["gate"]["margins"] = {"accuracy": 0.001}
+    project.write()
+    noise = np.where(np.arange(300) < 8, 4.0, 1.0)
+    project.branch(noise)
+    outcome = project.gate()
+    require(outcome, 0, INCONCLUSIVE, " test rows would tell")
+    assert 300 < findings(outcome, kind="metric")[0]["rows_needed"]
+    project.git("switch", "--quiet", "--force", "main")
+    project.params["gate"]["strict"] = True
+    project.write()
+    project.commit()
+    project.write(noise)
+    require(project.gate(), 1, INCONCLUSIVE, "which blocks here (strict)")
+
+
+def test_a_group_that_gets_worse_blocks_by_itself(tmp_path):
+    """The whole may hide what one group loses."""
+    project = Project(tmp_path, rows=900)
+    project.params["gate"]["margins"] = {"log_loss": 0.35}
+    project.write()
+    project.branch(np.where(project.frame["region"] == "west", 2.5, 1.0))
+    outcome = project.gate()
+    require(outcome, 1, REGRESSION, "for region = west is worse by")
+    assert {"slice"} == {found["kind"] for found in findings(outcome, verdict=REGRESSION)}
+
+
+def test_a_wider_gap_between_groups_of_people_blocks(tmp_path):
+    """What is lost for one sex and won for the other is no loss on the whole."""
+    project = Project(tmp_path, rows=900)
+    project.contract["slices"] = []
+    project.write()
+    project.branch(np.where(project.frame["sex"] == "f", 3.0, 0.3))
+    outcome = project.gate()
+    require(outcome, 1, REGRESSION, "between groups of sex is worse by")
+    assert findings(outcome, kind="gap", name="error", verdict=REGRESSION)
+
+
+def test_a_bundle_may_not_grow_beyond_its_budget(project):
+    """Three times as large is too large."""
+    project.branch()
+    project.size = 3001
+    project.write()
+    require(project.gate(), 1, REGRESSION, "bundle size in bytes: 3,001, allowed: 3,000")
+
+
+def test_no_longer_beating_the_trivial_baseline_blocks(project):
+    """Whatever the margins."""
+    project.params["gate"]["margins"] = {"accuracy": 1.0}
+    project.write()
+    project.branch(noise=30.0)
+    require(project.gate(), 1, REGRESSION, "does not beat the trivial baseline")
+
+
+# What there is to compare with
+
+
+def test_the_first_model_has_baselines_only(project):
+    """A base without results is said, and passes."""
+    project.git("rm", "--quiet", "-r", "--cached", "--ignore-unmatch", ".")
+    project.git("commit", "--quiet", "--allow-empty", "-m", "nothing yet")
+    project.git("switch", "--quiet", "--create", "topic")
+    project.commit()
+    outcome = project.gate()
+    require(outcome, 0, FIRST, "has no model yet")
+    assert {"baseline"} == {found["kind"] for found in outcome.json["findings"]}
+
+
+@pytest.mark.parametrize("base", ["no-such-branch", "--output=x", "0" * 40])
+def test_an_unknown_base_is_named(project, base):
+    """Nothing is judged against a commit that is not there."""
+    project.branch()
+    require(project.gate(base=base), 2, CANNOT_JUDGE, "is no commit here")
+
+
+def test_unrelated_histories_cannot_be_judged(project):
+    """There is no commit from which both began."""
+    project.commit()
+    project.git("switch", "--quiet", "--orphan", "other")
+    project.write()
+    project.commit("another beginning")
+    require(project.gate(), 2, CANNOT_JUDGE, "no common history")
+
+
+def test_a_shallow_clone_says_how_to_deepen_it(project, tmp_path_factory):
+    """The commit where the branch began is cut off."""
+    project.branch()
+    project.commit()
+    project.git("switch", "--quiet", "main")
+    project.commit("another")
+    project.git("switch", "--quiet", "topic")
+    clone = tmp_path_factory.mktemp("clone")
+    command = ["git", "clone", "--quiet", "--depth=1", "--no-single-branch", project.folder.as_uri(), str(clone)]
+    subprocess.run(command, check=True)
+    project.folder = clone
+    require(project.gate(base="origin/main"), 2, CANNOT_JUDGE, "git fetch --unshallow")
+
+
+@pytest.mark.parametrize(("rows", "noise", "verdict"), [(19, 1.01, INCOMPARABLE), (30, 1, PASS), (19, 1, PASS)])
+def test_few_rows_are_judged_and_fewer_need_a_person(tmp_path, rows, noise, verdict):
+    """A small table has its gate too; below twenty test rows nothing can be said of a change, and none passes."""
+    project = Project(tmp_path, rows=rows)
+    project.params["gate"]["margins"] = {"log_loss": 0.02}
+    project.write()
+    project.branch(noise)
+    if verdict == PASS:
+        require(project.gate(), 0, PASS)
+    else:  # and there is no bundle that could score others
+        require(project.gate("--accept", "few rows"), 0, INCOMPARABLE)
+
+
+def test_a_folder_without_commits_is_named(tmp_path):
+    """The remedy is to commit."""
+    require(Project(tmp_path).gate(), 2, CANNOT_JUDGE, "has no commit yet")
+
+
+def test_uncommitted_files_are_noted(project):
+    """The work tree is judged, and the report says that it is not the commit."""
+    project.branch()
+    project.write(noise=1.01)
+    assert "not committed: reports/" in project.gate().report
+
+
+# Results that are none
+
+
+def spoil(change):
+    """Return what rewrites metrics.json."""
+
+    def rewrite(text):
+        content = json.loads(text)
+        change(content)
+        return json.dumps(content)
+
+    return rewrite
+
+
+DAMAGES = {
+    "no metrics": (METRICS, None, "is missing"),
+    "no predictions": (PREDICTIONS, None, "is missing"),
+    "no lock": (LOCK, None, "is missing"),
+    "broken JSON": (METRICS, lambda text: text[:50], "is damaged"),
+    "NaN": (METRICS, lambda text: text.replace("{", '{"x": NaN, ', 1), "it holds NaN"),
+    "a text": (METRICS, spoil(lambda m: m["test"].update(roc_auc="good")), "roc_auc is 'good', not a number"),
+    "renamed": (
+        METRICS,
+        spoil(lambda m: m["test"].update(auc=m["test"].pop("roc_auc"))),
+        "'auc' is no metric of the task",
+    ),
+    "invented": (METRICS, spoil(lambda m: m["test"].update(wow=1.0)), "'wow' is no metric of the task"),
+    "polished": (METRICS, spoil(lambda m: m["test"].update(roc_auc=0.99)), "the predictions beside it give"),
+    "no rows": (PREDICTIONS, lambda text: text.splitlines()[0] + "\n", "it has no rows"),
+    "other columns": (PREDICTIONS, lambda text: text.replace("p_yes", "p_maybe"), "its columns are not"),
+    "a row twice": (PREDICTIONS, lambda text: text + text.splitlines()[-1] + "\n", "holds a row twice"),
+    "no probabilities": (PREDICTIONS, lambda text: text.replace(",0.", ",5."), "do not add up to 1"),
+    "unknown label": (PREDICTIONS, lambda text: text.replace(",yes,", ",perhaps,", 1), "does not know"),
+    "empty cell": (PREDICTIONS, lambda text: text[: text.rindex(",")] + ",\n", "is damaged"),
+    "broken schema": (SCHEMA, lambda text: text + "  : [", "is not valid YAML"),
+    "no such metric": (PARAMS, lambda text: text.replace("roc_auc", "rocauc"), "gate.margins.rocauc is no metric"),
+    "no such setting": (PARAMS, lambda text: text.replace("gate:", "gate:\n  stict: true"), "gate.stict in"),
+    "negative margin": (PARAMS, lambda text: text.replace("0.01", "-0.01"), "must be a number from 0 on"),
+}
+
+
+@pytest.mark.parametrize(("path", "change", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_damaged_results_cannot_be_judged_nor_accepted(project, path, change, said):
+    """One line names the file; no reason opens the gate for what nobody can judge."""
+    project.branch()
+    if change is None:
+        (project.folder / path).unlink()
+    else:
+        project.edit(path, change)
+    require(project.gate(), 2, CANNOT_JUDGE, said)
+    require(project.gate("--accept", "please"), 2, CANNOT_JUDGE)
+
+
+def test_a_damaged_base_is_named(project):
+    """It is the base's file that is meant."""
+    project.edit(METRICS, lambda text: "{}")
+    project.branch()
+    require(project.gate(), 2, CANNOT_JUDGE, "in commit ")
+
+
+# Questions that differ
+
+
+def rename_target(project):
+    """Predict a column of another name."""
+    project.contract["target"] = "z"
+    project.contract["columns"]["z"] = project.contract["columns"].pop("y")
+    project.frame = project.frame.rename(columns={"y": "z"})
+
+
+def turn_positive(project):
+    """Call the other class the positive one."""
+    project.contract["positive"] = "no"
+
+
+def add_class(project):
+    """Allow a third class."""
+    project.contract |= {"task": "multiclass", "positive": None}
+    project.contract["columns"]["y"] = {"type": "category", "values": ["no", "yes", "maybe"]}
+    project.params["gate"]["margins"] = {"log_loss": 0.02}
+
+
+QUESTIONS = {"target": rename_target, "positive class": turn_positive, "task": add_class}
+
+
+@pytest.mark.parametrize("what", QUESTIONS)
+def test_another_question_needs_a_person(project, what):
+    """Numbers of different questions are not compared; a reason opens the gate, and stands in the report."""
+    project.branch()
+    QUESTIONS[what](project)
+    project.write()
+    require(project.gate(), 2, INCOMPARABLE, f"the {what} changed from")
+    accepted = project.gate("--accept", "we ask something else now")
+    require(accepted, 0, INCOMPARABLE)
+    assert "we ask something else now" in accepted.report
+
+
+def test_another_class_needs_a_person(tmp_path):
+    """A model that knows one class more answers another question."""
+    project = Project(tmp_path, "multiclass")
+    project.branch()
+    project.edit(SCHEMA, lambda text: text.replace("- c\n", "- c\n    - d\n"))
+    project.edit(
+        PREDICTIONS, lambda text: text.replace("p_c\n", "p_c,p_d\n", 1).replace("\n", ",0\n").replace("p_d,0", "p_d")
+    )
+    require(project.gate(), 2, INCOMPARABLE, "the classes changed from a, b, c to a, b, c, d")
+
+
+def test_a_new_slice_is_judged_from_the_next_change_on(project):
+    """There is nothing to compare with yet, and the report says so."""
+    project.contract["slices"] = []
+    project.write()
+    project.branch()
+    project.contract["slices"] = ["region"]
+    project.write()
+    outcome = project.gate()
+    require(outcome, 0, PASS, "judged from the next change on: region")
+    assert not findings(outcome, column="region")
+
+
+def test_a_metric_that_is_judged_and_gone_needs_a_person(project):
+    """Leaving it out is no way to pass."""
+    project.branch()
+    project.edit(METRICS, spoil(lambda content: content["test"].pop("accuracy")))
+    require(project.gate(), 2, INCOMPARABLE, "accuracy, by which this change is judged, is not in")
+
+
+def test_corrected_labels_are_left_out_and_counted(project):
+    """A mended label is no mistake of the model."""
+    project.branch()
+    project.frame.loc[:9, "y"] = project.frame["y"][:10].map({"no": "yes", "yes": "no"})
+    project.write()
+    project.edit(PREDICTIONS, lambda text: text)
+    outcome = project.gate()
+    assert (10, 290) == (outcome.json["rows"]["corrected"], outcome.json["rows"]["paired"])
+    assert "10 rows have another label than before" in outcome.report
+
+
+def test_rows_that_only_one_version_has_are_counted(project):
+    """New rows are judged once they are in both."""
+    project.branch()
+    project.frame = project.frame.iloc[20:]
+    project.write()
+    assert (280, 20, 0) == tuple(project.gate().json["rows"][key] for key in ("paired", "only_base", "only_candidate"))
+
+
+# Rules
+
+
+def put(**changes):
+    """Return what changes the section `gate`."""
+    return lambda project: project.params["gate"].update(changes)
+
+
+LOOSER = {
+    "margin": (put(margins={**MARGINS["binary"], "roc_auc": 0.5}), "gate.margins.roc_auc: 0.01 -> 0.5"),
+    "no margin": (put(margins={"roc_auc": 0.01, "accuracy": 0.02}), "gate.margins.log_loss: removed"),
+    "confidence": (put(confidence=0.999), "gate.confidence: 0.95 -> 0.999"),
+    "gap": (put(gap=0.5), "gate.gap: 0.05 -> 0.5"),
+    "min_rows": (put(min_rows=290), "gate.min_rows: 50 -> 290"),
+    "slices": (lambda project: project.contract.update(slices=[]), "'region' is no longer measured by group"),
+    "sensitive": (lambda project: project.contract.update(sensitive=[]), "'sex' is no longer measured by group"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), LOOSER.values(), ids=LOOSER)
+def test_a_looser_rule_does_not_apply_and_needs_a_reason(project, change, said):
+    """The rule of the base judges; the change is shown, and blocks until somebody says why."""
+    project.branch(noise=1.0)
+    change(project)
+    project.write()
+    outcome = project.gate()
+    require(outcome, 1, PASS, said)
+    assert outcome.report.startswith("## ❌ The rule is loosened")
+    assert {**MARGINS["binary"]} == outcome.json["rules"]["margins"]
+    require(project.gate("--accept", "agreed"), 0, PASS, "agreed")
+
+
+def test_a_tighter_rule_is_only_shown(project):
+    """It applies from the next change on."""
+    project.branch()
+    project.params["gate"] |= {"margins": dict.fromkeys(MARGINS["binary"], 0.0), "strict": True}
+    project.write()
+    outcome = project.gate()
+    require(outcome, 0, PASS)
+    assert "gate.margins.roc_auc" in outcome.report
+
+
+def test_an_accepted_regression_stays_visible(project):
+    """The verdict and the reason stand in the report."""
+    project.branch(noise=2.0)
+    outcome = project.gate("--accept", "the form changed\nin May")
+    require(outcome, 0, REGRESSION, "❌ The model is worse, but accepted")
+    assert "the form changed in May" in outcome.report
+
+
+def test_a_base_without_margins_is_judged_by_what_its_rows_can_tell(project):
+    """Nobody has to know `model margins` to be safe."""
+    project.params["gate"] = {}
+    project.write()
+    project.branch(noise=2.0)
+    require(project.gate(), 1, REGRESSION, "model margins")
+
+
+# The version that serves
+
+
+def test_small_losses_do_not_add_up(project):
+    """Each step is within its margin, the sum is not."""
+    project.params["gate"]["margins"] = {"log_loss": 0.15}
+    project.write()
+    served = project.commit("served")
+    project.git("tag", "--annotate", f"{NAME}#prod#1", "--message", "serve it")
+    project.write(noise=1.3)
+    project.commit("a small loss")
+    project.git("switch", "--quiet", "--create", "topic")
+    project.write(noise=1.6)
+    outcome = project.gate()
+    assert not findings(outcome, against="base", kind="metric", verdict=REGRESSION)
+    require(outcome, 1, REGRESSION, "than in the version that serves")
+    project.git("tag", "--annotate", f"{NAME}#prod!#2", "--message", "serve none", served)
+    assert not findings(project.gate(), against="served")
+
+
+# The parts
+
+
+@pytest.mark.filterwarnings("ignore:The y_prob values do not sum to one")
+@pytest.mark.parametrize("task", TASKS)
+def test_weighted_metrics_are_the_plain_ones(task):
+    """With weights of one they are those of metrics.json; with weights of k, those of rows that are there k times."""
+    version = results_for(task)
+    version = version.take(np.r_[0:400, 0:40])
+    version = replace(version, predicted=np.round(version.predicted, 1))  # ties
+    counts = np.random.default_rng(0).integers(0, 4, len(version.ids))
+    repeated = version.take(np.repeat(np.arange(len(counts)), counts))
+    for name in plain.TASK_METRICS[task]:
+        weighted = metric(name, version)
+        for rows, weights in ((version, np.ones(len(counts))), (repeated, counts)):
+            expected = plain.score(name, rows.truth, rows.predicted, version.schema)
+            assert expected == pytest.approx(weighted(weights[:, None].astype(float))[0], abs=1e-9), name
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (3, 0), (10, 4), (4, 10), (300, 250)])
+def test_the_tail_is_that_of_the_binomial_distribution(lost, won):
+    """McNemar's exact test, one-sided."""
+    expected = stats.binom.sf(lost - 1, lost + won, 0.5)
+    assert expected == pytest.approx(binomial_tail(lost, lost + won))
+
+
+def test_holm_adjusts_as_in_the_paper():
+    """The smallest p counts for all, the next for all but one; order is kept."""
+    assert [0.03, 0.06, 0.06] == pytest.approx(holm([0.01, 0.03, 0.04]))
+    assert [1.0, 1.0] == holm([0.7, 0.9])
+
+
+def judged(base, candidate, rules=None):
+    """Return the findings on the whole for two versions."""
+    return judge({"base": pair(base, candidate)}, {}, (), rules or base.rules)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_exchanging_the_versions_mirrors_the_differences(task):
+    """What one loses the other wins."""
+    ours, theirs = results_for(task, noise=1.0), results_for(task, noise=1.4)
+    forth, back = judged(ours, theirs), judged(theirs, ours)
+    assert [found.loss for found in forth] == pytest.approx([-found.loss for found in back])
+    assert [found.low for found in forth] == pytest.approx([-found.high for found in back])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_order_of_rows_does_not_matter(task):
+    """Rows are paired by their ids."""
+    ours, theirs = results_for(task, noise=1.0), results_for(task, noise=1.4)
+    shuffled = theirs.take(np.random.default_rng(0).permutation(len(theirs.ids)))
+    assert judged(ours, theirs) == judged(ours, shuffled)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("task", TASKS)
+def test_a_metric_that_gets_better_never_blocks(task, seed):
+    """However it is drawn, and without any margin."""
+    noise = np.random.default_rng(seed).uniform(0.5, 2.0, (2, 400))
+    found = judged(*(results_for(task, noise=row) for row in noise), Rules(margins=dict.fromkeys(MARGINS[task], 0.0)))
+    assert not [finding for finding in found if finding.loss <= 0 and finding.verdict == REGRESSION]
+
+
+def test_margins_replace_margins_and_nothing_else():
+    """Comments and all other lines of params.yaml stay, whatever form the margins had."""
+    text = "gate: # rules\n  margins: {} # by hand\n  gap: 0.05 # of groups\ncard:\n  summary: x\n"
+    once = margins.with_margins(text, {"rmse": 0.2}, 1000)
+    again = margins.with_margins(once, {"mae": 0.1}, 2000)
+    assert {"margins": {"mae": 0.1}, "gap": 0.05} == yaml.safe_load(again)["gate"]
+    assert [line for line in text.splitlines() if "margins" not in line] == [
+        line for line in again.splitlines() if "margins" not in line and "mae" not in line
+    ]
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.00123, 0.0013), (0.0025, 0.0025), (12.1, 13), (0, 0)])
+def test_margins_are_rounded_up(value, expected):
+    """To two digits."""
+    assert expected == margins.rounded_up(value)
+
+
+# The report
+
+
+HOSTILE = "a|b <img src=x onerror=y> @octocat #12 [c](http://d) `e`\n## f -->" + " $" + "{" * 2 + " g " + "}" * 2
+
+
+def test_hostile_names_mean_nothing(project):
+    """Names of columns, groups and parameters, and the reason, are shown as they are and rendered as nothing."""
+    project.frame = project.frame.rename(columns={"region": HOSTILE}).replace("west", HOSTILE)
+    project.contract["columns"][HOSTILE] = project.contract["columns"].pop("region")
+    project.contract["slices"] = [HOSTILE]
+    project.write()
+    project.branch(noise=2.0)
+    project.params["train"][HOSTILE] = HOSTILE
+    project.write(noise=2.0)
+    outcome = project.gate("--accept", HOSTILE)
+    require(outcome, 0, REGRESSION, "octocat")
+    live = ("<img", "@octocat", " #12 ", "](http", "`e`", "\n## f")
+    assert not [text for text in live if text in outcome.report]
+    tables = [line for line in outcome.report.splitlines() if line.startswith("|")]
+    assert {4, 6, 9, 3} >= {line.replace("\\|", "").count("|") - 1 for line in tables}
+
+
+def test_the_report_stays_short(tmp_path):
+    """Hundreds of groups and parameters stay below what a comment may hold; the worst are shown."""
+    project = Project(tmp_path, rows=3000)
+    names = np.array([f"group {number} {'x' * 100}" for number in range(500)], dtype=object)
+    project.frame["region"] = names[np.arange(3000) % 500]
+    project.params |= {"train": {f"parameter{number}": "y" * 500 for number in range(300)}}
+    project.params["gate"]["min_rows"] = 5
+    project.write()
+    project.branch(noise=1.5)
+    project.params["train"] = {name: "z" * 500 for name in project.params["train"]}
+    project.write(noise=1.5)
+    outcome = project.gate()
+    require(outcome, 1, REGRESSION)
+    assert report.LONGEST > len(outcome.report)
+    assert "more" in outcome.report
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "sign", "expected"),
+    [(54321.5, 4, "", "54,322"), (99.7, 2, "+", "+100"), (-0.0, 3, "+", "+0"), (0.00123, 2, "", "0.0012")],
+)
+def test_figures_are_written_as_people_read_them(value, digits, sign, expected):
+    """A large one is whole, a small one has its digits."""
+    assert expected == report.figure(value, digits, sign)
+
+
+def test_every_field_of_the_json_is_documented():
+    """Machines read what docs/gate.md describes."""
+    fields = {*gate.as_json(gate.Judgement()), *asdict(Finding("base", "metric", "accuracy"))}
+    documented = (ROOT / "docs/gate.md").read_text(encoding="utf-8").partition("## `--json`")[2]
+    assert not [name for name in fields if f"`{name}`" not in documented]
+
+
+def test_the_picture_is_a_chart_of_mermaid(project):
+    """One bar and one point of the limit for each name."""
+    project.branch(noise=1.2)
+    chart = project.gate().report.partition("```mermaid\n")[2].partition("```")[0]
+    kind, names, _, bars, line = chart.strip().splitlines()
+    assert "xychart-beta" == kind
+    assert {3} == {names.count('"') // 2, len(bars.split(",")), len(line.split(","))}
+
+
+def test_a_report_that_cannot_be_written_is_one_line(project):
+    """The verdict is not lost in a traceback."""
+    project.branch()
+    outcome = project.gate(f"--report={TEST}/gate.md")
+    assert 2 == outcome.status
+    assert outcome.err.startswith("error: ") and "Traceback" not in outcome.err
+
+
+def test_groups_need_the_test_rows(project):
+    """Without data/test.parquet nobody knows who is in which group."""
+    project.branch()
+    (project.folder / TEST).unlink()
+    require(project.gate(), 2, CANNOT_JUDGE, "data/test.parquet is missing: run `dvc repro`")
+    pd.DataFrame({"row": ["x"], "sex": ["f"], "region": ["west"]}).to_parquet(project.folder / TEST)
+    require(project.gate(), 2, CANNOT_JUDGE, "does not hold the rows of the predictions")

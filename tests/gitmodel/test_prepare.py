@@ -1,0 +1,107 @@
+"""The table is checked, and split so that no row ever moves."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from gitmodel.base.project import UserError
+from gitmodel.contract.schema import Column, Schema
+from gitmodel.contract.table import STRING
+from gitmodel.pipeline import prepare
+
+COLUMNS = {"x": Column("number", nullable=True), "kind": Column("category"), "y": Column("number", nullable=True)}
+SCHEMA = Schema("data/raw.csv", "y", "regression", COLUMNS, identity=("x", "kind"))
+
+
+def table(size=1000, seed=0):
+    """Return a typed table whose rows differ."""
+    random = np.random.default_rng(seed)
+    kinds = pd.Series(random.choice(["a", "b", "ü"], size), dtype=STRING)
+    return pd.DataFrame({"x": random.normal(size=size), "kind": kinds, "y": random.normal(size=size)})
+
+
+def split(frame, schema=SCHEMA, test_size=0.25):
+    """Return the ids of the training rows and of the test rows."""
+    prepared = prepare.add_row_id(frame, schema)
+    is_test = prepare.in_test(prepared, schema, test_size)
+    return set(prepared["row"][~is_test]), set(prepared["row"][is_test])
+
+
+def test_the_hash_is_the_same_everywhere():
+    """These values were computed once; another version of Python, pandas or the machine must not change them."""
+    frame = pd.DataFrame({"x": [1.0, -0.0, np.nan], "kind": pd.Series(["a", "ü", None], dtype=STRING)})
+    expected = ["5b5964f364f4a2a0", "fd3eafb7db9762a8", "2708597cb78c337c"]
+    assert expected == [f"{value:016x}" for value in prepare.row_hash(frame)]
+
+
+def test_the_order_of_columns_and_rows_does_not_matter():
+    """The same rows give the same prepared table, however they are ordered."""
+    frame = table()
+    shuffled = frame.sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(prepare.add_row_id(frame, SCHEMA), prepare.add_row_id(shuffled, SCHEMA))
+    np.testing.assert_array_equal(prepare.row_hash(frame), prepare.row_hash(frame[["y", "kind", "x"]]))
+
+
+def test_added_rows_and_columns_move_no_other_row():
+    """A row stays on its side when the table grows."""
+    frame = table()
+    train, test = split(frame)
+    more_train, more_test = split(pd.concat([frame, table(500, seed=1)], ignore_index=True).assign(new=1.0))
+    assert (train, test) == (train & more_train, test & more_test)
+
+
+def test_about_the_wanted_share_is_tested_on():
+    """Of 10,000 rows the share is met within a point and a half."""
+    train, test = split(table(10_000), test_size=0.25)
+    assert len(test) / (len(train) + len(test)) == pytest.approx(0.25, abs=0.015)
+
+
+@pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, "a quarter", None, True])
+def test_a_share_that_leaves_nothing_is_refused(share):
+    """Both parts need rows."""
+    with pytest.raises(UserError, match=r"prepare.test_size in params.yaml is .+: give a share"):
+        prepare.share_to_test({"test_size": share})
+
+
+def test_equal_rows_are_on_the_same_side_and_have_ids_of_their_own():
+    """Copies of a row, with whatever label, cannot leak from train to test."""
+    frame = table(100)
+    train, test = split(pd.concat([frame, frame.assign(y=0.0)], ignore_index=True))
+    assert 200 == len(train) + len(test)
+    assert set() == {row[:16] for row in train} & {row[:16] for row in test}
+
+
+def test_with_a_time_the_latest_rows_are_tested_on():
+    """No training row is later than a test row."""
+    frame = table(100).assign(when=pd.date_range("2024-01-01", periods=100).astype("datetime64[us]"))
+    schema = replace(SCHEMA, time="when", columns={**COLUMNS, "when": Column("datetime")})
+    is_test = prepare.in_test(frame, schema, 0.25)
+    assert frame["when"][~is_test].max() < frame["when"][is_test].min()
+    assert 0.25 == is_test.mean()
+
+
+def test_rows_without_a_label_are_left_out_and_counted(capsys):
+    """They can neither be learned from nor tested on."""
+    frame = table(10)
+    frame.loc[:2, "y"] = np.nan
+    assert 7 == len(prepare.labelled(frame, SCHEMA))
+    assert "left out 3 rows: the target is missing" in capsys.readouterr().out
+
+
+def test_a_broken_contract_names_every_violation_at_once():
+    """The person sees all that is wrong, not one thing a run."""
+    cells = pd.DataFrame({"x": ["1", "two"], "kind": ["a", None], "y": ["1", "2"]}, dtype=STRING)
+    with pytest.raises(UserError) as error:
+        prepare.checked(cells, SCHEMA)
+    assert "`x`: is not a number in 1 row, such as 'two' (row 2)" in str(error.value)
+    assert "`kind`: is missing (nullable: false) in 1 row" in str(error.value)
+
+
+def test_a_class_without_training_rows_is_refused():
+    """What cannot be learned is said before training."""
+    columns = {**COLUMNS, "y": Column("category", values=("no", "yes"))}
+    schema = Schema("data/raw.csv", "y", "binary", columns, ("x", "kind"), positive="yes")
+    part = table(4).assign(y=pd.Series(["no"] * 4, dtype=STRING))
+    with pytest.raises(UserError, match="class 'yes' has no training row"):
+        prepare.require_learnable(part, part, schema)

@@ -1,0 +1,50 @@
+"""Programs are called so that a person understands what went wrong."""
+
+from pathlib import Path
+
+import pytest
+from gitmodel.base.project import UserError
+from gitmodel.git.programs import call, committed, git, last_line
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """Work in a repository with one commit, of a folder in a folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    git("-c", "init.defaultBranch=main", "init", "--quiet")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/file.txt").write_text("first", encoding="utf-8")
+    git("add", "--all")
+    git("-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "--quiet", "--no-verify", "--message", "First")
+    return tmp_path
+
+
+def test_a_program_that_is_missing_is_named():
+    """The remedy is to install it."""
+    with pytest.raises(UserError, match="no-such-program is not installed"):
+        call("no-such-program")
+
+
+def test_what_git_complains_of_is_one_line(repository):
+    """The reason is the line that says most."""
+    with pytest.raises(UserError, match="`git show` failed: fatal: ") as error:
+        git("show", "no-such-commit")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_is_read_as_it_was_committed(repository, monkeypatch):
+    """Paths are those of this folder, also inside of a larger repository."""
+    (repository / "inner/file.txt").write_text("second", encoding="utf-8")
+    assert "first" == committed(Path("inner/file.txt"))
+    monkeypatch.chdir(repository / "inner")
+    assert "first" == committed(Path("file.txt"))
+    assert committed(Path("other.txt")) is None
+
+
+def test_the_line_that_says_most():
+    """An error goes before what is printed after it."""
+    assert "error: no" == last_line("start\nerror: no\nhint: try\n")
+    assert "b" == last_line("a\nb\n\n")
+    assert "no reason given" == last_line("")

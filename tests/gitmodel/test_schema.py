@@ -1,0 +1,127 @@
+"""schema.yaml is read strictly, and rows that break it are named."""
+
+import numpy as np
+import pytest
+import yaml
+from gitmodel.base.project import UserError
+from gitmodel.contract.schema import check, check_names, load
+
+CONTRACT = {
+    "table": "data/raw.csv",
+    "target": "bought",
+    "task": "binary",
+    "positive": "yes",
+    "id": "customer",
+    "slices": ["country"],
+    "columns": {
+        "age": {"type": "integer", "min": 18, "max": 120},
+        "country": {"type": "category", "values": ["DE", "FR"]},
+        "income": {"type": "number", "nullable": True},
+        "bought": {"type": "category", "values": ["no", "yes"]},
+    },
+    "ignored": {"note": "free text"},
+}
+
+VALUE = "`{}`: is not one of values in 1 row, such as"
+
+
+def contract(tmp_path, **changes):
+    """Write the contract with some keys changed, and load it."""
+    path = tmp_path / "schema.yaml"
+    path.write_text(yaml.safe_dump({**CONTRACT, **changes}, sort_keys=False), encoding="utf-8")
+    return load(path)
+
+
+def good_rows(**changes):
+    """Return two rows that keep the contract, with some columns changed."""
+    rows = {
+        "customer": np.array(["a", "b"], dtype=object),
+        "age": np.array([30.0, 40.0]),
+        "country": np.array(["DE", "FR"], dtype=object),
+        "income": np.array([np.nan, 1.5]),
+        "bought": np.array(["no", "yes"], dtype=object),
+    }
+    return {**rows, **changes}
+
+
+def test_good_rows_break_nothing(tmp_path):
+    """Rows that keep the contract are not reported."""
+    assert [] == check(good_rows(), contract(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("age", [30.0, np.nan], "`age`: is missing (nullable: false) in 1 row, such as an empty cell (row 2)"),
+        ("age", [17.0, 16.0], "`age`: is below min 18 in 2 rows, such as 17 (row 1)"),
+        ("age", [18.0, 999.0], "`age`: is above max 120 in 1 row, such as 999 (row 2)"),
+        ("age", [30.5, 40.0], "`age`: is not a whole number in 1 row, such as 30.5 (row 1)"),
+        ("income", [1.0, np.inf], "`income`: is not finite in 1 row, such as inf (row 2)"),
+        ("country", ["DE", "XX"], f"{VALUE.format('country')} 'XX' (row 2); allowed: 'DE', 'FR'"),
+        ("bought", ["no", "yess"], f"{VALUE.format('bought')} 'yess' (row 2); allowed: 'yes' and 1 more"),
+        ("customer", ["a", "a"], "`customer`: is not unique (id) in 1 row, such as 'a' (row 2)"),
+        ("customer", ["a", None], "`customer`: is missing (id) in 1 row, such as an empty cell (row 2)"),
+    ],
+)
+def test_each_broken_rule_is_named(tmp_path, column, values, expected):
+    """A violation names column, rule, number of rows and an example."""
+    dtype = float if column in ("age", "income") else object
+    found = check(good_rows(**{column: np.array(values, dtype=dtype)}), contract(tmp_path))
+    assert [expected] == [str(violation) for violation in found]
+
+
+def test_columns_that_are_not_there_are_not_checked(tmp_path):
+    """A request that is served has no target; what it has is checked."""
+    rows = good_rows(age=np.array([17.0, 30.0]))
+    del rows["bought"], rows["customer"]
+    (found,) = check(rows, contract(tmp_path))
+    assert ("age", [True, False], 1) == (found.column, found.broken.tolist(), found.count)
+
+
+def test_what_tells_who_somebody_is_stays_out_of_the_log(tmp_path):
+    """Sensitive and personal columns are logged only if the contract says so."""
+    columns = {**CONTRACT["columns"], "income": {"type": "number", "nullable": True, "personal": True}}
+    assert {"country", "income"} == contract(tmp_path, columns=columns, sensitive=["country"]).unlogged
+    assert {"income"} == contract(tmp_path, columns=columns, sensitive=["country"], logged=["country"]).unlogged
+
+
+def test_missing_and_new_columns_are_named(tmp_path):
+    """A column that went away and one that appeared are both told; an ignored one may come and go."""
+    found = check_names(["customer", "age", "country", "income", "extra"], contract(tmp_path))
+    assert ["`bought`: the column is missing from the table", "`extra`"] == [found[0], found[1].split(":")[0]]
+
+
+def test_ignored_classes_are_neither_learned_nor_violations(tmp_path):
+    """A class in ignored_classes is allowed in the table and absent from the classes."""
+    columns = {**CONTRACT["columns"], "bought": {"type": "category", "values": ["no", "rare", "yes"]}}
+    schema = contract(tmp_path, columns=columns, ignored_classes={"rare": "3 rows"})
+    assert ("no", "yes") == schema.classes
+    assert [] == check(good_rows(bought=np.array(["no", "rare"], dtype=object)), schema)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"target": "gone"}, "`target` names 'gone'"),
+        ({"task": "guess"}, "task 'guess' is none of"),
+        ({"positive": "maybe"}, "`positive:` one of them"),
+        ({"slices": ["income"]}, "'income' cannot be a slice"),
+        ({"identity": ["bought"]}, "`identity` must not hold the target"),
+        ({"id": None}, "`id` or `identity` must say"),
+        ({"violations": "ignore"}, "violations 'ignore' is none of reject, flag"),
+        ({"logged": ["note"]}, "`logged` names 'note', which is not in `columns`"),
+        ({"time": "age"}, "must be of type datetime"),
+        ({"colour": "red"}, "unexpected keyword argument 'colour'"),
+        ({"columns": {"age": {"type": "int"}}}, "`age`: type 'int' is none of"),
+        ({"columns": {"age": {"type": "category", "values": [True]}}}, "True is not text: put it in quotes"),
+        ({"columns": {"age": {"kind": "number"}}}, "`age`: got an unexpected keyword argument 'kind'"),
+        ({"columns": ["age"]}, "`columns:` must list"),
+        ({"task": "regression"}, "must be of type number, not category"),
+    ],
+)
+def test_a_contract_that_does_not_fit_together_is_refused(tmp_path, changes, expected):
+    """Each mistake in schema.yaml is one line that names it."""
+    with pytest.raises(UserError) as error:
+        contract(tmp_path, **changes)
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)

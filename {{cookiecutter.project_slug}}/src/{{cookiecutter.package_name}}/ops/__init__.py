@@ -1,1 +1,0 @@
-"""The machinery around the model: kept up to date by `make update`, rarely edited."""

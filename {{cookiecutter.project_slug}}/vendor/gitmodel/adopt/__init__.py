@@ -1,0 +1,1 @@
+"""A table that the project makes its own."""

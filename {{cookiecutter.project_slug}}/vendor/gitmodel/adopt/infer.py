@@ -1,0 +1,290 @@
+"""The cells of a table -> its schema, and what a person should know about it. Reads and writes no files."""
+
+import difflib
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from gitmodel.adopt import leaks, personal, types
+from gitmodel.adopt.target import FEWEST_ROWS, Goal, goal_of
+from gitmodel.adopt.types import Cells
+from gitmodel.adopt.vocabulary import CODE_WORDS, ID_OWNERS, ID_WORDS, NUMBER_WORDS, PROXIES, SENSITIVE
+from gitmodel.base.project import UserError, some_rows
+from gitmodel.contract.schema import Column, Reading, Schema
+from gitmodel.contract.table import to_datetime, to_number
+
+MOST_SLICES = 5
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person asked for."""
+
+    target: str
+    task: str | None = None
+    id: str | None = None
+    time: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What becomes of a column: its contract, or the reason why it is ignored; and what to say about it."""
+
+    column: Column | None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishes) -> tuple[Schema, list[str]]:
+    """Return the schema of a table, given as the cells of each column, and what to say about it, most serious first."""
+    require_columns(table, wishes)
+    goal = goal_of(table[wishes.target], reading, wishes.task)
+    id_name = wishes.id or find_id(table, reading, wishes)
+    findings = {name: judge(cells, reading) for name, cells in table.items() if name not in (wishes.target, id_name)}
+    sensitive = [name for name, f in findings.items() if f.column and is_sensitive(table[name], f.column)]
+    schema = Schema(
+        table=path,
+        target=wishes.target,
+        task=goal.task,
+        positive=goal.positive,
+        columns=columns_of(table, findings, goal, wishes, sensitive),
+        id=id_name,
+        time=wishes.time,
+        sensitive=tuple(sensitive),
+        ignored={name: finding.reason for name, finding in findings.items() if not finding.column},
+        ignored_classes=goal.ignored,
+        reading=reading,
+    )
+    if not schema.features():
+        raise UserError(f"no usable column beside the target: {_reasons(schema)}")
+    schema = replace(
+        schema,
+        identity=() if id_name else tuple(n for n in schema.columns if n != schema.target),
+        slices=slices_of(schema, table),
+    )
+    said = [note for finding in findings.values() for note in finding.notes]
+    return schema, [*leak_notes(schema, table), *goal.notes, *said, *schema_notes(schema, table)]
+
+
+def require_columns(table: Mapping[str, Cells], wishes: Wishes) -> None:
+    """Raise UserError unless the columns that the person named are there and fit."""
+    for option, name in (("--target", wishes.target), ("--id", wishes.id), ("--time", wishes.time)):
+        if name is not None and name not in table:
+            raise UserError(f"{option} {name!r}: there is no such column; {_closest(name, list(table))}")
+    if wishes.target in (wishes.id, wishes.time):
+        raise UserError(f"{wishes.target!r} cannot be the target and the id or the time as well: name another column")
+    if wishes.id and not table[wishes.id].unique:
+        cells = table[wishes.id]
+        missing = f"{some_rows(cells.missing)} with none" if cells.missing else f"{cells.counts.max():,} rows share one"
+        raise UserError(
+            f"--id {wishes.id!r}: not a value of its own in each row ({missing}); leave --id out or name another"
+        )
+
+
+def find_id(table: Mapping[str, Cells], reading: Reading, wishes: Wishes) -> str | None:
+    """Return the column `id`, or the first named like one, that has a value of its own in each row."""
+    names = [name for name, cells in table.items() if name not in (wishes.target, wishes.time) and cells.unique]
+    names = [name for name in names if (_named_id(name) or _numbered(name)) and not _personal(table[name])]
+    names = [name for name in names if types.kind_of(table[name], reading) in ("integer", "category", "text")]
+    return min(names, key=lambda name: _words(name) != ["id"], default=None)
+
+
+def judge(cells: Cells, reading: Reading) -> Finding:
+    """Return what becomes of a column that is neither target nor id."""
+    if not len(cells.values):
+        return Finding(None, "empty: no row has a value")
+    if len(cells.values) == 1 and not cells.missing:
+        return Finding(None, f"constant: {types.examples(list(cells.texts))} in every row")
+    kind = _kind(cells, reading)
+    odd = tuple(f"`{cells.name}`: {text}" for text in types.oddities(cells, kind, reading))
+    if found := _personal(cells, kind):
+        use = "text" if kind == "text" else "category"
+        reason = f"personal data: looks like {found}; to learn from it nevertheless, move it to columns as type {use}"
+        return Finding(None, reason, (f"`{cells.name}`: looks like {found}: left out",))
+    if reason := _identifier(cells, kind):
+        return Finding(None, odd[0].partition(": ")[2] if odd else reason, odd)
+    mentions = personal.mentions(cells.sample()) if kind == "text" else 0
+    if mentions >= 0.01:
+        odd = (*odd, f"`{cells.name}`: {mentions:.0%} of the texts hold an e-mail address or a phone number")
+    return Finding(types.column_of(cells, kind, reading), notes=odd)
+
+
+def _kind(cells: Cells, reading: Reading) -> str:
+    """Return the type of a column; numbers that are names (of a group, a shop, a district) are categories."""
+    kind = types.kind_of(cells, reading)
+    names = _named_id(cells.name) or bool(set(CODE_WORDS) & set(_words(cells.name)))
+    groups = personal.named(cells.name, SENSITIVE) and len(cells.values) <= 20
+    return "category" if kind == "integer" and (groups or (names and not cells.unique)) else kind
+
+
+def _identifier(cells: Cells, kind: str) -> str:
+    """Return why a column says which row it is rather than something about it; empty if it does not."""
+    distinct, rows = len(cells.values), cells.present
+    if kind == "integer" and types.is_row_number(cells):
+        return "row number: says where a row stands, not what it is"
+    if cells.unique and kind in ("integer", "category") and (_named_id(cells.name) or _numbered(cells.name)):
+        return "identifier: a value of its own in each row"
+    if kind == "category" and rows >= FEWEST_ROWS and distinct >= 0.95 * rows:
+        return "identifier: a value of its own in (almost) every row"
+    if kind == "category" and _words(cells.name)[-1:] in (["id"], ["uuid"], ["guid"]) and distinct > max(50, rows / 20):
+        return f"identifier: {distinct:,} values, too few rows of each to learn from"
+    return ""
+
+
+def _personal(cells: Cells, kind: str = "category") -> str | None:
+    """Return what personal data a column holds; numbers only count where they are as long as a phone's or a card's."""
+    if kind not in ("category", "text", "integer"):
+        return None
+    sample = cells.sample()
+    if kind == "integer" and personal.share(sample, lambda text: len(text) >= 8) < personal.MOST:
+        return None
+    return personal.personal_data(cells.name, sample)
+
+
+def is_sensitive(cells: Cells, column: Column) -> bool:
+    """Tell a column of groups, few enough to measure each, that the law protects."""
+    groups = column.type in ("category", "boolean") and len(cells.values) <= types.MOST_VALUES
+    return groups and personal.is_sensitive(cells.name, list(cells.texts))
+
+
+def columns_of(
+    table: Mapping[str, Cells],
+    findings: Mapping[str, Finding],
+    goal: Goal,
+    wishes: Wishes,
+    sensitive: list[str],
+) -> dict[str, Column]:
+    """Return the contract of each column that is read, in the table's order."""
+    columns = {name: found.column for name, found in findings.items() if found.column} | {wishes.target: goal.column}
+    if wishes.time:
+        _require_time(table[wishes.time], columns.get(wishes.time))
+    return {name: replace(columns[name], feature=name not in sensitive) for name in table if name in columns}
+
+
+def _require_time(cells: Cells, column: Column | None) -> None:
+    if column is None or column.type != "datetime":
+        raise UserError(
+            f"--time {cells.name!r} holds {types.examples(list(cells.texts), 1)}, not dates such as 2026-01-31 09:30"
+        )
+    if column.nullable:
+        raise UserError(f"--time {cells.name!r} is missing in {some_rows(cells.missing)}: fill them, or leave it out")
+
+
+def slices_of(schema: Schema, table: Mapping[str, Cells]) -> tuple[str, ...]:
+    """Return the columns to measure by group: the sensitive ones, then some whose groups have enough rows."""
+    enough = max(FEWEST_ROWS, len(table[schema.target].codes) // 100)
+    fitting = [
+        name
+        for name in schema.features("category", "boolean")
+        if 2 <= len(table[name].values) <= types.FEW_VALUES and np.sort(table[name].counts)[-2] >= enough
+    ]
+    near = sorted(fitting, key=lambda name: not personal.named(name, PROXIES))[:MOST_SLICES]
+    return (*schema.sensitive, *(name for name in schema.columns if name in near))
+
+
+def leak_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
+    """Yield a warning for each column that gives the target away by itself."""
+    labels = _labels(schema, table[schema.target])
+    chosen = leaks.chosen_rows(~np.isnan(labels))
+    target = labels[chosen] if schema.task == "regression" else labels[chosen].astype(np.int64)
+    for name in schema.features():
+        known = leaks.given_away(_values(table[name], schema.columns[name].type, schema.reading, chosen), target)
+        if known >= leaks.GIVEN_AWAY:
+            yield (
+                f"LEAK? `{name}` alone gives `{schema.target}` away ({known:.0%} of it): if it is not known when the"
+                f" model is asked, move it to `ignored` in schema.yaml"
+            )
+
+
+def _labels(schema: Schema, cells: Cells) -> np.ndarray:
+    """Return the target (n,) as floats: the value or the position of the class; NaN where a row is left out."""
+    known: np.ndarray
+    if schema.task == "regression":
+        known = to_number(cells.values, schema.reading).to_numpy()
+    else:
+        place = {name: float(position) for position, name in enumerate(schema.classes)}
+        known = cells.texts.map(place).to_numpy(dtype=float)
+    labels: np.ndarray = np.append(known, np.nan)[cells.codes]
+    return labels
+
+
+def _values(cells: Cells, kind: str, reading: Reading, rows: np.ndarray) -> np.ndarray:
+    """Return a column's values in `rows`: floats if they have an order, else codes."""
+    codes: np.ndarray = cells.codes[rows].astype(np.int64)
+    if kind not in ("number", "integer", "datetime"):
+        return codes
+    picked = cells.values.iloc[codes].reset_index(drop=True)  # -1, missing, picks the last
+    convert = to_datetime if kind == "datetime" else to_number
+    numbers = convert(picked, reading).to_numpy()
+    values: np.ndarray = np.where(codes < 0, np.nan, numbers.astype("int64") if kind == "datetime" else numbers)
+    return values
+
+
+def schema_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
+    """Yield what to know about the table as a whole."""
+    if schema.sensitive:
+        yield f"{_names(schema.sensitive)}: sensitive: measured by group, not learned from (feature: false)"
+    if proxies := [name for name in schema.features() if personal.named(name, PROXIES)]:
+        yield f"{_names(proxies)}: may stand in for a protected group: learned from; set `feature: false` to leave out"
+    if copies := count_copies(table[name] for name in schema.columns):
+        verb, but = "s are" if copies > 1 else " is", " but for the id" if schema.id else ""
+        split = "they may fall on both sides of the split" if schema.id else "they stay on one side of the split"
+        yield f"{copies:,} row{verb} equal to an earlier one in what is used{but}: {split}"
+    dates = [name for name in schema.features("datetime") if not schema.columns[name].nullable]
+    if dates and not schema.time:
+        yield f"{_names(dates)}: dates: `--time {shlex.quote(dates[0])}` would test on the latest rows, as in use"
+    for name in repeated_ids(schema, table):
+        yield f"`{name}` repeats: rows of one may be in training and test; `identity: [{name}]` keeps them on one side"
+
+
+def repeated_ids(schema: Schema, table: Mapping[str, Cells]) -> list[str]:
+    """Return columns that name what rows belong to (a customer with many orders)."""
+    ids = [name for name in schema.ignored if schema.ignored[name].startswith("identifier") and _named_id(name)]
+    return [name for name in ids if len(table[name].values) < 0.95 * table[name].present]
+
+
+def count_copies(columns: Iterable[Cells]) -> int:
+    """Return how many rows are equal to an earlier one in all of `columns`."""
+    rows = np.zeros(0, dtype=np.uint64)
+    for cells in columns:
+        rows = (rows if len(rows) else np.zeros(len(cells.codes), np.uint64)) ^ cells.codes.astype(np.uint64)
+        rows = rows * np.uint64(0x9E3779B97F4A7C15)
+        rows = rows ^ (rows >> np.uint64(29))
+    return len(rows) - len(pd.unique(rows))
+
+
+def _named_id(name: str) -> bool:
+    last = _words(name)[-1:] or [""]
+    return last[0] in ID_WORDS or (last[0].endswith("id") and last[0][:-2] in ID_OWNERS)
+
+
+def _numbered(name: str) -> bool:
+    """Tell a name such as `order number`: an identifier if no value repeats, which an amount of the name may do."""
+    *_, owner, last = ["", "", *_words(name)]
+    return last == "nr" or last.endswith("nummer") or (last in NUMBER_WORDS and owner in ID_OWNERS)
+
+
+def _words(name: str) -> list[str]:
+    return personal.words(name).split()
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _reasons(schema: Schema) -> str:
+    reasons = [f"`{name}` ({reason.partition(':')[0]})" for name, reason in schema.ignored.items()]
+    reasons += [f"`{name}` (sensitive)" for name in schema.sensitive]
+    return ", ".join(reasons[:5]) or "the table has no other column"
+
+
+def _closest(name: str, names: list[str]) -> str:
+    folded = {other.casefold(): other for other in reversed(names)}
+    same_case = difflib.get_close_matches(name, names, 1, 0.6)
+    close = same_case or [folded[found] for found in difflib.get_close_matches(name.casefold(), folded, 1, 0.6)]
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"the columns are {', '.join(map(repr, names[:15]))}{', ...' if len(names) > 15 else ''}"

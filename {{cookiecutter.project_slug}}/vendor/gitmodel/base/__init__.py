@@ -1,0 +1,1 @@
+"""Where files are, messages, errors, parameters: what every room uses."""

@@ -1,0 +1,68 @@
+"""What a bundle holds beside the model: manifest.json, and profile.json, which monitoring compares with."""
+
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from gitmodel.base.project import TEST, TRAIN, md5_of, read_params
+from gitmodel.bundle.bundle import FORMAT
+from gitmodel.bundle.parity import Parity
+from gitmodel.bundle.profile import profile
+from gitmodel.contract.schema import Schema
+from gitmodel.contract.table import rows
+from gitmodel.metrics.builtin import beats
+
+PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
+
+
+def manifest(schema: Schema, name: str, metrics: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
+    """Return what the bundle says of itself, apart from its files."""
+    sizes = {part: pq.ParquetFile(path).metadata.num_rows for part, path in (("train", TRAIN), ("test", TEST))}
+    return {
+        "format": FORMAT,
+        "name": name,
+        "task": schema.task,
+        "target": schema.target,
+        "classes": list(schema.classes),
+        "positive": schema.positive,
+        "beats_trivial": beats(metrics, schema.task, "trivial"),
+        "beats_linear": beats(metrics, schema.task, "linear"),
+        "metrics": {part: metrics[part] for part in ("test", "baseline")},
+        "data": {"table": schema.table, "md5": md5_of(Path(schema.table)), "rows": sizes},
+        "params": {section: read_params(section) for section in ("prepare", "train", "package")},
+        "parity": parity,
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def hashes(directory: Path) -> dict[str, dict[str, Any]]:
+    """Return the SHA-256 and the size in bytes of every file in a folder."""
+    contents = {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+    return {name: {"sha256": sha256(data).hexdigest(), "bytes": len(data)} for name, data in contents.items()}
+
+
+def proof(easy: Parity, hard: Parity) -> dict[str, Any]:
+    """Return on how many rows the models agree; the difference as a power of ten, the same on every processor."""
+    worst = max(easy.worst, hard.worst)
+    bound = float(f"1e{int(np.ceil(np.log10(worst)))}") if worst else 0.0
+    return {"test_rows": easy.rows, "hard_rows": hard.rows, "differences_up_to": bound, "tolerance": easy.tolerance}
+
+
+def reference(
+    schema: Schema, predictions: dict[str, Any], at_test: dict[str, Any], metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the distribution of every column in the training rows (those not learned from too) and of predictions.
+
+    `test` says how the model fared on its test rows, `gitmodel.bundle.performance`.
+    """
+
+    def values(name: str) -> np.ndarray:  # one column in memory at a time
+        return rows(pd.read_parquet(TRAIN, columns=[name]))[name]
+
+    columns = {name: profile(values(name), column) for name, column in schema.columns.items()}
+    return {"columns": columns, "predictions": predictions, "test": at_test, "slices": metrics["slices"]}

@@ -1,0 +1,86 @@
+"""How the model fared on its test rows, as profile.json holds it: what quality, bias and health compare with."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gitmodel.base.project import most_predictions
+from gitmodel.bundle.estimate import calibrations, count, estimate, most_rows
+from gitmodel.bundle.profile import FEWEST_ROWS
+from gitmodel.bundle.rates import Sums
+from gitmodel.bundle.sample import Sample
+from gitmodel.contract.schema import Schema
+from gitmodel.metrics import resample
+from gitmodel.metrics.builtin import calibration_pairs, defined, positive_code, significant
+
+SATURATED = 1e-6  # as near to 0 or 1 as that
+DRAWS = 200
+
+
+class AtTest:
+    """Takes in the test rows with their predictions, part by part."""
+
+    def __init__(self, schema: Schema, min_rows: int) -> None:
+        """Start without rows; groups of fewer than `min_rows` will be left out."""
+        self._schema, self._min_rows = schema, min_rows
+        self._sample, self._sums, self._saturated = Sample(most_predictions(len(schema.classes))), Sums(schema), 0
+
+    def add(self, columns: Mapping[str, np.ndarray], predicted: np.ndarray) -> None:
+        """Take in n rows: their typed columns with the target, and what `Bundle.predict` says of them."""
+        truth = true_values(columns[self._schema.target], self._schema)
+        self._sample.add(truth, predicted)
+        self._sums.add(columns, predicted, truth)
+        self._saturated += int(saturated(predicted).sum())
+
+    def describe(self) -> dict[str, Any]:
+        """Return `rows`, the `spread` of each metric, rates by `groups`, and of classes how sure and right it was."""
+        truth, predicted = self._sample.columns()
+        rows, schema = self._sample.rows, self._schema
+        found: dict[str, Any] = {"rows": rows}
+        names = defined(truth, schema)
+        _, errors = measured(truth, predicted, schema, names)
+        errors = errors * np.sqrt(len(truth) / rows)
+        found["spread"] = {name: significant(error, 3) for name, error in zip(names, errors.tolist(), strict=True)}
+        found["groups"] = self._sums.describe(self._min_rows)
+        if schema.classes and len(truth) >= FEWEST_ROWS:
+            found["saturated"] = significant(self._saturated / rows)
+            found |= calibration(truth, predicted, schema)
+        return found
+
+
+def true_values(target: np.ndarray, schema: Schema) -> np.ndarray:
+    """Return typed values of the target (n,) as codes of the sorted classes, or as they are."""
+    if not schema.classes:
+        return target.astype(float)
+    return np.asarray(pd.Index(schema.classes, dtype=object).get_indexer(target))
+
+
+def measured(
+    truth: np.ndarray, predicted: np.ndarray, schema: Schema, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each metric of n rows, and its standard error: the standard deviation over bootstrap samples."""
+    functions = [resample.weighted_metric(n, schema.task, truth, predicted, positive_code(schema)) for n in names]
+    drawn = [[function(w) for function in functions] for w in resample.weights(len(truth), DRAWS)]
+    values = np.array([function(np.ones((len(truth), 1)))[0] for function in functions])
+    return values, np.concatenate(drawn, axis=1).std(axis=1)
+
+
+def calibration(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> dict[str, Any]:
+    """Return outcomes by probability, of each class and of what `ece` compares, and the metrics to expect from them."""
+    known = calibrations(truth, predicted, schema)
+    some = slice(most_rows(len(schema.classes)))
+    expected = estimate(predicted[some], known, schema, draws=0)
+    return {
+        "calibration": known,
+        "reliability": count(*calibration_pairs(truth, predicted, schema)),
+        "estimated": {name: significant(value) for name, (value, _) in expected.items()},
+    }
+
+
+def saturated(predicted: np.ndarray) -> np.ndarray:
+    """Return the mask of rows whose most likely class has a probability of 1 but for a millionth."""
+    if predicted.ndim == 1:
+        return np.zeros(len(predicted), dtype=bool)
+    return np.asarray(predicted.max(axis=1) >= 1 - SATURATED)

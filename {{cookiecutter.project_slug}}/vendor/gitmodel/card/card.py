@@ -1,0 +1,148 @@
+"""The model card, reports/MODEL_CARD.md: metadata as Hugging Face reads it, then a page for people.
+
+Model cards: Mitchell et al. 2019 (FAT*). Names and values that come from data are escaped; what people write in
+the section `card:` of params.yaml is Markdown and stands as it is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gitmodel.base.markdown import escape, folded, table
+from gitmodel.base.project import CARD, PLOTS, read_params, write_text
+from gitmodel.bundle.bundle import digest
+from gitmodel.card.groups import Group, gaps, gaps_table, groups_by_rates, slices
+from gitmodel.card.metadata import metadata
+from gitmodel.card.sections import (
+    calibration,
+    data,
+    importance,
+    lineage,
+    metrics_table,
+    parameters,
+    predicts,
+    read_importance,
+    written,
+    years,
+)
+from gitmodel.contract.schema import Schema
+
+PARTS = {
+    "intended_use": "Intended use",
+    "misuse": "Out of scope and misuse",
+    "limits": "Limits and risks",
+    "contact": "Contact",
+}
+FIRST_PICTURES = ("roc", "residuals")
+OWN_SECTION = ("calibration", "importance")  # pictures that stand beside their words
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the card says: what was made, what was measured, and what people wrote."""
+
+    manifest: dict[str, Any]
+    metrics: dict[str, Any]
+    schema: Schema
+    card: dict[str, Any]
+    digest: str
+    years: dict[str, tuple[int, int]]
+    groups: list[Group]
+    importance: list[dict[str, str]]
+    pictures: tuple[str, ...]
+
+
+def write_card(manifest: dict[str, Any], metrics: dict[str, Any], schema: Schema) -> None:
+    """Write the card of the bundle in models/bundle."""
+    content = Content(
+        manifest,
+        metrics,
+        schema,
+        read_params("card"),
+        digest(),
+        years(schema),
+        groups_by_rates(schema, read_params("gate")["min_rows"]),
+        read_importance(),
+        tuple(path.stem for path in sorted(PLOTS.glob("*.svg"))),
+    )
+    write_text(CARD, render(content))
+
+
+def render(content: Content) -> str:
+    """Return the card as Markdown."""
+    manifest, metrics, card = content.manifest, content.metrics, content.card
+    parts = [
+        f"---\n{metadata(manifest, card)}---",
+        f"# {escape(manifest['name'])}",
+        written(card, "summary"),
+        *_warnings(manifest),
+        "## What it predicts",
+        predicts(manifest, content.schema),
+        *_section(card, "intended_use"),
+        *_section(card, "misuse"),
+        "## How good it is",
+        f"On {manifest['data']['rows']['test']:,} test rows that it was not trained on:",
+        metrics_table(metrics),
+        *_pictures(content, *sorted({*content.pictures} - {*OWN_SECTION}, key=_first)),
+        *_measured(content),
+        *_section(card, "limits"),
+        "## The data",
+        data(manifest, card, content.years),
+        written(card, "data"),
+        "## How it was made",
+        lineage(manifest, content.digest),
+        folded("Parameters", table(["parameter", "value"], parameters(manifest["params"]))),
+        "## How to make it again",
+        REPRODUCE,
+        *_section(card, "contact"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+REPRODUCE = """In a clone of this repository, at the commit that holds this card:
+
+```sh
+make init
+dvc repro --force
+git status  # says that nothing changed: the same commit gives the same bytes
+sha256sum models/bundle/manifest.json  # the digest above
+```"""
+
+
+def _measured(content: Content) -> Iterator[str]:
+    """Yield for whom it is good, whether its probabilities are true, and what it goes by."""
+    yield "## For whom"
+    yield from slices(content.metrics["slices"])
+    yield "### Gaps between groups of people"
+    yield from gaps_table(content.schema, content.groups, gaps(content.groups))
+    if "ece" in content.metrics["test"]:
+        yield "## Calibration"
+        yield calibration(content.metrics["test"], content.schema)
+        yield from _pictures(content, "calibration")
+    if content.importance:
+        yield "## What it goes by"
+        yield importance(content.importance)
+        yield from _pictures(content, "importance")
+
+
+def _pictures(content: Content, *names: str) -> Iterator[str]:
+    """Yield the pictures that were drawn."""
+    for name in names:
+        if name in content.pictures:
+            yield f"![{name.replace('_', ' ')}](plots/{name}.svg)"
+
+
+def _first(name: str) -> tuple[bool, str]:
+    return name not in FIRST_PICTURES, name
+
+
+def _warnings(manifest: dict[str, Any]) -> Iterator[str]:
+    if not manifest["beats_trivial"]:
+        yield "> [!WARNING]\n> This model is no better than guessing (the trivial baseline). Do not use it."
+    elif not manifest["beats_linear"]:
+        yield "> [!NOTE]\n> A linear model, which is simpler, is at least as good."
+
+
+def _section(card: dict[str, Any], name: str) -> Iterator[str]:
+    yield f"## {PARTS[name]}"
+    yield written(card, name)

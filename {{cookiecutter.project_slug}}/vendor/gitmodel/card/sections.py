@@ -1,0 +1,140 @@
+"""The sections of the card that people read: what it predicts, how good it is, the data, how it was made."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gitmodel.base.markdown import escape, folded, number, table, title
+from gitmodel.base.project import PLOTS, TEST, TRAIN
+from gitmodel.contract.schema import Schema
+from gitmodel.metrics.builtin import CALIBRATION_BINS, HIGHER_IS_BETTER
+
+MOST_CLASSES_SHOWN = 12
+MOST_COLUMNS_SHOWN = 10
+
+
+def predicts(manifest: dict[str, Any], schema: Schema) -> str:
+    """Return one paragraph: target, classes, columns that are learned from and columns that are only watched."""
+    target = f"**{escape(schema.target)}** ({schema.task})"
+    if schema.classes:
+        shown = ", ".join(escape(name) for name in schema.classes[:MOST_CLASSES_SHOWN])
+        more = len(schema.classes) - MOST_CLASSES_SHOWN
+        target += f": {shown}{f' and {more:,} more' if more > 0 else ''}"
+    if schema.positive:
+        target += f"; the positive class is {escape(schema.positive)}"
+    names = schema.features()
+    watched = [name for name in schema.columns if name not in names and name != schema.target]
+    lines = [f"{target}.", folded(f"Learned from {len(names):,} columns", _listed(names))]
+    if watched:
+        lines.append(f"Measured but not learned from: {_listed(watched)}.")
+    if schema.sensitive:
+        lines.append(f"Groups whose gaps are watched: {_listed(schema.sensitive)}.")
+    return "\n\n".join(lines)
+
+
+def metrics_table(metrics: dict[str, Any]) -> str:
+    """Return the metrics of the model beside those of its baselines."""
+    columns = {"model": metrics["test"], **metrics["baseline"]}
+    arrows = {True: "higher is better", False: "lower is better"}
+    body = [
+        [
+            f"{title(name)} ({arrows[name in HIGHER_IS_BETTER]})",
+            *(number(results.get(name)) for results in columns.values()),
+        ]
+        for name in metrics["test"]
+    ]
+    return table(["metric", *columns], body)
+
+
+def calibration(measured: dict[str, float], schema: Schema) -> str:
+    """Return how far probabilities are from what happens."""
+    of = f"of {escape(schema.positive)}" if schema.positive else "of the predicted class"
+    return (
+        f"The probability {of} and the share of rows for which it comes true differ by"
+        f" {100 * measured['ece']:.2g} percentage points on average (expected calibration error over"
+        f" {CALIBRATION_BINS} bins). Probabilities that can be taken at their word lie on the diagonal."
+    )
+
+
+def read_importance(path: Path = PLOTS / "importance.csv") -> list[dict[str, str]]:
+    """Return the rows of importance.csv, the most important column first; none where it was not measured."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def importance(columns: list[dict[str, str]]) -> str:
+    """Return the most important columns."""
+    metric = columns[0]["metric"]
+    body = [
+        [escape(row["column"]), number(float(row["importance"])), number(float(row["spread"]))]
+        for row in columns[:MOST_COLUMNS_SHOWN]
+    ]
+    more = len(columns) - len(body)
+    rest = f"\n\nThe rest ({more:,}) is in reports/plots/importance.csv." if more else ""
+    shown = table(["column", "loss", "± (shuffles)"], body)
+    return (
+        f"By how much {title(metric)} gets worse when a column's values are shuffled among the test rows; what is near"
+        f" zero is hardly used, or another column says the same.\n\n{shown}{rest}"
+    )
+
+
+def years(schema: Schema) -> dict[str, tuple[int, int]]:
+    """Return the first and last year of `time:`, or else of each column of dates that is not about one person."""
+    dates = [name for name, column in schema.columns.items() if column.type == "datetime" and not column.personal]
+    found = {}
+    for name in [schema.time] if schema.time else dates:
+        values = pd.concat([pd.read_parquet(path, columns=[name])[name] for path in (TRAIN, TEST)])
+        if values.notna().any():
+            found[name] = int(values.min().year), int(values.max().year)
+    return found
+
+
+def data(manifest: dict[str, Any], card: dict[str, Any], years: dict[str, tuple[int, int]]) -> str:
+    """Return which table it was, from when, under which licence, and its hash."""
+    known, rows = manifest["data"], manifest["data"]["rows"]
+    spans = [f"{escape(name)} {first}" + f" to {last}" * (last > first) for name, (first, last) in years.items()]
+    lines = [
+        f"Table: {escape(known['table'])}, MD5 `{known['md5']}`",
+        f"Rows: {sum(rows.values()):,}, of which {rows['train']:,} to train on and {rows['test']:,} to test on",
+        f"Years: {', '.join(spans) or 'no column holds dates'}",
+        f"Licence: {written(card, 'data_license')}",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def lineage(manifest: dict[str, Any], bundle_digest: str) -> str:
+    """Return what the model was made with, and how sure it is that the exported one is the trained one."""
+    parity = manifest["parity"]
+    return "\n".join(
+        [
+            f"- Model: {escape(manifest['params']['train'].get('model', ''))}, exported to ONNX; its predictions"
+            f" differ from the trained model's by at most {parity['differences_up_to']:g}, on"
+            f" {parity['test_rows']:,} test rows and {parity['hard_rows']:,} made to be hard"
+            " (missing, unseen, extreme values)",
+            f"- Made with: {', '.join(f'{name} {version}' for name, version in manifest['packages'].items())}",
+            f"- Digest of the bundle: `{bundle_digest}`; `git log -1 -- dvc.lock` names the commit",
+        ]
+    )
+
+
+def parameters(params: dict[str, Any]) -> list[list[str]]:
+    """Return rows `section.name`, value."""
+    return [
+        [escape(f"{section}.{name}"), escape(value)]
+        for section, values in params.items()
+        for name, value in values.items()
+    ]
+
+
+def written(card: dict[str, Any], name: str) -> str:
+    """Return what people wrote, or that nobody did yet."""
+    return str(card.get(name) or "").strip() or f"_Not written yet: `card.{name}` in params.yaml._"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(escape(name) for name in names)

@@ -1,0 +1,1 @@
+"""The contract of the table: schema, reading, identity and encoding of rows."""

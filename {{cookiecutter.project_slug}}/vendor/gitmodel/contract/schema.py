@@ -1,0 +1,304 @@
+"""The contract of the table: what schema.yaml promises, and whether rows keep it.
+
+The one truth about columns. Imports neither pandas nor scikit-learn, so that serving can use it too.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gitmodel.base.project import SCHEMA, UserError, read_yaml, some_rows
+
+TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
+TASKS = ("binary", "multiclass", "regression")
+ANSWERS = ("reject", "flag")
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
+NOT_ALLOWED, NOT_UNIQUE = "is not one of values", "is not unique (id)"
+FLAGGABLE = ("is below min", "is above max", NOT_ALLOWED)  # what `violations: flag` answers all the same
+MOST_SHOWN, MOST_COMPARED = 5, 1_000  # allowed values, in a message
+TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
+FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column holds: its type, and what values are allowed."""
+
+    type: str
+    nullable: bool = False
+    min: float | None = None
+    max: float | None = None
+    values: tuple[str, ...] | None = None
+    feature: bool = True
+    personal: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a text file spells its cells (Parquet files need none of it)."""
+
+    separator: str = ","
+    encoding: str = "utf-8"
+    decimal: str = "."
+    thousands: str = ""
+    missing: tuple[str, ...] = MISSING
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The contract in schema.yaml; see the comments there for what each part means."""
+
+    table: str
+    target: str
+    task: str
+    columns: dict[str, Column]
+    identity: tuple[str, ...] = ()
+    positive: str | None = None
+    id: str | None = None
+    time: str | None = None
+    slices: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    violations: str = "reject"
+    logged: tuple[str, ...] = ()
+    ignored: dict[str, str] = field(default_factory=dict)
+    ignored_classes: dict[str, str] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+    _features: dict[tuple[str, ...], list[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that are learned, sorted as scikit-learn sorts them; none for a regression."""
+        values = self.columns[self.target].values or ()
+        return () if self.task == "regression" else tuple(sorted(set(values) - set(self.ignored_classes)))
+
+    def features(self, *types: str) -> list[str]:
+        """Return the names of the columns that the model learns from, of these types or of all."""
+        if types not in self._features:  # asked for with every row that is served
+            self._features[types] = [
+                name
+                for name, column in self.columns.items()
+                if column.feature and name != self.target and (not types or column.type in types)
+            ]
+        return [*self._features[types]]
+
+    @property
+    def unlogged(self) -> set[str]:
+        """The columns that the log of predictions leaves out: about people, and not released by `logged`."""
+        personal = {name for name, column in self.columns.items() if column.personal}
+        return (personal | set(self.sensitive)) - set(self.logged)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One rule that rows break: which of them, the mask `broken` (n,), and the first one as an example."""
+
+    column: str
+    rule: str
+    broken: np.ndarray
+    example: str
+    allowed: str = ""  # some of the values that keep the rule, the likeliest first
+
+    @property
+    def count(self) -> int:
+        """How many rows break the rule."""
+        return int(self.broken.sum())
+
+    def __str__(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"`{self.column}`: {self.rule} in {some_rows(self.count)}, such as {self.example}{self.hint}"
+
+    @property
+    def hint(self) -> str:
+        """What may be written instead, for the end of a sentence."""
+        return f"; allowed: {self.allowed}" if self.allowed else ""
+
+
+def not_a(kind: str) -> str:
+    """Return the rule that a cell breaks which is not of this type."""
+    return f"is not {'an' if kind == 'integer' else 'a'} {kind}{' (ISO 8601)' if kind == 'datetime' else ''}"
+
+
+def load(path: Path = SCHEMA) -> Schema:
+    """Read schema.yaml; UserError names the line's key and what is wrong with it."""
+    return parse(read_yaml(path), path)
+
+
+def parse(content: dict[str, Any], path: Path = SCHEMA) -> Schema:
+    """Return the contract in the content of a schema.yaml; UserError as `load` has it."""
+    if "columns" not in content:
+        raise UserError(f"{path} names no columns yet: run `model adopt TABLE --target COLUMN`, which infers them")
+    try:
+        schema = _build(content)
+    except TypeError as error:
+        raise UserError(f"{path}: {str(error).split('__init__() ')[-1]}") from None
+    for problem in _problems(schema):
+        raise UserError(f"{path}: {problem}")
+    return schema
+
+
+def check(rows: Mapping[str, np.ndarray], schema: Schema) -> list[Violation]:
+    """Return what the typed columns `rows` (name -> (n,) array) break of the contract, in the schema's order.
+
+    Columns that are not in `rows` are not checked: `check_names` finds what is missing.
+    """
+    violations = []
+    for name, column in schema.columns.items():
+        if name not in rows:
+            continue
+        values = rows[name]
+        for rule, broken in _rules(column, values, name == schema.target, schema):
+            found = violation(name, rule, broken, values)
+            if rule == NOT_ALLOWED:
+                found = [replace(each, allowed=_allowed(column, values[broken][0])) for each in found]
+            violations += found
+    if schema.id and schema.id in rows:
+        violations += _check_id(schema.id, rows[schema.id])
+    return violations
+
+
+def check_names(names: list[str], schema: Schema) -> list[str]:
+    """Return one sentence for each column that the contract names and the table lacks, or the other way round."""
+    known = {*schema.columns, *schema.ignored, *([schema.id] if schema.id else [])}
+    needed = [*schema.columns, *([schema.id] if schema.id else [])]
+    return [f"`{name}`: the column is missing from the table" for name in needed if name not in names] + [
+        f"`{name}`: the column is new: add it to `columns:` or `ignored:` in {SCHEMA}"
+        for name in names
+        if name not in known
+    ]
+
+
+def violation(column: str, rule: str, broken: np.ndarray, values: np.ndarray) -> list[Violation]:
+    """Return the violation of `rule` where the mask `broken` is true for some of `values`, else nothing."""
+    if not broken.any():
+        return []
+    first = int(np.argmax(broken))
+    return [Violation(column, rule, broken, f"{_show(values[first])} (row {first + 1:,})")]
+
+
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """Return the mask of missing values: NaN, NaT or None."""
+    if values.dtype == object:
+        return np.asarray(values == None)  # noqa: E711, each element is compared
+    return np.asarray(np.isnat(values) if values.dtype.kind == "M" else np.isnan(values))
+
+
+def _show(value: object) -> str:
+    if value is None or value != value:
+        return "an empty cell"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(text if len(text) <= 40 else text[:37] + "...") if isinstance(value, str) else text
+
+
+def _rules(column: Column, values: np.ndarray, is_target: bool, schema: Schema) -> Iterator[tuple[str, np.ndarray]]:
+    missing = is_missing(values)
+    if not column.nullable:
+        yield "is missing (nullable: false)", missing
+    if column.type in ("number", "integer"):
+        yield "is not finite", np.isinf(values)
+    if column.type == "integer":
+        yield "is not a whole number", np.isfinite(values) & (values != np.round(values))
+    if column.min is not None:
+        yield f"is below min {column.min:g}", values < column.min
+    if column.max is not None:
+        yield f"is above max {column.max:g}", values > column.max
+    if column.values is not None:
+        allowed = {*column.values, None, *(schema.ignored_classes if is_target else ())}
+        if set(values.tolist()) - allowed:  # quicker than a look at each, and mostly the last one
+            yield NOT_ALLOWED, np.fromiter((v not in allowed for v in values), bool, len(values))
+
+
+def _allowed(column: Column, value: str) -> str:
+    """Return the values of a column that a wrong one may have been meant to be, or else the first ones."""
+    values = column.values or ()
+    close = difflib.get_close_matches(value, values[:MOST_COMPARED], MOST_SHOWN)
+    shown = [_show(text) for text in close or values[:MOST_SHOWN]]
+    return ", ".join(shown) + (f" and {len(values) - len(shown):,} more" if len(values) > len(shown) else "")
+
+
+def _check_id(name: str, values: np.ndarray) -> list[Violation]:
+    missing = is_missing(values)
+    _, first, codes = np.unique(values.astype(str), return_index=True, return_inverse=True)
+    repeated = ~missing & (first[codes] != np.arange(len(values)))
+    return violation(name, "is missing (id)", missing, values) + violation(name, NOT_UNIQUE, repeated, values)
+
+
+def _build(content: dict[str, Any]) -> Schema:
+    content = dict(content)
+    if not isinstance(content["columns"], dict):
+        raise TypeError("`columns:` must list `name: {type: ...}`")
+    columns = {str(name): _column(str(name), spec) for name, spec in content.pop("columns").items()}
+    reading = content.pop("reading", None) or {}
+    if "missing" in reading:
+        reading = {**reading, "missing": _texts("missing", reading["missing"])}
+    for key in ("identity", "slices", "sensitive", "logged"):
+        content[key] = _texts(key, content.get(key))
+    for key in ("ignored", "ignored_classes"):
+        content[key] = {str(name): str(reason) for name, reason in (content.get(key) or {}).items()}
+    return Schema(columns=columns, reading=Reading(**reading), **content)
+
+
+def _column(name: str, spec: object) -> Column:
+    if not isinstance(spec, dict):
+        raise TypeError(f"`{name}` must be written as {{type: ...}}")
+    try:
+        column = Column(**{**spec, "values": _texts(f"values of {name}", spec.get("values")) or None})
+    except TypeError as error:
+        raise TypeError(f"`{name}`: {str(error).split('__init__() ')[-1]}") from None
+    if column.type not in TYPES:
+        raise TypeError(f"`{name}`: type {column.type!r} is none of {', '.join(TYPES)}")
+    return column
+
+
+def _texts(key: str, values: object) -> tuple[str, ...]:
+    """Return a list of YAML as texts; an unquoted yes, 1 or null would mean something else, so it is refused."""
+    if values is None:
+        return ()
+    if not isinstance(values, list):
+        raise TypeError(f"`{key}` must be a list")
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"`{key}`: {value!r} is not text: put it in quotes")
+    return tuple(values)
+
+
+def _problems(schema: Schema) -> Iterator[str]:
+    """Yield what does not fit together."""
+    named = {"target": [schema.target], "identity": schema.identity, "slices": schema.slices}
+    named |= {"sensitive": schema.sensitive, "logged": schema.logged, "time": [schema.time] if schema.time else []}
+    for key, names in named.items():
+        for name in names:
+            if name not in schema.columns:
+                yield f"`{key}` names {name!r}, which is not in `columns`"
+    if schema.task not in TASKS:
+        yield f"task {schema.task!r} is none of {', '.join(TASKS)}"
+    if schema.violations not in ANSWERS:
+        yield f"violations {schema.violations!r} is none of {', '.join(ANSWERS)}"
+    if not schema.features():
+        yield "no column is left to learn from: set `feature: true` for some"
+    if not (schema.id or schema.identity):
+        yield "`id` or `identity` must say which columns tell rows apart"
+    if schema.target in schema.identity:
+        yield "`identity` must not hold the target: a corrected label is still the same row"
+    if schema.time and (schema.columns[schema.time].type != "datetime" or schema.columns[schema.time].nullable):
+        yield f"`time` names {schema.time!r}, which must be of type datetime and never missing"
+    for name in (*schema.slices, *schema.sensitive):
+        if schema.columns[name].type not in ("category", "boolean"):
+            yield f"{name!r} cannot be a slice: it is neither category nor boolean"
+    yield from _target_problems(schema)
+
+
+def _target_problems(schema: Schema) -> Iterator[str]:
+    column = schema.columns[schema.target]
+    if schema.task == "regression":
+        if column.type not in ("number", "integer"):
+            yield f"the target of a regression must be of type number, not {column.type}"
+    elif column.type != "category" or not column.values:
+        yield f"the target {schema.target!r} must be {{type: category, values: [...]}}"
+    elif schema.task == "binary" and (len(schema.classes) != 2 or schema.positive not in schema.classes):
+        yield f"a binary task needs two classes, `positive:` one of them, not {schema.positive!r} of {schema.classes}"
+    elif len(schema.classes) < 2:
+        yield "fewer than two classes are left to learn"

@@ -1,0 +1,1 @@
+"""Is a change worse than what it started from?"""

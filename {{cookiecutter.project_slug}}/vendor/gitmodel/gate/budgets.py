@@ -1,0 +1,79 @@
+"""What a model costs beside the one before: the size of its bundle and the time for one row."""
+
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from gitmodel.base.project import BUNDLE, UserError
+from gitmodel.bundle.bundle import Bundle
+from gitmodel.contract.table import rows
+from gitmodel.gate.judge import PASS, REGRESSION, Finding
+from gitmodel.gate.rescore import read_test
+from gitmodel.gate.results import Results
+from gitmodel.gate.rules import Rules
+
+CACHE = Path(".dvc/cache/files/md5")
+PAIRED_RUNS = 200
+
+
+def budgets(base: Results, candidate: Results, rules: Rules) -> list[Finding]:
+    """Return size and, where both bundles are at hand, latency; each may be some times that of the base."""
+    before, after = (bundle_entry(results.lock) for results in (base, candidate))
+    found = []
+    if before and after:
+        found.append(budget("bundle size in bytes", before["size"], after["size"], rules.size))
+        times = latencies(before["md5"]) if before["md5"] != after["md5"] else None
+        if times:
+            found.append(budget("microseconds for one row", *times, rules.latency))
+    return found
+
+
+def budget(name: str, before: float, after: float, times: float) -> Finding:
+    """Return whether `after` is at most so many times `before`."""
+    limit, loss = before * times, after - before
+    verdict = REGRESSION if after > limit else PASS
+    return Finding(
+        "base", "budget", name, before=before, after=after, loss=loss, margin=limit - before, verdict=verdict
+    )
+
+
+def bundle_entry(lock: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what dvc.lock holds of models/bundle: its md5 and size."""
+    outputs = lock.get("stages", {}).get("package", {}).get("outs", [])
+    return next((entry for entry in outputs if entry.get("path") == BUNDLE.as_posix()), None)
+
+
+def latencies(base_md5: str) -> tuple[float, float] | None:
+    """Return the median time of one row in microseconds, of the base's bundle and of this one, run in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            copy_from_cache(base_md5, Path(folder))
+            bundles = Bundle.load(Path(folder)), Bundle.load()
+            row = rows(read_test().head(1))
+            times = [[_microseconds(bundle, row) for bundle in bundles] for _ in range(PAIRED_RUNS)]
+        except (OSError, UserError, KeyError, ValueError):  # not at hand, or of another form: nothing to compare
+            return None
+    before, after = (statistics.median(column) for column in zip(*times, strict=True))
+    return before, after
+
+
+def copy_from_cache(md5: str, folder: Path) -> None:
+    """Copy a folder that DVC's cache holds; OSError if it does not."""
+    listing = json.loads(cached(md5).read_bytes())
+    for entry in listing:
+        shutil.copyfile(cached(entry["md5"]), folder / entry["relpath"])
+
+
+def cached(md5: str) -> Path:
+    """Return where DVC's cache keeps what has this hash."""
+    return CACHE / md5[:2] / md5[2:]
+
+
+def _microseconds(bundle: Bundle, row: Any) -> float:
+    start = time.perf_counter()
+    bundle.predict(row)
+    return (time.perf_counter() - start) * 1e6

@@ -1,0 +1,303 @@
+"""`model gate --base REV`: is this change worse than what it started from? Exit status 0 no, 1 yes, 2 cannot judge."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from gitmodel.base.project import UserError, one_line, say, some, some_rows, write_json, write_text
+from gitmodel.gate.budgets import budgets
+from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, improved, judge, metric, overall
+from gitmodel.gate.margins import proposed
+from gitmodel.gate.rescore import groups_of_rows, rescored
+from gitmodel.gate.results import (
+    Pairs,
+    Results,
+    from_commit,
+    from_work_tree,
+    pair,
+    read_rules,
+    require_comparable,
+    require_consistent,
+)
+from gitmodel.gate.rules import Rules, loosened
+from gitmodel.git import commits
+from gitmodel.git.commits import CannotJudge, Incomparable
+from gitmodel.metrics.builtin import TASK_METRICS, beats, headline
+from gitmodel.versions import tags
+from gitmodel.versions.rules import rules_of
+
+FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
+FEWEST_ROWS = 20  # of the test: fewer say nothing
+FEWEST_PAIRED = 0.5  # of the candidate's rows; with fewer, the base's model scores the candidate's rows
+EXIT = {PASS: 0, FIRST: 0, INCONCLUSIVE: 0, REGRESSION: 1, INCOMPARABLE: 2, CANNOT_JUDGE: 2}
+FORMAT = 1
+
+
+@dataclass
+class Judgement:
+    """All that the report says; `docs/gate.md` describes its JSON."""
+
+    verdict: str = CANNOT_JUDGE
+    reason: str = ""
+    base: str = ""
+    head: str = ""
+    served: str = ""
+    accepted: str = ""
+    rules: Rules = field(default_factory=Rules)
+    findings: list[Finding] = field(default_factory=list)
+    loosened: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after
+    rows: dict[str, int] = field(default_factory=dict)
+    rescored: bool = False  # too few test rows are in both versions, so the base's model scored those of this one
+
+    @property
+    def exit_status(self) -> int:
+        """0, 1 or 2; a reason to accept opens the gate for what a person can weigh, not for damaged results."""
+        if self.accepted and self.verdict != CANNOT_JUDGE:
+            return 0
+        if self.verdict == INCONCLUSIVE and self.rules.strict:
+            return 1
+        return max(EXIT[self.verdict], int(bool(self.loosened)))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `model gate` takes."""
+    parser.description = (
+        f"{parser.description} Exit status: 0 it is not, or these rows cannot tell; 1 it is; 2 cannot judge."
+    )
+    parser.add_argument("--base", required=True, metavar="REV", help="a branch or commit, such as origin/main")
+    parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report for people here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report for machines here")
+    parser.add_argument("--accept", default="", metavar="REASON", help="let it pass all the same; the reason is shown")
+    parser.set_defaults(command=lambda args: command(args))
+
+
+def command(args: argparse.Namespace) -> None:
+    """Judge, write the reports, say the verdict, end with its exit status."""
+    from gitmodel.gate.report import in_short, markdown
+
+    judgement = Judgement(accepted=one_line(args.accept))
+    settle(judgement, lambda: gate(args.base, judgement))
+    try:
+        if args.report:
+            write_text(args.report, markdown(judgement))
+        if args.json:
+            write_json(args.json, as_json(judgement))
+    except OSError as error:
+        where = error.filename2 or error.filename
+        print(f"error: the report cannot be written to {where}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+    status = judgement.exit_status
+    if status == 2:
+        print(f"error: {judgement.reason}", file=sys.stderr)
+    else:
+        say(in_short(judgement))
+    sys.exit(status)
+
+
+def settle(judgement: Judgement, judge: Callable[[], None]) -> None:
+    """Run a judgement; what prevents it becomes its verdict."""
+    try:
+        with threadpool_limits(1):  # many small products: more threads take longer, and their sums would vary
+            judge()
+    except Incomparable as error:
+        judgement.verdict, judgement.reason = INCOMPARABLE, one_line(error)
+    except UserError as error:
+        judgement.verdict, judgement.reason = CANNOT_JUDGE, one_line(error)
+
+
+def gate(revision: str, judgement: Judgement) -> None:
+    """Fill in the judgement of the work tree against the commit at which it left `revision`."""
+    against(commits.merge_base(revision), judgement)
+
+
+def against(commit: str, judgement: Judgement) -> None:
+    """Fill in the judgement of the work tree against a commit."""
+    judgement.base = commit
+    judgement.head = commits.git("rev-parse", "HEAD")
+    base = from_commit(commit)
+    candidate = from_work_tree()
+    if changed := commits.changed_files():
+        judgement.notes.append(f"not committed: {changed[0]}{f' and {len(changed) - 1} more' if changed[1:] else ''}")
+    candidate_values = recomputed(candidate)
+    require_consistent(candidate, candidate_values)
+    if base is None:
+        judgement.rules = read_rules(commit) or candidate.rules
+        judgement.verdict, judgement.findings = FIRST, baselines(None, candidate)
+        judgement.notes.append(
+            f"commit {commit[:9]} has no model yet: there is nothing to compare with but the baselines"
+        )
+        return
+    judgement.rules = rules_with_margins(base, judgement.notes)
+    judgement.changes = changed_parameters(base.params, candidate.params)
+    judgement.loosened = loosened(base.rules, candidate.rules, (base.schema, candidate.schema))
+    require_comparable(base, candidate)
+    note_new(base, candidate, judgement.notes)
+    pairs = {"base": paired(base, candidate, commit, judgement)} | served(base, candidate, judgement)
+    judgement.findings = judge(pairs, groups_of(pairs["base"], judgement), base.schema.sensitive, judgement.rules)
+    note_unmeasured(judgement, pairs["base"].unchanged)
+    judgement.findings += baselines(base, candidate) + budgets(base, candidate, judgement.rules)
+    judgement.verdict = overall(judgement.findings)
+
+
+def note_new(base: Results, candidate: Results, notes: list[str]) -> None:
+    """Note what this change measures for the first time: it is judged from the next change on."""
+    columns = [{*results.schema.slices, *results.schema.sensitive} for results in (base, candidate)]
+    new = sorted(columns[1] - columns[0]) + sorted(candidate.metrics["test"].keys() - base.metrics["test"].keys())
+    if new:
+        notes.append(f"measured for the first time, so judged from the next change on: {', '.join(new)}")
+
+
+def note_unmeasured(judgement: Judgement, unchanged: bool) -> None:
+    """Note the metrics that these rows do not define; Incomparable if none is left to judge a change by."""
+    judged = {finding.name for finding in judgement.findings if (finding.against, finding.kind) == ("base", "metric")}
+    missing = [name for name in judgement.rules.margins if name not in judged]
+    if not judged and not unchanged:
+        raise Incomparable(
+            f"these test rows define none of {', '.join(missing)} (too few of a class): add rows or margins for other"
+            " metrics, then accept it with a reason"
+        )
+    if missing:
+        judgement.notes.append(f"not judged, since these test rows have too few of a class: {', '.join(missing)}")
+
+
+def rules_with_margins(base: Results, notes: list[str]) -> Rules:
+    """Return the base's rules; without margins, those that its own test rows can resolve."""
+    known = {name: margin for name, margin in base.rules.margins.items() if name in TASK_METRICS[base.schema.task]}
+    if known:
+        return replace(base.rules, margins=known)
+    notes.append(
+        f"the base's params.yaml has no margins for a {base.schema.task} task: judged by what its test rows can tell;"
+        " `model margins` writes them"
+    )
+    return replace(base.rules, margins=proposed(base))
+
+
+def recomputed(results: Results) -> dict[str, float]:
+    """Return the metrics of metrics.json, computed from the predictions."""
+    ones = np.ones((len(results.ids), 1))
+    return {name: float(metric(name, results)(ones)[0]) for name in results.metrics["test"]}
+
+
+def paired(base: Results, candidate: Results, commit: str, judgement: Judgement) -> Pairs:
+    """Return the two versions on the same rows; if too few are in both, the base's model scores the candidate's."""
+    pairs = pair(base, candidate)
+    count = len(pairs.base.ids)
+    if count < max(FEWEST_ROWS, FEWEST_PAIRED * len(candidate.ids)) and not pairs.unchanged:
+        scored, source = rescored(base, commit, candidate)
+        judgement.notes.append(
+            f"only {count:,} of {len(candidate.ids):,} test rows are in both versions, so the base's model ({source})"
+            " scored this change's test rows; rows that it was trained on favour it"
+        )
+        pairs, judgement.rescored = pair(scored, candidate), True
+    if len(pairs.base.ids) < FEWEST_ROWS and not pairs.unchanged:
+        raise Incomparable(
+            f"{some_rows(len(pairs.base.ids))} to test on, at least {FEWEST_ROWS} are needed: add rows, or accept the"
+            " change with a reason"
+        )
+    if pairs.corrected:
+        judgement.notes.append(f"{pairs.corrected:,} rows have another label than before (a data correction): left out")
+    judgement.rows = {
+        "paired": len(pairs.base.ids),
+        "corrected": pairs.corrected,
+        "only_base": pairs.only_base,
+        "only_candidate": pairs.only_candidate,
+    }
+    return pairs
+
+
+def served(base: Results, candidate: Results, judgement: Judgement) -> dict[str, Pairs]:
+    """Return the version that serves under the base's name, paired with the candidate, unless it is the base itself."""
+    commit = serving(base)
+    if commit is None or commit == judgement.base:
+        return {}
+    judgement.served = commit
+    version = from_commit(commit)
+    if version is None:
+        raise CannotJudge(f"commit {commit[:9]}, which serves, has no reports/: fetch its history, or promote another")
+    try:
+        require_comparable(version, candidate)
+    except Incomparable as error:
+        judgement.notes.append(f"not compared with the version that serves: {error}")
+        return {}
+    pairs = pair(version, candidate)
+    if len(pairs.base.ids) < FEWEST_ROWS:
+        judgement.notes.append("not compared with the version that serves: too few test rows are in both")
+        return {}
+    return {"served": pairs}
+
+
+def serving(base: Results) -> str | None:
+    """Return the commit that serves users, by the name and the stages that the base knows; None if there is none."""
+    section = base.params.get("package")
+    name = section.get("name") if isinstance(section, dict) else None
+    if not name:
+        return None
+    tag = tags.read(str(name)).stages.get(rules_of(base.params).stages[-1])
+    return tag.commit if tag else None
+
+
+def groups_of(pairs: Pairs, judgement: Judgement) -> dict[str, dict[str, np.ndarray]]:
+    """Return column -> value -> positions among the pairs, for the slices and sensitive columns of the base."""
+    wanted = [*pairs.base.schema.slices, *pairs.base.schema.sensitive]
+    columns = [name for name in dict.fromkeys(wanted) if name in pairs.candidate.schema.columns]
+    if not columns:
+        return {}
+    found = groups_of_rows(pairs.base.ids, columns)
+    few = sum(len(rows) < judgement.rules.min_rows for values in found.values() for rows in values.values())
+    if few:
+        verb = "is" if few == 1 else "are"
+        judgement.notes.append(f"{some(few, 'group')} of fewer than {judgement.rules.min_rows} rows {verb} not judged")
+    return found
+
+
+def baselines(base: Results | None, candidate: Results) -> list[Finding]:
+    """Return whether the model beats its baselines; no longer beating the trivial one is a regression."""
+    found = []
+    task, metrics = candidate.schema.task, candidate.metrics
+    for other in [name for name in ("trivial", "linear") if name in metrics["baseline"]]:
+        name = headline(task, metrics["test"], metrics["baseline"][other])
+        now, before = beats(metrics, task, other), base is None or beats(base.metrics, task, other)
+        text = f"the model {'beats' if now else 'does not beat'} the {other} baseline"
+        worse = other == "trivial" and not now and before and base is not None
+        found.append(
+            Finding(
+                "base",
+                "baseline",
+                name,
+                column=other,
+                before=metrics["baseline"][other][name],
+                after=metrics["test"][name],
+                verdict=REGRESSION if worse else PASS,
+                text=text,
+            )
+        )
+    return found
+
+
+def changed_parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return name, former and new value of each parameter that differs; `-` where there is none."""
+    old, new = flat(before), flat(after)
+    names = sorted(old.keys() | new.keys())
+    return [(name, old.get(name, "-"), new.get(name, "-")) for name in names if old.get(name) != new.get(name)]
+
+
+def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as `section.name` and texts."""
+    found: dict[str, str] = {}
+    for name, value in params.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
+    return found
+
+
+def as_json(judgement: Judgement) -> dict[str, Any]:
+    """Return the judgement as docs/gate.md describes it."""
+    better = judgement.verdict == PASS and improved(judgement.findings)
+    return {"format": FORMAT, "exit_status": judgement.exit_status, "better": better, **asdict(judgement)}

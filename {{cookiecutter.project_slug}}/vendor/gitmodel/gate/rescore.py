@@ -1,0 +1,108 @@
+"""The predictions of a former version for other rows: when the test rows changed, too few are left to pair.
+
+The former version is laid out in a folder of its own, with its own code; its bundle comes from DVC's cache, from the
+remote, or is made anew.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gitmodel.base.project import TEST, UserError
+from gitmodel.contract.table import groups
+from gitmodel.gate.results import Results
+from gitmodel.git.commits import CannotJudge, Incomparable
+from gitmodel.git.snapshot import bundles, laid_out, python
+
+SCORE = """
+import sys
+import numpy, pandas
+from {bundle} import Bundle
+from {table} import rows
+bundle = Bundle.load()
+frame = pandas.read_parquet(sys.argv[1])
+numpy.save(sys.argv[2], bundle.predict(rows(frame[bundle.schema.features()])))
+"""
+
+
+def rescored(base: Results, commit: str, candidate: Results) -> tuple[Results, str]:
+    """Return the base's predictions for the candidate's test rows, and where its bundle came from."""
+    frame = test_rows(candidate)
+    require_columns(base, candidate)
+    with laid_out(commit) as folder:
+        source = bring_bundle(folder)
+        predicted = score(frame, folder)
+    return replace(base, ids=candidate.ids, labels=candidate.labels, predicted=predicted), source
+
+
+def test_rows(candidate: Results) -> pd.DataFrame:
+    """Return the typed test rows that the candidate's predictions are of, in their order."""
+    frame = read_test().set_index("row")
+    if not set(candidate.ids) <= set(frame.index):
+        raise CannotJudge(f"{TEST} does not hold the rows of the predictions: run `dvc repro`")
+    return frame.loc[candidate.ids]
+
+
+def read_test(columns: list[str] | None = None) -> pd.DataFrame:
+    """Return data/test.parquet, or some of its columns."""
+    if not TEST.exists():
+        raise CannotJudge(
+            f"{TEST} is missing: run `dvc repro` (or `dvc checkout`), groups and new rows are judged by it"
+        )
+    try:
+        return pd.read_parquet(TEST, columns=columns)
+    except (ValueError, OSError):  # pyarrow's errors are of these kinds
+        raise CannotJudge(f"{TEST} is damaged or lacks columns of schema.yaml: run `dvc repro`") from None
+
+
+def groups_of_rows(ids: np.ndarray, columns: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Return column -> value -> positions among the test rows of these ids."""
+    frame = read_test(["row", *columns]).set_index("row")
+    if not set(ids) <= set(frame.index):
+        raise CannotJudge(f"{TEST} does not hold the rows of the predictions: run `dvc repro`")
+    frame = frame.loc[ids]
+    return {name: groups(frame[name]) for name in columns}
+
+
+def require_columns(base: Results, candidate: Results) -> None:
+    """Raise Incomparable where the candidate's rows lack what the base's model reads."""
+    for name in base.schema.features():
+        column = candidate.schema.columns.get(name)
+        if column is None or column.type != base.schema.columns[name].type:
+            raise Incomparable(
+                f"the old model needs the column {name!r} as {base.schema.columns[name].type}, which the new test rows"
+                " do not have, and too few rows are in both versions: accept the change with a reason"
+            )
+
+
+def bring_bundle(folder: Path) -> str:
+    """Put models/bundle in place and return how: from the cache, the remote, or by running the pipeline."""
+    try:
+        return next(bundles(folder))
+    except UserError as error:
+        raise Incomparable(
+            "too few test rows are in both versions, and the model of the base can be neither fetched nor made anew"
+            f" ({error}): `dvc push` it from where it was made, or accept the change with a reason"
+        ) from None
+
+
+def modules(folder: Path) -> dict[str, str]:
+    """Return the modules of a version that load a bundle and type rows; before the library they were the project's."""
+    if (folder / "vendor/gitmodel").exists():
+        return {"bundle": "gitmodel.bundle.bundle", "table": "gitmodel.contract.table"}
+    package = next(path.parent.parent.name for path in folder.glob("src/*/ops/bundle.py"))
+    return {"bundle": f"{package}.ops.bundle", "table": f"{package}.ops.table"}
+
+
+def score(frame: pd.DataFrame, folder: Path) -> np.ndarray:
+    """Return what the bundle in a folder predicts for typed rows, run by that folder's own code."""
+    rows, output = folder / "rows.parquet", folder / "predicted.npy"
+    frame.to_parquet(rows)
+    run = python(folder, "-c", SCORE.format(**modules(folder)), str(rows), str(output))
+    if run.returncode:
+        reason = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise Incomparable(f"the model of the base cannot score the new test rows ({reason}): accept with a reason")
+    return np.asarray(np.load(output), dtype=float)

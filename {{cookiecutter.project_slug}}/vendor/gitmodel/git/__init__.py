@@ -1,0 +1,1 @@
+"""Git and DVC: commits, former versions, where the table is kept."""

@@ -1,0 +1,57 @@
+"""What a commit holds, read with Git: no checkout, no network, no DVC."""
+
+import subprocess
+from pathlib import Path
+
+from gitmodel.base.project import UserError
+
+
+class CannotJudge(UserError):
+    """There is nothing sound to compare with; the gate stays closed (exit status 2)."""
+
+
+class Incomparable(CannotJudge):
+    """Base and candidate answer different questions, so that only a person can decide (`--accept`)."""
+
+
+def git(*arguments: str, folder: Path = Path()) -> str:
+    """Run Git and return what it prints; CannotJudge with Git's own reason if it fails."""
+    result = _git(*arguments, folder=folder)
+    if result.returncode:
+        reason = (result.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+        raise CannotJudge(f"`git {arguments[0]}` failed: {reason}")
+    return result.stdout.decode(errors="replace").strip()
+
+
+def merge_base(revision: str) -> str:
+    """Return the full id of the commit at which the work tree's branch left `revision`."""
+    if _git("rev-parse", "--git-dir").returncode:
+        raise CannotJudge("this folder is not a Git repository: run `make init`")
+    if _git("rev-parse", "--quiet", "--verify", "HEAD^{commit}").returncode:
+        raise CannotJudge("this repository has no commit yet: commit, then judge a change")
+    shallow = git("rev-parse", "--is-shallow-repository") == "true"
+    deepen = "; this clone is shallow: run `git fetch --unshallow` (in CI: fetch-depth: 0)" if shallow else ""
+    if revision.startswith("-") or _git("rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}").returncode:
+        raise CannotJudge(f"--base {revision!r} is no commit here: run `git fetch`, or name another{deepen}")
+    found = _git("merge-base", "HEAD", revision)
+    if found.returncode:
+        raise CannotJudge(f"HEAD and {revision!r} have no common history: rebase onto it{deepen}")
+    return found.stdout.decode().strip()
+
+
+def read_at(commit: str, path: Path) -> bytes | None:
+    """Return the content of a file in a commit; None if it is not there."""
+    result = _git("cat-file", "blob", f"{commit}:./{path.as_posix()}")
+    return result.stdout if result.returncode == 0 else None
+
+
+def changed_files() -> list[str]:
+    """Return the tracked files of this folder that differ from HEAD."""
+    return [line for line in git("diff", "--name-only", "-z", "--relative", "HEAD", "--", ".").split("\0") if line]
+
+
+def _git(*arguments: str, folder: Path = Path()) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True)
+    except FileNotFoundError:
+        raise CannotJudge("git is not installed: install it") from None

@@ -1,0 +1,107 @@
+"""A former version of the project, in a folder of its own with its own code, and the bundle that belongs to it."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gitmodel.base.project import BUNDLE, LOCK, UserError, md5_of, one_line, read_yaml, say
+from gitmodel.git.programs import git, last_line
+
+CACHE = Path(".dvc/cache/files/md5")
+
+
+@contextmanager
+def laid_out(commit: str) -> Iterator[Path]:
+    """Give a folder with the project as it is in a commit, sharing this one's DVC cache and settings."""
+    prefix = git("rev-parse", "--show-prefix")
+    archive = subprocess.run(["git", "archive", f"{commit}:{prefix}"], capture_output=True)
+    if archive.returncode:
+        raise UserError(f"`git archive` failed: {last_line(archive.stderr.decode(errors='replace'))}")
+    with tempfile.TemporaryDirectory(prefix="model-former-") as name:
+        folder = Path(name)
+        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+            files.extractall(folder, filter="data")
+        local = Path(".dvc/config.local")
+        settings = local.read_text(encoding="utf-8") if local.exists() else ""
+        (folder / ".dvc").mkdir(exist_ok=True)
+        (folder / local).write_text(settings, encoding="utf-8")
+        for option, value in (("cache.dir", str(Path(".dvc/cache").resolve())), ("core.no_scm", "true")):
+            dvc(folder, "config", "--local", option, value)
+        yield folder
+
+
+def bundles(folder: Path) -> Iterator[str]:
+    """Put models/bundle in place and yield how, the quickest way first: cache, remote, running the pipeline.
+
+    Whoever is content with a bundle asks for no other. UserError says why the last way failed.
+    """
+    yield from stored(folder)
+    yield remade(folder)
+
+
+def stored(folder: Path) -> Iterator[str]:
+    """Put the models/bundle in place that DVC's cache has, then the one of its remote; yield how."""
+    if dvc(folder, "checkout", "--force", str(BUNDLE)).returncode == 0:
+        yield "from DVC's cache"
+    drop_damaged(folder)
+    if dvc(folder, "pull", "--force", str(BUNDLE)).returncode == 0:
+        yield "from DVC's remote"
+
+
+def remade(folder: Path) -> str:
+    """Run the pipeline, which makes models/bundle; UserError says why it failed."""
+    say("that model is neither in DVC's cache nor in its remote: making it anew, which takes as long as training")
+    dvc(folder, "pull", "--allow-missing")
+    made = dvc(folder, "repro")
+    if made.returncode:
+        raise UserError(cause(made.stderr))
+    return "made anew from its commit"
+
+
+def cause(output: str) -> str:
+    """Return why `dvc repro` failed: what the stage said last, and what DVC says of it."""
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("WARNING:")]
+    said = [line for line in lines if not line.startswith("ERROR:")]
+    told = [line.removeprefix("ERROR: ").partition(": failed to run:")[0] for line in lines if line not in said]
+    return ": ".join([*told[:1], *(one_line(line)[:300] for line in said[-1:])]) or "no reason given"
+
+
+def drop_damaged(folder: Path) -> None:
+    """Delete what does not hash to its name from DVC's cache, of models/bundle as dvc.lock in `folder` names it.
+
+    DVC takes a damaged object for a whole one, so that it would neither be fetched nor made anew.
+    """
+    from gitmodel.verify.storage import FOLDER, object_path, objects  # stages import this module, and not that one
+
+    lock = read_yaml(folder / LOCK) if (folder / LOCK).exists() else {}
+    outs = [out for stage in lock.get("stages", {}).values() for out in stage.get("outs", [])]
+    for digest in [out["md5"] for out in outs if out.get("path") == BUNDLE.as_posix() and "md5" in out]:
+        for name in reversed(objects(digest, CACHE)):
+            path = object_path(CACHE, name)
+            if path.exists() and md5_of(path) != name.removesuffix(FOLDER):
+                say(f"{path} is damaged in DVC's cache: deleted")
+                path.unlink()
+                shutil.rmtree(folder / BUNDLE, ignore_errors=True)  # DVC remembers what it copied as whole
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, with that folder's code; the `python` of a stage is this one, activated or not."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(str(folder / part) for part in ("src", "vendor")),
+        "PATH": path,
+    }
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run DVC in a folder, with that folder's code."""
+    return python(folder, "-m", "dvc", *arguments)

@@ -1,0 +1,1 @@
+"""New labelled rows, as a new version of the table."""

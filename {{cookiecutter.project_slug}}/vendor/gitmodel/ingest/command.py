@@ -1,0 +1,187 @@
+"""`model ingest FILE`: append new labelled rows to the table, as a new data version."""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from gitmodel.base.project import SCHEMA, UserError, replacing, say, some_rows
+from gitmodel.contract.identity import identity_columns, row_hash
+from gitmodel.contract.schema import NOT_UNIQUE, Reading, Schema, check_names, load
+from gitmodel.contract.stream import look_at
+from gitmodel.contract.table import convert, is_parquet, judge, read_cells
+from gitmodel.git import storage
+from gitmodel.ingest import parquet, text
+from gitmodel.ingest.merge import Merge, New, everything, merge
+
+TEXT = """Append the new labelled rows of FILE to the table. Columns may come in another order, and those that
+schema.yaml ignores may be absent. A row that breaks the contract stops it. Rows that the table has already, by their
+identity (`id:` or `identity:` in schema.yaml), are left out and counted. All is appended, or nothing is changed."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `model ingest` takes."""
+    parser.description = TEXT
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="CSV, TSV or Parquet; text as the table, or with another separator"
+    )
+    parser.add_argument(
+        "--replace-labels",
+        action="store_true",
+        help="rows that are known with another label get the one in FILE (default: they keep theirs, and are counted)",
+    )
+    parser.add_argument(
+        "--keep-repeated",
+        action="store_true",
+        help="rows have no id, and equal ones are different cases: append those that are known too",
+    )
+    parser.set_defaults(command=lambda args: ingest(args.file, args.replace_labels, args.keep_repeated))
+
+
+def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False) -> Merge:
+    """Append the new rows of `file` and say what was done; UserError leaves everything as it was."""
+    schema = load()
+    if keep_repeated and (schema.id or replace_labels):
+        why = "--replace-labels goes by which row is which" if replace_labels else f"`{schema.id}` tells rows apart"
+        raise UserError(f"--keep-repeated has no meaning here: {why}; leave it out")
+    table = Path(schema.table)
+    storage.fetch_table(table)
+    new, reading = read_new(file, schema)
+    typed = checked(new, replace(schema, reading=reading), file)
+    if is_parquet(table):
+        typed = parquet.rounded(typed, table)
+    known = read_known(table, schema)
+    identities = with_identity(known, schema), with_identity(typed, schema)
+    found = everything(len(typed)) if keep_repeated else merge(*identities, replace_labels)
+    say(found.summary(file, replace_labels))
+    changed = 0 if keep_repeated else different(known, typed, identities, schema)
+    if changed:
+        say(f"  {changed:,} of these differ in other columns than the label: the cells of the table stay")
+    copies = int(identities[0]["identity"].duplicated().sum())
+    if found.known + found.repeated and copies and not schema.id:
+        say(f"The table itself has {some_rows(copies)} more than once: if they are different cases, --keep-repeated")
+    if not (len(found.fresh) or found.labels):
+        say(f"Nothing new: {table} stays as it is")
+        return found
+    expected = merged(known, typed, found, schema)
+    with ExitStack() as stack:
+        former = copied(table, stack) if storage.is_stored(table) else None
+        with replacing(table) as draft:
+            write = parquet.write if is_parquet(table) else text.write
+            write(table, draft, New(new, typed, reading), found, schema)
+            require_read_back(draft, expected, schema, file)
+        store(table, former)
+    say(f"{table} has {some_rows(len(expected))} now")
+    say(next_steps(table, schema))
+    return found
+
+
+def read_new(file: Path, schema: Schema) -> tuple[pd.DataFrame, Reading]:
+    """Return the cells of the new rows and how they are spelt; for a table of text, those of a Parquet file as text."""
+    source = look_at(file, schema.reading, [*schema.columns, *([schema.id] if schema.id else [])])
+    if problems := check_names(source.names, schema):
+        raise broken(file, problems)
+    reading = source.reading or schema.reading
+    cells = read_cells(file, reading)
+    if source.reading is None and not is_parquet(Path(schema.table)):
+        cells = text.as_text(cells, schema)
+    return cells, reading
+
+
+def checked(cells: pd.DataFrame, schema: Schema, file: Path) -> pd.DataFrame:
+    """Return the new rows with types; UserError names each column and rule that is violated.
+
+    An id that is there twice breaks nothing here: the row is left out.
+    """
+    typed, _, violations = judge(cells, schema)
+    if problems := [str(found) for found in violations if found.rule != NOT_UNIQUE]:
+        raise broken(file, problems)
+    return typed
+
+
+def broken(file: Path, problems: list[str]) -> UserError:
+    """Return the error that lists what a file breaks of the contract."""
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return UserError(f"{file} breaks the contract, so nothing was changed; mend the file or {SCHEMA}:{lines}")
+
+
+def read_known(table: Path, schema: Schema) -> pd.DataFrame:
+    """Return the rows of the table with types."""
+    cells = read_cells(table, schema.reading)
+    if problems := check_names(list(cells.columns), schema):
+        raise broken(table, problems)
+    return convert(cells, schema)[0]
+
+
+def with_identity(typed: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return what tells rows apart, and their labels."""
+    return pd.DataFrame({"identity": row_hash(typed[identity_columns(schema)]), "label": typed[schema.target].array})
+
+
+def different(known: pd.DataFrame, typed: pd.DataFrame, identities: Sequence[pd.DataFrame], schema: Schema) -> int:
+    """Return how many new rows are known, but with another cell than the label that is not part of the identity."""
+    names = [name for name in known if name in typed and name not in {*identity_columns(schema), schema.target}]
+    if not names:
+        return 0
+    before, now = (
+        ids[["identity"]].assign(cells=row_hash(frame[names]))
+        for ids, frame in zip(identities, (known, typed), strict=True)
+    )
+    held = now[now["identity"].isin(before["identity"])]
+    return int((held.merge(before.drop_duplicates(), how="left", indicator=True)["_merge"] == "left_only").sum())
+
+
+def merged(known: pd.DataFrame, typed: pd.DataFrame, found: Merge, schema: Schema) -> pd.DataFrame:
+    """Return the typed rows that the table is to have."""
+    rows = pd.concat([known, typed[known.columns].iloc[found.fresh]], ignore_index=True)
+    target = rows.columns.get_loc(schema.target)
+    rows.iloc[[*found.labels], target] = typed[schema.target].iloc[[*found.labels.values()]].array
+    return rows
+
+
+def require_read_back(draft: Path, expected: pd.DataFrame, schema: Schema, file: Path) -> None:
+    """Raise UserError unless a table that was written reads as what it is to hold."""
+    remedy = f"nothing was changed; write {file} in the form of {schema.table}"
+    try:
+        found = convert(read_cells(draft, schema.reading), schema)[0]
+    except UserError as error:
+        raise UserError(f"{str(error).replace(str(draft), schema.table)}: {remedy}") from None
+    if len(found) != len(expected):
+        raise UserError(f"{file} gives {len(found):,} rows in place of {len(expected):,} in {schema.table}: {remedy}")
+    for name in expected:
+        differs = ~((found[name] == expected[name]) | (found[name].isna() & expected[name].isna())).to_numpy(bool)
+        if differs.any():
+            values = [repr(frame[name][differs].iloc[0]) for frame in (expected, found)]
+            raise UserError(f"`{name}`: {values[0]} of {file} would be {values[1]} in {schema.table}: {remedy}")
+
+
+def copied(table: Path, stack: ExitStack) -> Path:
+    """Copy the table for as long as the stack is open."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(dir=table.parent, prefix="."))
+    return Path(shutil.copyfile(table, Path(folder) / table.name))
+
+
+def store(table: Path, former: Path | None) -> None:
+    """Let DVC keep the table anew if it kept the former one; put that back if it cannot."""
+    try:
+        storage.replaced(table)
+    except BaseException:
+        if former:
+            former.replace(table)
+        raise
+
+
+def next_steps(table: Path, schema: Schema) -> str:
+    """Say what makes this data version a proposal."""
+    stored = storage.is_stored(table)
+    what = f"{table}.dvc" if stored else str(table)
+    text = f"Next: `make repro`, `model gate --base main`, `git add --all && git commit` ({what} is a new data version)"
+    text += ", `dvc push`" * stored
+    if schema.time:
+        text += f"\nThe latest rows by `{schema.time}` are the test, so rows that were may be trained on now"
+    return text

@@ -1,0 +1,1 @@
+"""A batch compared with what the bundle was made from."""

@@ -1,0 +1,279 @@
+"""A batch to watch, part by part: the log of predictions, or tables of any size."""
+
+import glob
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gitmodel.base.project import UserError, one_line, some_rows
+from gitmodel.bundle.bundle import Bundle
+from gitmodel.bundle.fast import codes_of
+from gitmodel.contract.schema import FLAGGABLE, Schema, Violation
+from gitmodel.contract.stream import Part, Source, find, in_order, open_source, parts
+from gitmodel.contract.table import STRING, convert, judge
+
+LOG_ROWS = 20_000  # records that are looked at together
+ANSWERING = ("main", "canary")  # the roles of models whose answers a client got
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a batch, n of them.
+
+    `columns`: typed arrays (n,) as `schema.check` takes them, of the schema's columns that the batch has, without
+    the target. `predicted`: what `Bundle.predict` returns, (n, classes) or (n,), NaN where nothing could be predicted.
+    `truth`: (n,) codes of the sorted classes or values, -1 or NaN where there is no label; None without labels.
+    `broken`: what the rows break of the contract. `log`: of a prediction log, arrays (n,) `time` (datetime64[ms]),
+    `latency_ms`, `version`, `digest`, `id`, `row_number`; `predicted` then holds what was logged. Empty for tables.
+    """
+
+    columns: dict[str, np.ndarray]
+    predicted: np.ndarray
+    truth: np.ndarray | None = None
+    broken: list[Violation] = field(default_factory=list)
+    log: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.predicted)
+
+    @property
+    def finite(self) -> np.ndarray:
+        """The mask (n,) of the rows that have a prediction."""
+        return np.asarray(np.isfinite(self.predicted.reshape(len(self), -1)).all(axis=1))
+
+
+class Batch:
+    """Rows to be watched with a bundle: `kind`, and once they were read `rows`, `misfits` and what to note of them."""
+
+    kind = "table"
+    first: str | None = None
+    last: str | None = None
+
+    def __init__(self, name: str, bundle: Bundle) -> None:
+        """Remember what to read; nothing is read yet."""
+        self.name, self.bundle, self.schema = name, bundle, bundle.schema
+        self.contract = contract_of(bundle.schema)
+        self.rows = self.misfits = self.refused = 0
+        self.absent = set[str]()
+
+    def __iter__(self) -> Iterator[Rows]:
+        """Read all rows; UserError if there is none."""
+        for rows in filter(len, self.read()):  # none, where only lines that do not fit the header are left
+            self.rows += len(rows)
+            yield rows
+        if not self.rows:
+            raise UserError(f"{self.name} holds no rows: there is nothing to watch")
+
+    def read(self) -> Iterator[Rows]:
+        """Read the rows in parts that fit in memory."""
+        raise NotImplementedError
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of how the batch was read."""
+        absent = ", ".join(f"`{name}`" for name in sorted(self.absent))  # quoted: a name may hold a comma
+        return [f"not in the batch, so not watched: {absent}"] if absent else []
+
+
+class Tables(Batch):
+    """CSV, TSV or Parquet files, with the truth in a column or without."""
+
+    def __init__(self, name: str, bundle: Bundle, labels: str | None) -> None:
+        """Look at the head of every file; UserError for one that lacks what the model learned from, or the labels."""
+        super().__init__(name, bundle)
+        needed = self.schema.features()
+        self.sources = [open_source(path, self.schema.reading, needed) for path in find(name, leave_out=set())]
+        for source in self.sources:
+            if labels and labels not in source.names:
+                raise UserError(f"{source.path} has no column {labels!r}: --labels names the one with the truth")
+        everywhere = set.intersection(*(set(source.names) for source in self.sources))
+        self.columns = [column for column in self.contract.columns if column in everywhere]
+        self.labels = labels or (self.schema.target if self.schema.target in everywhere else None)
+        self.absent = set(self.contract.columns) - everywhere
+        self.ignored = 0
+
+    def read(self) -> Iterator[Rows]:
+        """Predict part by part in a few threads."""
+        for rows, misfits in in_order(self._rows, chain.from_iterable(map(self._parts, self.sources))):
+            self.misfits += misfits
+            yield rows
+
+    @property
+    def notes(self) -> list[str]:
+        """Add what was found about the labels."""
+        verb = "counts" if self.ignored == 1 else "count"
+        ignored = f"{some_rows(self.ignored)} of ignored classes {verb} as without a label"
+        return super().notes + ([ignored] if self.ignored else [])
+
+    def _parts(self, source: Source) -> Iterator[Part]:
+        return parts(source, list(dict.fromkeys([*self.columns, *([self.labels] if self.labels else [])])))
+
+    def _rows(self, part: Part) -> tuple[Rows, int]:
+        rows = rows_of(part.cells[self.columns], self.bundle)
+        if self.labels:
+            rows = replace(rows, truth=self._truth(part))
+        return rows, len(part.misfits)
+
+    def _truth(self, part: Part) -> np.ndarray:
+        target = self.schema.target
+        cells = part.cells[[self.labels]].set_axis([target], axis=1)
+        table, violations = convert(cells, replace(self.schema, id=None))
+        if violations:
+            raise UserError(f"the labels in {part.source.path} are of another task: {one_line(violations[0])}")
+        if not self.schema.classes:
+            return table[target].to_numpy(dtype=float)
+        texts, classes = table[target].to_numpy(object), [*self.schema.classes, *self.schema.ignored_classes]
+        codes, missing = codes_of(texts, classes), table[target].isna().to_numpy()
+        unknown = (codes == len(classes)) & ~missing
+        if unknown.any():
+            row, label = part.numbers[unknown.argmax()], one_line(texts[unknown.argmax()])[:60]
+            raise UserError(
+                f"{part.source.path}, row {row:,}: the label {label!r} is none of the classes"
+                f" {one_line(', '.join(self.schema.classes))[:100]}: correct it, or name another column with --labels"
+            )
+        ignored = codes >= len(self.schema.classes)
+        self.ignored += int((ignored & ~missing).sum())
+        return np.where(missing | ignored, -1, codes)
+
+
+class Log(Batch):
+    """The log of `model serve`: rows as they came, and what the model answered."""
+
+    kind = "log"
+
+    def __init__(self, name: str, bundle: Bundle, digest: str) -> None:
+        """Find the files."""
+        from gitmodel.serve.log import read  # with all that serves, which tables do without
+
+        super().__init__(name, bundle)
+        self.digest, self.records = digest, [read(path) for path in log_files(name)]
+        self.columns = [column for column in self.contract.columns if column not in self.schema.unlogged]
+        self.absent = set(self.contract.columns) - set(self.columns)
+        self.left_out: Counter[str] = Counter()
+
+    def read(self) -> Iterator[Rows]:
+        """Read the answers that this bundle gave, those of others are counted."""
+        answers = filter(self._counts, chain.from_iterable(self.records))
+        for rows in in_order(self._rows, iter(lambda: list(islice(answers, LOG_ROWS)), [])):
+            times = rows.log["time"]
+            self.first = min(filter(None, (self.first, iso(times.min()))))
+            self.last = max(filter(None, (self.last, iso(times.max()))))
+            yield rows
+        if not self.rows and self.refused and not self.left_out:
+            raise UserError(
+                f"{self.name} holds no answer, only refused requests ({self.refused:,}): look at their rules"
+            )
+        if not self.rows and self.left_out:
+            raise UserError(
+                f"{self.name} holds no answer of this bundle, but {_listed(self.left_out)}: name the bundle that"
+                " answered with --bundle (`model checkout VERSION --output DIR`)"
+            )
+
+    @property
+    def notes(self) -> list[str]:
+        """Add what was left out."""
+        cut_off = sum(records.cut_off for records in self.records)
+        notes = [f"left out: {_listed(self.left_out)}"] if self.left_out else []
+        notes += [f"cut off in the middle, so left out: {some_rows(cut_off)}"] if cut_off else []
+        return super().notes + notes
+
+    def _counts(self, record: dict[str, Any]) -> bool:
+        """Tell whether a record is an answer that a client got from this bundle."""
+        if "refused" in record and record.get("digest") == self.digest:
+            self.refused += 1
+        elif "row" not in record:
+            self.left_out["records without an answer"] += 1
+        elif record.get("role", "main") not in ANSWERING:
+            self.left_out[f"answers of a {one_line(record['role'])[:20]}, which no client got"] += 1
+        elif record.get("digest") != self.digest:
+            self.left_out[f"answers of version {one_line(record.get('version', 'unknown'))[:60]}"] += 1
+        else:
+            return True
+        return False
+
+    def _rows(self, records: list[dict[str, Any]]) -> Rows:
+        try:
+            cells = {name: self._cells(name, [record["row"].get(name) for record in records]) for name in self.columns}
+            log = {
+                "time": np.array([record["time"].removesuffix("Z") for record in records], dtype="datetime64[ms]"),
+                "latency_ms": np.array([record.get("latency_ms", np.nan) for record in records], dtype=float),
+                "row_number": np.array([record.get("row_number", 0) for record in records], dtype=np.int64),
+            }
+            log |= {
+                name: np.array([str(record.get(name)) for record in records], dtype=object)
+                for name in ("id", "version", "digest")
+            }
+            predicted = self._predicted(records)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UserError(
+                f"{self.name} holds a record that is no answer of this model ({one_line(repr(error))[:80]}): of another"
+                " task or other classes, or damaged"
+            ) from None
+        rows = rows_of(pd.DataFrame(cells), self.bundle, predicted)
+        return replace(rows, log=log)
+
+    def _cells(self, name: str, values: list[Any]) -> pd.Series:
+        if self.schema.columns[name].type in ("number", "integer"):
+            return pd.Series(values, dtype=object)
+        return pd.Series([None if value is None else str(value) for value in values], dtype=STRING)
+
+    def _predicted(self, records: list[dict[str, Any]]) -> np.ndarray:
+        if not self.schema.classes:
+            return np.array([record["prediction"] for record in records], dtype=float)
+        classes = self.schema.classes
+        said = [record["probabilities"] for record in records]
+        if any(len(probabilities) != len(classes) for probabilities in said):
+            raise ValueError("other classes")
+        return np.array([[probabilities[name] for name in classes] for probabilities in said], dtype=np.float32)
+
+
+def open_batch(name: str, bundle: Bundle, digest: str, labels: str | None = None) -> Batch:
+    """Look at what `name` is, a log or tables; UserError if it is neither, or lacks what is needed."""
+    if not log_files(name):
+        return Tables(name, bundle, labels)
+    if labels:
+        raise UserError("a prediction log has no column of labels: give those that came later with --label-file")
+    return Log(name, bundle, digest)
+
+
+def log_files(name: str) -> list[Path]:
+    """Return the logs that a path or a glob means: files .jsonl, or a folder of them; [] if it means something else."""
+    path = Path(name)
+    if path.is_dir():
+        return [path] if any(path.glob("predictions-*.jsonl")) else []
+    found = [path] if path.exists() or not glob.has_magic(name) else sorted(map(Path, glob.glob(name, recursive=True)))
+    return found if found and all(file.suffix == ".jsonl" for file in found) else []
+
+
+def rows_of(cells: pd.DataFrame, bundle: Bundle, predicted: np.ndarray | None = None) -> Rows:
+    """Return n rows of cells as they stand, judged by the contract and predicted if the service would answer them."""
+    contract = contract_of(bundle.schema)
+    _, arrays, broken = judge(cells, contract)
+    if predicted is None:
+        predicted = np.array(bundle.predict(arrays))
+        for violation in broken:
+            if contract.violations == "reject" or not violation.rule.startswith(FLAGGABLE):
+                predicted[violation.broken] = np.nan
+    return Rows(arrays, predicted, broken=broken)
+
+
+def contract_of(schema: Schema) -> Schema:
+    """Return the schema without what only training needs: the target, and ids that never repeat."""
+    columns = {name: column for name, column in schema.columns.items() if name != schema.target}
+    return replace(schema, id=None, columns=columns)
+
+
+def iso(moment: np.datetime64) -> str:
+    """Return a moment in UTC as the log writes it."""
+    return f"{moment.astype('datetime64[ms]')}Z"
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.most_common(5))

@@ -1,0 +1,206 @@
+"""Watching a model at work. Run by `model monitor BATCH`.
+
+What the bundle remembers of its training is compared with a batch: broken rules, drift of columns and predictions.
+"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitmodel.base.project import BUNDLE, UserError, one_line, say, some_rows, write_json, write_text
+from gitmodel.bundle.bundle import PROFILE, Bundle, digest, version
+from gitmodel.bundle.fast import QuickBundle
+from gitmodel.contract.schema import Schema
+from gitmodel.monitor import history
+from gitmodel.monitor.batch import Rows, Tables, open_batch
+from gitmodel.monitor.bias import Bias
+from gitmodel.monitor.contract import Contract
+from gitmodel.monitor.drift import Drift
+from gitmodel.monitor.findings import ALERT, QUIET, Finding, decide
+from gitmodel.monitor.health import Health, Skew
+from gitmodel.monitor.labels import Labels
+from gitmodel.monitor.quality import Quality, read_margins
+from gitmodel.monitor.result import CANNOT_JUDGE, Result, as_json
+from gitmodel.monitor.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from gitmodel.monitor.domain import Joint
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `model monitor` takes."""
+    parser.description = (
+        f"{parser.description} Exit status: 0 quiet; 1 alert: something changed beyond its limit in params.yaml and not"
+        " by chance; 2 cannot judge."
+    )
+    parser.add_argument(
+        "batch",
+        type=Path,
+        help="the log of `model serve` (its folder or files); or CSV, TSV or Parquet: file, folder, glob in quotes",
+    )
+    parser.add_argument(
+        "--labels", metavar="COLUMN", help="the column with the truth (default: the target's name, if it is there)"
+    )
+    parser.add_argument(
+        "--label-file",
+        type=Path,
+        metavar="FILE",
+        help="labels of a log that came later: a table with `id`, `row_number` for requests of many rows, and `label`",
+    )
+    parser.add_argument(
+        "--joint",
+        type=Path,
+        metavar="TABLE",
+        help="compare all columns together, too, with rows such as those of data/test.parquet",
+    )
+    parser.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the model (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result for machines here")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the page for people here")
+    parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report for an issue here")
+    parser.add_argument("--history", type=Path, metavar="FILE", help="the runs before, to which this one is added")
+    parser.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> None:
+    """Watch, write the reports, say the verdict, end with its exit status."""
+    result = settle(args)
+    try:
+        write(result, args)
+    except OSError as error:
+        where = error.filename2 or error.filename
+        print(f"error: the report cannot be written to {where}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+    if result.verdict == CANNOT_JUDGE:
+        print(f"error: {result.reason}", file=sys.stderr)
+    else:
+        from gitmodel.monitor.report import in_short
+
+        say(in_short(result))
+    sys.exit(result.exit_status)
+
+
+def settle(args: argparse.Namespace) -> Result:
+    """Return what was found; what prevents it becomes the verdict."""
+    try:
+        settings = read_settings()
+        runs = history.read(args.history) if args.history else []
+        found = watch(str(args.batch), args.bundle, settings, args.labels, args.label_file, args.joint)
+        return replace(found, history=runs)
+    except UserError as error:
+        batch = {"name": str(args.batch), "rows": 0, "first": None, "last": None, "kind": "table"}
+        nobody = {"name": None, "version": None, "digest": None}
+        return Result(CANNOT_JUDGE, batch, nobody, reason=one_line(error))
+
+
+def write(result: Result, args: argparse.Namespace) -> None:
+    """Write the reports that are asked for; a run that could not judge leaves the history as it is."""
+    if args.json:
+        write_json(args.json, as_json(result))
+    if args.html:
+        from gitmodel.monitor.page import html
+
+        write_text(args.html, html(result))
+    if args.report:
+        from gitmodel.monitor.report import markdown
+
+        write_text(args.report, markdown(result))
+    if args.history and result.verdict != CANNOT_JUDGE:
+        history.write(args.history, history.with_run(result.history, result, datetime.now(UTC)))
+
+
+def watch(
+    name: str,
+    directory: Path,
+    settings: Settings,
+    labels: str | None = None,
+    label_file: Path | None = None,
+    beside: Path | None = None,
+) -> Result:
+    """Compare a batch with the bundle in a folder; UserError if that cannot be done."""
+    bundle, called = QuickBundle.load(directory), digest(directory)
+    monitor = Monitor(bundle, read_profile(directory, bundle), settings, called)
+    batch, later = open_batch(name, bundle, called, labels), later_labels(label_file, bundle.schema)
+    if later and batch.kind != "log":
+        raise UserError(f"--label-file joins labels to a log by request: {name} is a table, give --labels COLUMN")
+    if beside:
+        monitor.joint = joint_of(str(beside), bundle, settings)
+    for rows in batch:
+        monitor.add(replace(rows, truth=later.of(rows.log["id"], rows.log["row_number"])) if later else rows)
+    monitor.contract.misfits, monitor.health.refused = batch.misfits, batch.refused
+    found = monitor.findings()
+    called_by_people = os.environ.get("MODEL_VERSION") or version(directory)
+    return Result(
+        verdict=ALERT if any(finding.verdict == ALERT for finding in found) else QUIET,
+        batch={"name": name, "rows": batch.rows, "first": batch.first, "last": batch.last, "kind": batch.kind},
+        model={"name": bundle.manifest.get("name"), "version": called_by_people, "digest": called},
+        findings=found,
+        settings=asdict(settings),
+        notes=batch.notes + monitor.notes + (later.notes() if later else []),
+    )
+
+
+class Monitor:
+    """All parts of a report, fed with the same rows."""
+
+    def __init__(self, bundle: Bundle, profile: dict[str, Any], settings: Settings, digest: str = "") -> None:
+        """Start each part at zero."""
+        said = bundle.schema, profile, bundle.manifest, settings
+        self.health, self.skew = Health(*said, digest), Skew(bundle.schema, profile, settings, digest, bundle.predict)
+        self.quality, self.bias = Quality(*said, read_margins()), Bias(*said)
+        self.settings = settings
+        self.joint: Joint | None = None
+        self.drift = Drift(bundle.schema, profile, settings)
+        self.contract = Contract(bundle.schema, self.drift.tallies, settings)
+
+    def add(self, rows: Rows) -> None:
+        """Take in some rows."""
+        for part in (self.drift, self.contract, self.quality, self.bias, self.health, self.skew):
+            part.add(rows)
+        if self.joint:
+            self.joint.add(rows)
+
+    def findings(self) -> list[Finding]:
+        """Return what all parts found, decided over all comparisons together."""
+        parts = (self.contract, self.drift, self.quality, self.bias, self.health, self.skew)
+        found = [finding for part in parts for finding in part.findings()]
+        return decide([*found, *(self.joint.findings() if self.joint else [])], self.settings.confidence)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know beside the findings."""
+        broken, misfits, rows = self.contract.broken_rows, self.contract.misfits, self.contract.rows
+        verb = "breaks" if broken == 1 else "break"
+        notes = [f"{some_rows(broken)} of {rows:,} {verb} the contract"] if broken else []
+        return notes + ([f"{some_rows(misfits)} left out: more or fewer cells than the header"] if misfits else [])
+
+
+def joint_of(name: str, bundle: Bundle, settings: Settings) -> "Joint":
+    """Return what compares all columns together with the rows of a table."""
+    from gitmodel.monitor.domain import Joint
+
+    joint = Joint(bundle.schema, settings, name)
+    for rows in Tables(name, bundle, None):
+        joint.add(rows, batch=False)
+    return joint
+
+
+def later_labels(path: Path | None, schema: Schema) -> Labels | None:
+    """Return the labels of a file, if one is given."""
+    return Labels(path, schema) if path else None
+
+
+def read_profile(directory: Path, bundle: Bundle) -> dict[str, Any]:
+    """Return profile.json of a bundle; UserError if it is not one that this code reads."""
+    path = Path(directory) / PROFILE
+    try:
+        profile: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        Drift(bundle.schema, profile, Settings())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        remedy = "make it anew with `dvc repro --force package`"
+        raise UserError(f"{path} is damaged, or of another version of this code: {remedy}") from None
+    return profile

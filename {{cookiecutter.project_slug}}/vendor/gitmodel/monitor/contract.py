@@ -1,0 +1,116 @@
+"""What a batch breaks of the contract: rules of schema.yaml, values that are missing or that were never seen."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gitmodel.base.project import UserError, one_line, some_rows
+from gitmodel.contract.schema import Schema, not_a
+from gitmodel.monitor.batch import Rows
+from gitmodel.monitor.counts import Tally
+from gitmodel.monitor.distance import beyond, more
+from gitmodel.monitor.findings import Finding
+from gitmodel.monitor.settings import Settings
+
+MEND = "Mend what writes these rows, or correct schema.yaml where the rule is wrong."
+
+
+class Contract:
+    """Counts the rows that break each column's rules; what is missing or unseen is taken from the tallies."""
+
+    def __init__(self, schema: Schema, tallies: Mapping[str, Tally], settings: Settings) -> None:
+        """Start at zero."""
+        self.schema, self.tallies, self.settings = schema, tallies, settings
+        self.rows = self.broken_rows = self.misfits = 0
+        self.broken: Counter[str] = Counter()
+        self.rules: Counter[tuple[str, str]] = Counter()
+        self.examples: dict[tuple[str, str], str] = {}
+
+    def add(self, rows: Rows) -> None:
+        """Count some rows."""
+        self.rows += len(rows)
+        masks: dict[str, np.ndarray] = {}
+        for violation in rows.broken:
+            key = violation.column, violation.rule
+            self.rules[key] += violation.count
+            self.examples.setdefault(key, violation.example.rpartition(" (row ")[0])
+            masks[violation.column] = masks.get(violation.column, False) | violation.broken
+        self.broken.update({column: int(mask.sum()) for column, mask in masks.items()})
+        self.broken_rows += int(np.any([*masks.values()], axis=0).sum()) if masks else 0
+
+    def findings(self) -> list[Finding]:
+        """Return one finding for each column's rules, one for each that may be missing, and for each open category."""
+        self._require_types()
+        found = [self._rules(name) for name in self.tallies]
+        if self.misfits:
+            found.append(self._misfits())
+        for name, tally in self.tallies.items():
+            found += [*self._missing(name, tally), *self._unseen(name, tally)]
+        return found
+
+    def _require_types(self) -> None:
+        """Raise UserError for a column of another type: what it holds cannot be compared."""
+        for name, tally in self.tallies.items():
+            rule = not_a(self.schema.columns[name].type)
+            broken = self.rules[name, rule]
+            if broken and broken == self.rows - int(tally.now[-1]):
+                cell = self._example(name, rule)
+                raise UserError(f"`{name}` {rule} in any row, such as {cell}: give the batch the types of schema.yaml")
+
+    def _rules(self, name: str) -> Finding:
+        """Return the finding about the rows that break any rule of a column."""
+        if not self.broken[name]:
+            sentence = f"`{name}` keeps the contract in {some_rows(self.rows)}"
+            return self._share("violations", sentence, 0, self.rows, column=name)
+        rules = [(rule, rows) for (column, rule), rows in self.rules.most_common() if column == name]
+        first, count = rules[0]
+        sentence = f"`{name}` {first} in {count:,} of {some_rows(self.rows)}, such as {self._example(name, first)}"
+        sentence += "".join(f"; {rule} in {rows:,}" for rule, rows in rules[1:])
+        return self._share("violations", sentence, self.broken[name], self.rows, column=name, remedy=MEND)
+
+    def _misfits(self) -> Finding:
+        rows = self.rows + self.misfits
+        verb = "does" if self.misfits == 1 else "do"
+        sentence = f"{self.misfits:,} of {some_rows(rows)} {verb} not have as many cells as the header"
+        return self._share("misfits", sentence, self.misfits, rows, remedy="Quote cells that hold the separator.")
+
+    def _share(self, name: str, sentence: str, count: int, rows: int, **more: Any) -> Finding:
+        """Return the finding that so many rows are broken, of which there were none in the training."""
+        share, limit = count / rows, self.settings.violations
+        finding = Finding("contract", name, sentence, value=share, before=0.0, rows=rows, **more)
+        return replace(finding, size=share, limit=limit, p=beyond(limit, count, rows))
+
+    def _missing(self, name: str, tally: Tally) -> Iterator[Finding]:
+        if self.schema.columns[name].nullable:
+            remedy = "Find out why the source no longer gives it."
+            yield self._more("missing", name, tally, len(tally.now) - 1, "is missing", remedy)
+
+    def _unseen(self, name: str, tally: Tally) -> Iterator[Finding]:
+        column = self.schema.columns[name]
+        if column.type == "category" and column.values is None and tally.other is not None:
+            words = "has a value that the training rows lack, or seldom have,"
+            remedy = "See which values are new; a model that is trained with them knows what they mean."
+            yield self._more("unseen", name, tally, tally.other, words, remedy)
+
+    def _more(self, what: str, name: str, tally: Tally, cell: int, words: str, remedy: str) -> Finding:
+        """Return the finding that a cell of a column holds a larger share than before."""
+        now, before = int(tally.now[cell]), float(tally.before[cell])
+        rows, rows_before = int(tally.now.sum()), float(tally.before.sum())
+        if not rows or not rows_before:
+            return Finding("contract", what, f"`{name}` has no cell to look at", column=name)
+        share, share_before = now / rows, before / rows_before
+        sentence = f"`{name}` {words} in {percent(share)} of the rows ({percent(share_before)} before)"
+        finding = Finding("contract", what, sentence, column=name, value=share, before=share_before, rows=rows)
+        p = more(before, rows_before, now, rows)
+        return replace(finding, size=share - share_before, limit=self.settings.missing, p=p, remedy=remedy)
+
+    def _example(self, name: str, rule: str) -> str:
+        return one_line(self.examples[name, rule])[:60]
+
+
+def percent(share: float) -> str:
+    """Return 0.051 as `5.1 %`."""
+    return f"{share * 100:.1f} %" if share == 0 or share >= 0.001 else "below 0.1 %"

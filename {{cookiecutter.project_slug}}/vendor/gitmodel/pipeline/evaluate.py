@@ -1,0 +1,198 @@
+"""Model and test rows -> metrics, slices, predictions, plots. Run by `dvc repro`, or `python -m gitmodel.pipeline.evaluate`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from tqdm import tqdm
+
+from gitmodel import estimator, plots
+from gitmodel.base.project import (
+    BASELINES,
+    METRICS,
+    MODEL,
+    PREDICTIONS,
+    TEST,
+    UserError,
+    most_predictions,
+    read_params,
+    replacing,
+    run,
+    say,
+    warn,
+    write_json,
+)
+from gitmodel.contract.schema import Schema, load
+from gitmodel.contract.table import groups
+from gitmodel.metrics.builtin import (
+    HIGHER_IS_BETTER,
+    SLICE_METRICS,
+    TASK_METRICS,
+    beats,
+    defined,
+    gain,
+    headline,
+    measure,
+    score,
+)
+
+CHUNK_ROWS = 50_000
+
+Item = TypeVar("Item")
+
+
+def main() -> None:
+    """Measure models/*.skops on data/test.parquet, and write metrics, predictions and plots to reports/."""
+    schema, params = load(), read_params("evaluate")
+    test = pd.read_parquet(TEST)
+    say(f"evaluating on {len(test):,} test rows")
+    estimators = {name: estimator.load(path) for name, path in {"model": MODEL, **BASELINES}.items()}
+    truth, predicted = true_values(test, schema), predict(estimators, test, schema)
+    metrics = measure_all(truth, predicted, schema)
+    metrics["slices"] = slices(test, truth, predicted["model"], schema, params["min_slice_rows"])
+    some = smallest(test["row"], params["importance_rows"])
+    importances = importance(estimators["model"], test.iloc[some], truth[some], schema, params["importance_repeats"])
+    kept = smallest(test["row"], most_predictions(len(schema.classes)))
+    table = predictions(test.iloc[kept], predicted["model"][kept], schema)
+
+    plots.write(truth, predicted, metrics, importances, schema)
+    with replacing(PREDICTIONS) as draft:
+        table.to_csv(draft, index=False, lineterminator="\n")
+    write_json(METRICS, metrics)
+    report(metrics, schema.task)
+
+
+def true_values(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Return the target of n rows: codes of the sorted classes, or values."""
+    if schema.task == "regression":
+        return np.asarray(frame[schema.target], dtype=float)
+    return np.asarray(pd.Index(schema.classes, dtype=object).get_indexer(frame[schema.target].astype(object)))
+
+
+def predict(estimators: dict[str, BaseEstimator], frame: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
+    """Return what each estimator predicts for n typed rows; their inputs are made chunk by chunk, to spare memory."""
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in estimators}
+    for start in progress(range(0, len(frame), CHUNK_ROWS), "predicting"):
+        features = estimator.inputs(frame.iloc[start : start + CHUNK_ROWS], schema)
+        for name, fitted in estimators.items():
+            parts[name].append(estimator.predict(fitted, features))
+    predicted = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    for name, values in predicted.items():
+        require_usable(name, values, schema)
+    return predicted
+
+
+def require_usable(name: str, values: np.ndarray, schema: Schema) -> None:
+    """Raise UserError unless predictions are finite and have one column for each class of the schema."""
+    if values.shape[1:] != ((len(schema.classes),) if schema.classes else ()):
+        raise UserError(f"the {name} does not know the classes of schema.yaml: run `dvc repro --force train`")
+    if broken := int((~np.isfinite(values.reshape(len(values), -1)).all(axis=1)).sum()):
+        raise UserError(f"the {name} predicts no number for {broken:,} test rows: look at `train:` in params.yaml")
+
+
+def measure_all(truth: np.ndarray, predicted: dict[str, np.ndarray], schema: Schema) -> dict[str, Any]:
+    """Return the metrics of the model, `test`, and of the others, `baseline`."""
+    measured = {name: measure(truth, values, schema) for name, values in predicted.items()}
+    return {"test": measured.pop("model"), "baseline": measured}
+
+
+def slices(
+    frame: pd.DataFrame, truth: np.ndarray, predicted: np.ndarray, schema: Schema, min_rows: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return column -> value -> {rows, metrics}, for each value of the slice columns that has enough rows."""
+
+    def measured(rows: np.ndarray) -> dict[str, float]:
+        return {"rows": len(rows), **measure(truth[rows], predicted[rows], schema, SLICE_METRICS[schema.task])}
+
+    return {
+        column: {
+            value: measured(rows) for value, rows in sorted(groups(frame[column]).items()) if len(rows) >= min_rows
+        }
+        for column in schema.slices
+    }
+
+
+def importance(
+    model: BaseEstimator, frame: pd.DataFrame, truth: np.ndarray, schema: Schema, repeats: int
+) -> pd.DataFrame:
+    """Return by how much the headline metric gets worse when a column's values are shuffled among the rows.
+
+    One row for each feature, the most important first: `column`, `metric`, `spread` (standard deviation over repeats),
+    `importance` (mean). The raw column is shuffled, so that all that is derived from it moves along; every column
+    in the same orders. Permutation importance: Breiman 2001 (Random forests, section 10).
+    """
+
+    def rate(rows: pd.DataFrame) -> list[float]:
+        """Return the metric of each copy of the frame in `rows`; predicting all at once is quicker."""
+        values = estimator.predict(model, estimator.inputs(rows, schema))
+        return [score(metric, truth, copy, schema) for copy in np.split(values, len(rows) // len(frame))]
+
+    metric = headline(schema.task, defined(truth, schema))
+    (intact,), found = rate(frame), []
+    order = np.concatenate([np.random.default_rng(seed).permutation(len(frame)) for seed in range(repeats)])
+    copies = frame.take(np.tile(np.arange(len(frame)), repeats))
+    for name in progress(schema.features(), "importance of columns"):
+        shuffled = copies.copy(deep=False)
+        shuffled[name] = frame[name].array.take(order)
+        losses = [-gain(metric, intact, rated) for rated in rate(shuffled)]
+        found.append((name, metric, np.std(losses), np.mean(losses)))
+    table = pd.DataFrame(found, columns=["column", "metric", "spread", "importance"])
+    return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+
+
+def smallest(ids: pd.Series, most: int) -> np.ndarray:
+    """Return the positions of the `most` rows with the smallest ids (hashes, so any rows), in the order of ids."""
+    return np.argsort(ids.to_numpy(dtype=object), kind="stable")[:most]
+
+
+def predictions(frame: pd.DataFrame, predicted: np.ndarray, schema: Schema) -> pd.DataFrame:
+    """Return the table of predictions as texts: `row`, `label`, then `p_<class>` for each class or `prediction`."""
+    table = pd.DataFrame({"row": frame["row"].array, "label": frame[schema.target].array})
+    if schema.task == "regression":
+        return table.assign(label=texts(table["label"], 15), prediction=texts(predicted, digits(predicted)))
+    columns = {f"p_{name}": probabilities(predicted[:, code]) for code, name in enumerate(schema.classes)}
+    return pd.concat([table, pd.DataFrame(columns)], axis="columns")
+
+
+def digits(values: np.ndarray) -> int:
+    """Return how many significant digits show a millionth of the values' spread: 6, more if they are far from zero."""
+    size, spread = np.abs(values).max(), values.std()
+    return int(np.clip(6 + np.log10(size / spread), 6, 15)) if 0 < spread < size else 6
+
+
+def probabilities(values: np.ndarray) -> list[str]:
+    """Write probabilities with 6 significant digits, near 1 so many that what is left to 1 has them."""
+    with np.errstate(divide="ignore"):
+        nines = np.clip(np.floor(-np.log10(1 - values.clip(0, 1))), 0, 10).astype(int)
+    return [f"{value:.{6 + count}g}" for value, count in zip(values, nines, strict=True)]
+
+
+def texts(values: Iterable[float], digits: int) -> list[str]:
+    """Write numbers with at most `digits` significant digits."""
+    return [f"{value:.{digits}g}" for value in values]
+
+
+def progress(items: Iterable[Item], what: str) -> Iterator[Item]:
+    """Show a bar on a terminal's stderr while going through `items`, if it takes longer than two seconds."""
+    return iter(tqdm(items, what, delay=2, disable=None, leave=False))
+
+
+def report(metrics: dict[str, Any], task: str) -> None:
+    """Say how the model compares with its baselines, and warn if it is not worth having."""
+    if left_out := [name for name in TASK_METRICS[task] if name not in metrics["test"]]:
+        warn(f"left out {', '.join(left_out)}: the target of the test rows does not vary enough to define them")
+    results = {"model": metrics["test"], **metrics["baseline"]}
+    name = headline(task, *results.values())
+    better = "higher" if name in HIGHER_IS_BETTER else "lower"
+    shown = ", ".join(f"{who} {result[name]:.4g}" for who, result in results.items())
+    say(f"{name} on the test rows: {shown} ({better} is better)")
+    if not beats(metrics, task, "trivial"):
+        warn("the model does not beat the trivial baseline: it has learned nothing that holds for other rows")
+    elif not beats(metrics, task, "linear"):
+        say("note: the model does not beat the linear baseline, which is simpler")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,132 @@
+"""Model -> the bundle that ships, and its card. Run by `dvc repro`, or `python -m gitmodel.pipeline.package`.
+
+The manifest names no commit and no time: a commit cannot contain its own hash, and dvc.lock holds the hash of the
+bundle. What binds the two is the tag of a release, which carries the bundle's digest (`bundle.bundle.digest`).
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+from sklearn.base import BaseEstimator
+
+from gitmodel import estimator
+from gitmodel.base.project import (
+    BUNDLE,
+    CARD,
+    METRICS,
+    MODEL,
+    SCHEMA,
+    TEST,
+    TRAIN,
+    UserError,
+    read_params,
+    replacing_folder,
+    run,
+    say,
+    warn,
+    write_json,
+)
+from gitmodel.bundle import bundle as files
+from gitmodel.bundle import manifest as contents
+from gitmodel.bundle.bundle import Bundle
+from gitmodel.bundle.export import to_onnx
+from gitmodel.bundle.parity import SINGLE_ROWS, Parity, hard_rows
+from gitmodel.bundle.performance import AtTest
+from gitmodel.bundle.profile import Predictions
+from gitmodel.card.card import write_card
+from gitmodel.contract.schema import Schema, load
+from gitmodel.contract.table import rows
+
+CHUNK_ROWS = 25_000
+MOST_TRAINING = 20_000  # training rows that are predicted for monitoring
+
+
+def main() -> None:
+    """Export models/model.skops, prove that it predicts the same, write models/bundle/ and reports/MODEL_CARD.md."""
+    schema, params = load(), read_params("package")
+    model, metrics = estimator.load(MODEL), read_metrics()
+    say("exporting the model to ONNX")
+    with replacing_folder(BUNDLE) as draft:
+        exported = to_onnx(model, schema)
+        (draft / files.MODEL).write_bytes(exported)
+        shutil.copyfile(SCHEMA, draft / files.SCHEMA)
+        at_test = AtTest(schema, read_params("gate")["min_rows"])
+        bundle = Bundle(exported, schema, {})
+        parity, predictions = prove(bundle, model, params["tolerance"], at_test)
+        predictions["training"] = of_training(bundle, predictions)
+        write_json(draft / files.PROFILE, contents.reference(schema, predictions, at_test.describe(), metrics))
+        manifest = contents.manifest(schema, params["name"], metrics, parity)
+        write_json(draft / files.MANIFEST, manifest | {"files": contents.hashes(draft)})
+        Bundle.load(draft)
+    write_card(manifest, metrics, schema)
+    report(manifest)
+
+
+def read_metrics() -> dict[str, Any]:
+    """Return reports/metrics.json."""
+    try:
+        metrics: dict[str, Any] = json.loads(METRICS.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{METRICS} is missing or damaged: run `dvc repro evaluate`") from None
+    return metrics
+
+
+def prove(
+    bundle: Bundle, model: BaseEstimator, tolerance: float, at_test: AtTest
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Compare `bundle` with the model on all test rows and on hard ones; return what was found, and the predictions.
+
+    `at_test` is told them too. The predictions to watch for are those of the test rows: on its training rows a model is
+    surer than it should be.
+    """
+    predictions = Predictions(bundle.classes)
+    easy, hard = (Parity(bundle, model, tolerance, target_scale(bundle.schema)) for _ in range(2))
+    for frame in chunks(TEST):
+        predicted = easy.compare(frame)
+        predictions.add(predicted)
+        at_test.add(rows(frame), predicted)
+    easy.require("test rows")
+    frame = next(chunks(TEST))
+    hard.compare(hard_rows(frame, bundle.schema))
+    hard.compare_one_by_one(frame.head(SINGLE_ROWS))
+    hard.require("hard rows (missing, never seen or extreme values, or one row alone)")
+    return contents.proof(easy, hard), predictions.describe()
+
+
+def of_training(bundle: Bundle, predictions: dict[str, Any]) -> dict[str, Any]:
+    """Return how some training rows are predicted, in the bins of `predictions`: a batch may hold rows like them."""
+    step = -(-pq.ParquetFile(TRAIN).metadata.num_rows // MOST_TRAINING)
+    found = Predictions(bundle.classes)
+    for frame in chunks(TRAIN):
+        found.add(bundle.predict(rows(frame.iloc[::step])))
+    return found.describe() if bundle.classes else {"counts": found.counts(predictions["edges"])}
+
+
+def target_scale(schema: Schema) -> float:
+    """Return the unit of differences: 1 for probabilities, the standard deviation of the target for a regression."""
+    if schema.classes:
+        return 1.0
+    return float(pd.read_parquet(TRAIN, columns=[schema.target])[schema.target].std(ddof=0)) or 1.0
+
+
+def chunks(path: Path) -> Iterator[pd.DataFrame]:
+    """Read a Parquet file in parts that fit in memory."""
+    for batch in pq.ParquetFile(path).iter_batches(CHUNK_ROWS):
+        yield batch.to_pandas()
+
+
+def report(manifest: dict[str, Any]) -> None:
+    """Say what was made, and loudly if it is of no use."""
+    size = sum(path.stat().st_size for path in BUNDLE.iterdir())
+    say(f"{BUNDLE} ({size / 1e6:.1f} MB) predicts as the trained model does; {CARD} describes it")
+    if not manifest["beats_trivial"]:
+        warn("THE MODEL IS NO BETTER THAN GUESSING (the trivial baseline): keep exploring, it will not be released")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,115 @@
+"""Raw table -> checked, split into train and test. Run by `dvc repro`, or `python -m gitmodel.pipeline.prepare`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gitmodel.base.project import (
+    PARAMS,
+    SCHEMA,
+    TEST,
+    TRAIN,
+    UserError,
+    read_params,
+    replacing,
+    run,
+    say,
+    some_rows,
+    warn,
+)
+from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
+from gitmodel.contract.schema import Schema, check_names, load
+from gitmodel.contract.table import STRING, judge, read_cells
+
+FAR_OFF = 0.1  # a share of test rows that differs more from what was asked for is worth a warning
+
+
+def main() -> None:
+    """Check data/raw.* against schema.yaml and write data/train.parquet and data/test.parquet."""
+    schema, test_size = load(), share_to_test(read_params("prepare"))
+    say(f"reading {schema.table}")
+    table = labelled(checked(read_cells(Path(schema.table), schema.reading), schema), schema)
+    table = add_row_id(table, schema)
+    is_test = in_test(table, schema, test_size)
+    train, test = table[~is_test], table[is_test]
+    require_learnable(train, test, schema)
+    for part, path in ((train, TRAIN), (test, TEST)):
+        with replacing(path) as draft:
+            part.to_parquet(draft, index=False)
+    say(f"{len(table):,} rows keep the contract: {len(train):,} to train on, {len(test):,} to test on")
+    if abs(len(test) / len(table) - test_size) > FAR_OFF:
+        shares = f"{len(test) / len(table):.0%} of the rows are tested on, not {test_size:.0%}"
+        warn(f"{shares}: there are few rows, or many of the same identity or time, which stay together")
+
+
+def share_to_test(params: dict[str, Any]) -> float:
+    """Return `prepare.test_size`; UserError unless it is a number between 0 and 1."""
+    share = params["test_size"]
+    if isinstance(share, (int, float)) and 0 < share < 1:
+        return float(share)
+    raise UserError(f"prepare.test_size in {PARAMS} is {share!r}: give a share between 0 and 1, such as 0.25")
+
+
+def checked(cells: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the table with typed columns; UserError names each column and rule that is violated."""
+    problems = check_names(list(cells.columns), schema)
+    if not problems:
+        table, _, violations = judge(cells, schema)
+        problems = [str(found) for found in violations]
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise UserError(f"the table breaks its contract; mend the table or {SCHEMA}:{lines}")
+    return table
+
+
+def labelled(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Leave out, and say, the rows whose target is missing or of a class that is ignored."""
+    missing = table[schema.target].isna()
+    ignored = table[schema.target].isin(list(schema.ignored_classes))
+    for mask, why in ((missing, "the target is missing"), (ignored, "their class is in ignored_classes")):
+        if mask.any():
+            say(f"left out {some_rows(mask.sum())}: {why}")
+    return table[~(missing | ignored)]
+
+
+def add_row_id(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Put the column `row` first and sort by it: the hash of the row's identity, numbered where rows are equal.
+
+    So neither the order of rows nor that of columns matters, and the same row has the same id in every version.
+    """
+    hashes = pd.Series(row_hash(table[identity_columns(schema)]), table.index)
+    copies = pd.Series(0, table.index)
+    repeated = hashes[hashes.duplicated(keep=False)]
+    by_label = repeated[table.loc[repeated.index, schema.target].sort_values(kind="stable").index]
+    copies[by_label.index] = by_label.groupby(by_label).cumcount()
+    order = np.lexsort((copies, hashes))
+    digits = hexadecimal(hashes.to_numpy()).astype(str)
+    ids = [f"{value}-{copy + 1}" if copy else value for value, copy in zip(digits.tolist(), copies, strict=True)]
+    table = table.iloc[order].reset_index(drop=True)
+    table.insert(0, "row", pd.Series(ids, dtype=STRING).iloc[order].array)
+    return table
+
+
+def in_test(table: pd.DataFrame, schema: Schema, test_size: float) -> np.ndarray:
+    """Return the (n,) mask of test rows: the latest ones where the schema names a time, else chosen by their hash.
+
+    The hash decides for each row by itself: adding rows moves none, and equal rows are on the same side.
+    """
+    if schema.time:
+        return (table[schema.time] > table[schema.time].quantile(1 - test_size, interpolation="lower")).to_numpy()
+    return np.asarray(table["row"] < f"{int(test_size * 2**64):016x}")
+
+
+def require_learnable(train: pd.DataFrame, test: pd.DataFrame, schema: Schema) -> None:
+    """Raise UserError if a part is empty or the training rows lack a class."""
+    for part, name in ((train, "train"), (test, "test")):
+        if part.empty:
+            raise UserError(f"no rows are left to {name} on: add rows or change `prepare.test_size` in params.yaml")
+    for label in sorted(set(schema.classes) - set(train[schema.target])):
+        raise UserError(f"class {label!r} has no training row: add rows, or list it under ignored_classes in {SCHEMA}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,146 @@
+"""One part of a table -> its predictions, and the rows that break the contract."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from gitmodel.base.project import UserError, one_line, some_rows
+from gitmodel.bundle.bundle import Bundle
+from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
+from gitmodel.contract.schema import Column, Schema, Violation
+from gitmodel.contract.stream import Part, Source
+from gitmodel.contract.table import judge
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that breaks the contract: its number in the source, why, and its cells; a misfit has none."""
+
+    source: str
+    number: int
+    reasons: str
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The predictions of some rows, and the others."""
+
+    predictions: pa.Table
+    rejects: list[Reject]
+
+    def __len__(self) -> int:
+        """Return how many rows went in."""
+        return len(self.predictions) + len(self.rejects)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Checks and predicts parts, in any thread; `reject` says whether bad rows are put aside or stop it all.
+
+    `contract` is the schema without what only training needs: the target, and ids that never repeat.
+    """
+
+    bundle: Bundle
+    version: str
+    contract: Schema
+    sources: list[Source]
+    reject: bool
+
+    @classmethod
+    def make(cls, bundle: Bundle, version: str, sources: list[Source], reject: bool) -> Self:
+        """Return what scores these sources with this bundle."""
+        schema = bundle.schema
+        columns = {name: column for name, column in schema.columns.items() if name != schema.target}
+        if schema.id:
+            columns = {schema.id: Column("category", feature=False), **columns}
+        return cls(bundle, version, replace(schema, id=None, columns=columns), sources, reject)
+
+    @property
+    def identity(self) -> list[str]:
+        """The columns whose hash is the id of a row; none if a source lacks one, then rows are numbered."""
+        names = identity_columns(self.bundle.schema)
+        return names if all(set(names) <= set(source.names) for source in self.sources) else []
+
+    @property
+    def fields(self) -> pa.Schema:
+        """The columns of the predictions."""
+        texts = ["row", *(["source"] if len(self.sources) > 1 else []), "version"]
+        classes = self.bundle.classes
+        texts += ["label"] if classes else []
+        numbers = [(f"p_{name}", pa.float32()) for name in classes] or [("prediction", pa.float64())]
+        return pa.schema([*((name, pa.string()) for name in texts), *numbers])
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts that the predictions may hold, apart from the ids of rows."""
+        return [*self.fields.names, *self.bundle.classes, self.version, *(str(source.path) for source in self.sources)]
+
+    def score(self, part: Part) -> Scored:
+        """Predict for the rows of a part that keep the contract; UserError for one that does not unless `reject`."""
+        table, arrays, violations = judge(part.cells, self.contract)
+        if (violations or part.misfits) and not self.reject:
+            raise UserError(_first_problem(part, violations))
+        bad = np.zeros(len(table), dtype=bool)
+        for violation in violations:
+            bad |= violation.broken
+        numbers = part.numbers
+        if bad.any():
+            table, numbers, arrays = table[~bad], numbers[~bad], {name: v[~bad] for name, v in arrays.items()}
+        return Scored(self._predictions(part, numbers, table, arrays), _rejects(part, bad, violations))
+
+    def _predictions(
+        self, part: Part, numbers: np.ndarray, table: pd.DataFrame, arrays: dict[str, np.ndarray]
+    ) -> pa.Table:
+        size, classes = len(numbers), self.bundle.classes
+        predicted = self.bundle.predict(arrays) if size else np.empty((0, len(classes)) if classes else 0)
+        ids = hexadecimal(row_hash(table[self.identity])) if self.identity else numbers.astype("S")
+        columns = {"row": pa.array(ids).cast(pa.string())}
+        columns["source"] = pa.repeat(str(part.source.path), size)
+        columns["version"] = pa.repeat(self.version, size)
+        if classes:
+            codes = pa.array(predicted.argmax(axis=1).astype(np.int32))  # of equal ones the first, as `Bundle.labels`
+            columns["label"] = pa.DictionaryArray.from_arrays(codes, list(classes)).cast(pa.string())
+            columns |= {f"p_{name}": pa.array(predicted[:, code]) for code, name in enumerate(classes)}
+        else:
+            columns["prediction"] = pa.array(predicted)
+        return pa.table([columns[field.name].cast(field.type) for field in self.fields], schema=self.fields)
+
+
+def columns_read(source: Source, schema: Schema) -> list[str]:
+    """Return the columns of a source that the contract knows, apart from the target."""
+    known = {*schema.columns, *identity_columns(schema)} - {schema.target}
+    return [name for name in source.names if name in known]
+
+
+def _first_problem(part: Part, violations: list[Violation]) -> str:
+    """Name the first row that breaks the contract, and what is wrong with it."""
+    found = [(int(part.numbers[v.broken.argmax()]), v) for v in violations]
+    problems = [
+        (number, f"`{v.column}` {v.rule}: {_shown(part.cells[v.column].iloc[int(v.broken.argmax())])}{v.hint}")
+        for number, v in found
+    ]
+    number, what = min([*problems, *part.misfits], key=lambda problem: problem[0])
+    bad = np.any([v.broken for v in violations], axis=0).sum() if violations else 0
+    count = int(bad) + len(part.misfits)
+    more = f" ({some_rows(count)} of the {len(part.numbers) + len(part.misfits):,} looked at)" if count > 1 else ""
+    where = f"{part.source.path}, row {number:,}"
+    return f"{where}: {one_line(what)[:200]}{more}; mend the table, or go on without such rows: --bad-rows reject"
+
+
+def _shown(cell: object) -> str:
+    return "an empty cell" if pd.isna(cell) else repr(cell)
+
+
+def _rejects(part: Part, bad: np.ndarray, violations: list[Violation]) -> list[Reject]:
+    """Return the bad rows in the order of the file."""
+    rejects = [Reject(str(part.source.path), number, reasons, {}) for number, reasons in part.misfits]
+    cells = part.cells[bad].astype(object)
+    texts = cells.where(cells.notna(), "").astype(str).to_dict("records")
+    for position, row in zip(np.flatnonzero(bad), texts, strict=True):
+        reasons = "; ".join(f"`{v.column}` {v.rule}" for v in violations if v.broken[position])
+        rejects.append(Reject(str(part.source.path), int(part.numbers[position]), reasons, row))
+    return sorted(rejects, key=lambda reject: reject.number)

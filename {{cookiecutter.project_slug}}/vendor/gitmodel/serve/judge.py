@@ -1,0 +1,172 @@
+"""The rows of a request -> typed columns to predict from, or every problem by its row and column.
+
+Rows that keep the contract are judged at once. Others are judged again, cell by cell and by `schema.check`, whose words
+people know from the pipeline.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, TypedDict
+
+import numpy as np
+from pydantic import FailFast, TypeAdapter, ValidationError
+
+from gitmodel.contract.schema import FLAGGABLE, Schema, check, not_a
+from gitmodel.serve.rows import Row, known, row_type
+
+PART = 500  # rows that are judged at a time, so that a large bad batch needs little memory
+MOST_PROBLEMS = 1_000  # that an answer spells out: a small body can be wrong in very many ways
+MOST_UNKNOWN = 20  # unknown columns that are named of each row
+MISSING = "is missing (nullable: false)"  # as `schema.check` says it
+UNKNOWN = "is not a column of this model"
+DTYPES: dict[str, Any] = {"datetime": "datetime64[us]", "category": object, "text": object}  # numbers: float
+TYPES: dict[type, str] = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+
+
+class Problem(TypedDict):
+    """One thing that is wrong with a request; row and column are None where it is about the whole."""
+
+    row: int | None
+    column: str | None
+    rule: str
+    type: str | None
+
+
+class Refused(Exception):
+    """A request that is not answered: the HTTP status, and what is wrong with it."""
+
+    def __init__(self, status: int, problems: Sequence[Problem]) -> None:
+        """Keep the problems in the order of the rows."""
+        self.status, self.problems = status, problems
+
+    def body(self) -> dict[str, Any]:
+        """Return what the client is told: the first problems, and where there are more, how many and all their rows."""
+        told: dict[str, Any] = {"detail": list(self.problems[:MOST_PROBLEMS])}
+        if len(self.problems) > MOST_PROBLEMS:
+            rows = sorted({problem["row"] for problem in self.problems if problem["row"] is not None})
+            told |= {"problems": len(self.problems), "rows": rows}
+        return told
+
+
+def refusal(status: int, rule: str, row: int | None = None) -> Refused:
+    """Return the refusal of a request as a whole, or for the sake of one row."""
+    return Refused(status, [Problem(row=row, column=None, rule=rule, type=None)])
+
+
+@dataclass
+class Batch:
+    """Rows that can be answered: as they were sent, as typed columns, and the flags of those that break a range."""
+
+    rows: list[Row]
+    columns: dict[str, np.ndarray]
+    flags: dict[int, list[str]] = field(default_factory=dict)
+
+
+class Judge:
+    """Judges the rows of requests by the contract of a bundle."""
+
+    def __init__(self, schema: Schema, most_rows: int) -> None:
+        """Build the models of a row."""
+        self.schema, self.most_rows, self.known = replace(schema, id=None), most_rows, known(schema)
+        several: Any = list
+        quick: Any = Annotated[several[row_type(schema)], FailFast()]
+        self._quick: TypeAdapter[list[Row]] = TypeAdapter(quick)
+        self.types: TypeAdapter[list[Row]] = TypeAdapter(several[row_type(schema, loose=True)])
+        self._features = schema.features()
+        self._dtypes = {name: DTYPES.get(column.type, float) for name, column in self.known.items()}
+
+    def read(self, rows: object) -> Batch:
+        """Return the rows of a request, ready to predict; Refused names everything that is wrong with them."""
+        if not isinstance(rows, list):
+            raise refusal(422, "the rows must be a list of objects")
+        if not rows:
+            raise refusal(422, "there are no rows")
+        if len(rows) > self.most_rows:
+            raise refusal(422, f"{len(rows):,} rows are too many: send at most {self.most_rows:,} at a time")
+        if all(isinstance(row, dict) and len(row) <= len(self.known) for row in rows):
+            try:
+                return Batch(rows, self.columns(self._quick.validate_python(rows), self._features))
+            except ValidationError:
+                pass
+        return self._slowly(rows)
+
+    def _slowly(self, rows: list[Any]) -> Batch:
+        """Judge rows of which some break a rule."""
+        parts = [Part(self, rows[first : first + PART], first) for first in range(0, len(rows), PART)]
+        problems = [problem for part in parts for problem in part.problems]
+        if problems:
+            raise Refused(422, problems)
+        columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in self._features}
+        return Batch(rows, columns, {row: flags for part in parts for row, flags in part.flags.items()})
+
+    def columns(self, rows: list[Row], names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return validated rows as typed columns, as `contract.table` has them in training."""
+        return {name: np.array([row.get(name) for row in rows], self._dtypes[name]) for name in names}
+
+
+class Part:
+    """The judgement of some rows: `columns`, `problems` in the order of rows, and `flags` by row."""
+
+    def __init__(self, judge: Judge, rows: list[Any], first: int) -> None:
+        """Judge them, which start at row `first`: the types of cells, then by the contract what has its type."""
+        self.judge, self.rows, self.first = judge, rows, first
+        self.problems: list[Problem] = []
+        self.flags: dict[int, list[str]] = {}
+        self.wrong: set[tuple[int, str]] = set()
+        self.columns = judge.columns(self._typed([self._known(*item) for item in enumerate(rows)]), [*judge.known])
+        self._check()
+        self.problems.sort(key=lambda problem: problem["row"] or 0)
+
+    def _known(self, position: int, row: Any) -> Row:
+        """Return what a row has in columns that are known."""
+        known = self.judge.known
+        if not isinstance(row, dict):
+            self._add(position, None, "is not an object", row)
+            self.wrong |= {(position, name) for name in known}
+            return {}
+        for name in [name for name in row if name not in known][:MOST_UNKNOWN]:
+            self._add(position, name, UNKNOWN, row[name])
+        return {name: value for name, value in row.items() if name in known}
+
+    def _typed(self, rows: list[Row]) -> list[Row]:
+        """Return the rows without the cells whose type is wrong."""
+        try:
+            return self.judge.types.validate_python(rows)
+        except ValidationError as error:
+            for found in error.errors(include_url=False, include_context=False, include_input=False):
+                self._mistyped(int(found["loc"][0]), str(found["loc"][1]), found["type"])
+        rest = [{n: v for n, v in row.items() if (i, n) not in self.wrong} for i, row in enumerate(rows)]
+        return self.judge.types.validate_python(rest)
+
+    def _mistyped(self, position: int, name: str, found: str) -> None:
+        kind = self.judge.known[name].type
+        rule = "is not finite" if found == "finite_number" else not_a(kind)
+        self._add(position, name, rule, self.rows[position][name])
+        self.wrong.add((position, name))
+
+    def _check(self) -> None:
+        """Judge by the contract the cells that have their type."""
+        for violation in check(self.columns, self.judge.schema):
+            name, rule = violation.column, violation.rule
+            if rule == MISSING and not self.judge.known[name].feature:
+                continue  # what is not learned from need not be sent
+            flagged = self.judge.schema.violations == "flag" and rule.startswith(FLAGGABLE)
+            for position in np.flatnonzero(violation.broken).tolist():
+                if (position, name) in self.wrong:
+                    continue
+                if flagged:
+                    self.flags.setdefault(position + self.first, []).append(f"`{name}`: {rule}")
+                else:
+                    self._add(position, name, rule, self.rows[position].get(name, ABSENT))
+
+    def _add(self, position: int, column: str | None, rule: str, value: object) -> None:
+        name = column if column is None or len(column) <= 80 else f"{column[:77]}..."
+        self.problems.append(Problem(row=position + self.first, column=name, rule=rule, type=type_name(value)))
+
+
+ABSENT = object()
+
+
+def type_name(value: object) -> str:
+    """Return the JSON type of a value, or `absent`."""
+    return "null" if value is None else TYPES.get(type(value), "absent")

@@ -1,0 +1,1 @@
+"""Are the committed results true and whole?"""

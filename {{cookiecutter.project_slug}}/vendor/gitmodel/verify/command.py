@@ -1,0 +1,145 @@
+"""`model verify`: are the committed results those of this code, data and parameters, and is nothing damaged or lost."""
+
+import argparse
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gitmodel.base.project import BUNDLE, LOCK, METRICS, PREDICTIONS, UserError, say, some_rows
+from gitmodel.git.programs import call, committed, git, last_line
+from gitmodel.verify import lock, results, storage
+from gitmodel.verify.lock import COMMIT, RENEW, Failure, Stages
+from gitmodel.verify.storage import Output
+
+TEXT = """Check that the committed results are those of this code, data and parameters: dvc.lock is current and
+committed, metrics and predictions are the committed ones within 1e-4, DVC's cache, the outputs and the bundle are
+undamaged, and DVC's remote, if there is one, has what dvc.lock names. What is not here (a clone without `dvc pull`)
+is not checked. Status 0, or 1 with a line for each failure that names the file and the command that mends it."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `model verify` does."""
+    parser.description = TEXT
+    parser.set_defaults(command=lambda args: verify())
+
+
+def verify(_: argparse.Namespace | None = None) -> None:
+    """Say what was checked; UserError with a line for each failure."""
+    for line in check():
+        say(line)
+
+
+def check() -> list[str]:
+    """Return what was checked; UserError with a line for each failure."""
+    require_commit()
+    ours, theirs = read_locks()
+    checked: list[str] = []
+    failures: dict[str, str] = {}  # the first failure of each file is the one that says most
+    with repository() as repo:
+        outputs = storage.outputs(repo)
+        for name, line in find(repo, outputs, ours, theirs, checked):
+            failures.setdefault(name, line)
+    if failures:
+        raise UserError("\nerror: ".join(failures.values()))
+    return checked
+
+
+def find(repo: Any, outputs: list[Output], ours: Stages, theirs: Stages, checked: list[str]) -> Iterator[Failure]:
+    """Yield every failure, the most telling of a file first, and note in `checked` what was looked at."""
+    yield from bundle(checked)
+    rows = yield from results.failures()
+    checked.append(f"{METRICS} and {PREDICTIONS} are the committed ones ({some_rows(rows)})")
+    yield from lock.differences(ours, theirs, [output.path for output in outputs])
+    yield from uncommitted(outputs)
+    sound = yield from stored(repo, outputs, checked)
+    if all(sound.values()):  # of objects that are damaged and writable DVC's status deletes the evidence
+        yield from lock.stale(repo.status(), ours, {output.path: output.md5 for output in outputs})
+    checked.append(f"{LOCK} is that of this code, data and parameters ({len(ours)} stages), and committed")
+    if remote_of(repo):
+        yield from storage.losses(repo, outputs, lock.products(theirs), checked)
+    else:
+        checked.append("DVC has no remote to look into")
+
+
+def stored(repo: Any, outputs: list[Output], checked: list[str]) -> Generator[Failure, None, dict[str, bool]]:
+    """Yield what is damaged in DVC's cache and among the outputs; return which objects of the cache are sound."""
+    cache = Path(repo.cache.local.path)
+    sound = storage.hash_objects(outputs, cache)
+    yield from storage.damaged_objects(sound, outputs, cache, remote_of(repo))
+    yield from storage.changed_outputs(outputs, cache, sound)
+    absent = sorted(output.path for output in outputs if not Path(output.path).exists())
+    here = len(outputs) - len(absent)
+    checked.append(f"{len(sound)} objects of DVC's cache and {here} outputs hash to what they should")
+    if absent:
+        checked.append(f"not here, so not checked: {', '.join(absent)} (`dvc pull` or `dvc repro` brings them)")
+    return sound
+
+
+def require_commit() -> None:
+    """Raise UserError unless this is a Git repository with a commit."""
+    if call("git", "rev-parse", "--quiet", "--verify", "HEAD").returncode == 0:
+        return
+    if (result := call("git", "rev-parse", "--git-dir")).returncode:
+        raise UserError(f"this folder is no Git repository ({last_line(result.stderr)}): run `make init`")
+    raise UserError("nothing is committed yet: run `dvc repro`, then `git add --all && git commit`")
+
+
+def read_locks() -> tuple[Stages, Stages]:
+    """Return the stages of dvc.lock in the work tree and in the last commit."""
+    if not LOCK.exists():
+        raise UserError(f"{LOCK} is missing: {RENEW}")
+    ours = lock.parse(LOCK.read_bytes().decode("utf-8", "replace"), str(LOCK), f"delete it, {RENEW}")
+    text = committed(LOCK)
+    if text is None:
+        raise UserError(f"{LOCK} is not committed: {COMMIT}")
+    return ours, lock.parse(text, f"the committed {LOCK}", RENEW)
+
+
+@contextmanager
+def repository() -> Iterator[Any]:
+    """Open DVC's repository; what DVC complains of becomes a UserError."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            yield repo
+    except DvcException as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"DVC cannot read the pipeline ({reason}): mend that, `dvc status` shows more") from None
+
+
+def remote_of(repo: Any) -> str:
+    """Return the name of the remote that DVC pushes to; empty if there is none."""
+    return str(repo.config["core"].get("remote") or "")
+
+
+def bundle(checked: list[str]) -> Iterator[Failure]:
+    """Yield a failure if the bundle is here and a file of it is missing, changed or extra."""
+    if not BUNDLE.exists():
+        return
+    from gitmodel.bundle.bundle import read_verified
+
+    try:
+        files = read_verified(BUNDLE)
+    except UserError as error:
+        yield BUNDLE.as_posix(), str(error)
+    else:
+        checked.append(f"{BUNDLE} is intact ({len(files) + 1} files)")
+
+
+def uncommitted(outputs: list[Output]) -> Iterator[Failure]:
+    """Yield a failure for results that Git is to keep and that are not in the last commit, and for *.dvc likewise."""
+    paths = sorted({str(LOCK), *(output.path for output in outputs)} - {METRICS.as_posix(), PREDICTIONS.as_posix()})
+    here = names("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths)
+    if lost := sorted(here - names("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *paths)):
+        more = f" and {len(lost) - 1} more are" if lost[1:] else " is"
+        yield lost[0], f"{lost[0]}{more} not committed: {COMMIT}"
+    for pointer in sorted(names("diff", "-z", "--name-only", "--relative", "HEAD", "--", "*.dvc")):
+        yield pointer, f"{pointer} is not the committed one: {RENEW}"
+
+
+def names(*arguments: str) -> set[str]:
+    """Return the file names that a Git command prints, with NUL between them."""
+    return set(filter(None, git(*arguments).split("\0")))

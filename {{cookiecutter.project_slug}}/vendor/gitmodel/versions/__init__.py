@@ -1,0 +1,1 @@
+"""Versions and stages, as Git tags hold them."""
