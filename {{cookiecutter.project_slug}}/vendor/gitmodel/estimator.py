@@ -14,8 +14,9 @@ from sklearn.base import BaseEstimator
 
 from gitmodel.base.project import UserError, replacing
 from gitmodel.contract.encoding import category_names, encode, number_names
-from gitmodel.contract.schema import Schema
+from gitmodel.contract.features import Features
 from gitmodel.contract.table import rows
+from gitmodel.seam import Rows
 
 TRUSTED = [
     "sklearn._loss.link.IdentityLink",
@@ -32,16 +33,32 @@ TRUSTED = [
 ]
 
 
-def inputs(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+def inputs(frame: pd.DataFrame, features: Features) -> pd.DataFrame:
     """Return what the pipeline takes for n typed rows: the numbers (float32), then the categories (objects)."""
-    numbers, categories = encode(rows(frame[schema.features()]), schema)
+    return from_arrays(rows(frame[features.schema.features()]), features)
+
+
+def from_arrays(arrays: Rows, features: Features) -> pd.DataFrame:
+    """Return what `inputs` does for typed rows as arrays (n,) by name."""
+    return joined(*features.encode(arrays), features)
+
+
+def joined(numbers: np.ndarray, categories: np.ndarray, features: Features) -> pd.DataFrame:
+    """Return encoded rows as one frame with the names of their columns."""
     return pd.concat(
         [
-            pd.DataFrame(numbers, columns=number_names(schema)),
-            pd.DataFrame(categories, columns=category_names(schema), dtype=object),
+            pd.DataFrame(numbers, columns=number_names(features.full)),
+            pd.DataFrame(categories, columns=category_names(features.full), dtype=object),
         ],
         axis="columns",
     )
+
+
+def shuffled(arrays: Rows, name: str, features: Features) -> pd.DataFrame:
+    """Return what `inputs` does for typed rows of which one column, raw or derived, is out of order."""
+    if name not in features.derived:
+        return from_arrays(arrays, features)
+    return joined(*encode(arrays, features.full), features)
 
 
 def predict(estimator: BaseEstimator, features: pd.DataFrame) -> np.ndarray:

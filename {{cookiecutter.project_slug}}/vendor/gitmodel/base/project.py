@@ -20,6 +20,7 @@ SCHEMA = Path("schema.yaml")
 TRAIN = Path("data/train.parquet")
 TEST = Path("data/test.parquet")
 MODEL = Path("models/model.skops")
+FEATURES = Path("models/features.json")
 BASELINES = {"trivial": Path("models/trivial.skops"), "linear": Path("models/linear.skops")}
 BUNDLE = Path("models/bundle")
 METRICS = Path("reports/metrics.json")

@@ -15,9 +15,10 @@ import onnxruntime
 
 from gitmodel.base.project import BUNDLE, LOCK, UserError
 from gitmodel.contract import schema as contract
-from gitmodel.contract.encoding import encode
+from gitmodel.contract.features import Features
+from gitmodel.contract.origin import restore
 
-FORMAT = 1
+FORMAT, READABLE = 2, (1, 2)
 MODEL, SCHEMA, PROFILE, MANIFEST = "model.onnx", "schema.yaml", "profile.json", "manifest.json"
 CHUNK_ROWS = 50_000
 
@@ -28,11 +29,11 @@ class Bundle:
     The classes are in the order of the columns of probabilities; a regression has none.
     """
 
-    def __init__(self, model: bytes, schema: contract.Schema, manifest: dict[str, Any], threads: int = 1) -> None:
+    def __init__(self, model: bytes, features: Features, manifest: dict[str, Any], threads: int = 1) -> None:
         """Make a session of the bytes of model.onnx; `load` is the usual way."""
-        self.schema, self.manifest = schema, manifest
+        self.features, self.schema, self.manifest = features, features.schema, manifest
         self.session = _session(model, threads)
-        self.classes, self._features = schema.classes, schema.features()
+        self.classes, self._columns = self.schema.classes, self.schema.features()
         self._inputs = {node.name for node in self.session.get_inputs()}
         self._output = self.session.get_outputs()[-1].name
 
@@ -42,12 +43,13 @@ class Bundle:
         directory = Path(directory)
         manifest = read_manifest(directory)
         contents = read_verified(directory) if verify else {MODEL: _read(directory / MODEL)}
-        return cls(contents[MODEL], contract.load(directory / SCHEMA), manifest, threads)
+        features = restore(manifest.get("features", {}), contract.load(directory / SCHEMA), directory)
+        return cls(contents[MODEL], features, manifest, threads)
 
     def predict(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return probabilities (n, classes), or values (n,) of a regression, for n typed rows (name -> (n,) array)."""
-        columns = {name: np.asarray(rows[name]) for name in self._features}
-        size = len(columns[self._features[0]])
+        columns = {name: np.asarray(rows[name]) for name in self._columns}
+        size = len(columns[self._columns[0]])
         if 0 < size <= CHUNK_ROWS:
             return self._predict(columns)
         starts = range(0, size, CHUNK_ROWS)
@@ -61,7 +63,7 @@ class Bundle:
 
     def run(self, rows: Mapping[str, np.ndarray], *outputs: str) -> list[np.ndarray]:
         """Return outputs of model.onnx as they are: `label` (n,), `probabilities` (n, classes), `prediction` (n, 1)."""
-        matrices = dict(zip(("numbers", "categories"), encode(rows, self.schema), strict=True))
+        matrices = dict(zip(("numbers", "categories"), self.features.encode(rows), strict=True))
         found: list[np.ndarray] = self.session.run(outputs, {name: matrices[name] for name in self._inputs})
         return found
 
@@ -91,8 +93,8 @@ def read_manifest(directory: Path = BUNDLE) -> dict[str, Any]:
         sound = False
     if not sound:
         raise UserError(f"{directory / MANIFEST} is damaged: {_remedy()}")
-    if version != FORMAT:
-        raise UserError(f"{directory} has format {version}, this code reads {FORMAT}: use the code of that bundle")
+    if version not in READABLE:
+        raise UserError(f"{directory} has format {version}, this code up to {FORMAT}: use the bundle's own code")
     return manifest
 
 

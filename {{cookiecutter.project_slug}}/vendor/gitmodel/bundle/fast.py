@@ -12,8 +12,7 @@ import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
 from gitmodel.bundle.bundle import Bundle
-from gitmodel.contract.encoding import encode
-from gitmodel.contract.schema import Schema
+from gitmodel.contract.features import Features
 
 STRINGS, CODES = "categories", "codes"
 
@@ -21,16 +20,16 @@ STRINGS, CODES = "categories", "codes"
 class QuickBundle(Bundle):
     """A bundle whose one-hot steps look up codes; models that read strings in another way run as they are."""
 
-    def __init__(self, model: bytes, schema: Schema, manifest: dict[str, Any], threads: int = 1) -> None:
+    def __init__(self, model: bytes, features: Features, manifest: dict[str, Any], threads: int = 1) -> None:
         """Make a session of the rewritten model."""
         rewritten, self._values = with_codes(model)
-        super().__init__(rewritten, schema, manifest, threads)
+        super().__init__(rewritten, features, manifest, threads)
 
     def run(self, rows: Mapping[str, np.ndarray], *outputs: str) -> list[np.ndarray]:
         """Return outputs of the model as `Bundle.run` does."""
         if not self._values:
             return super().run(rows, *outputs)
-        numbers, categories = encode(rows, self.schema)
+        numbers, categories = self.features.encode(rows)
         codes = np.zeros(categories.shape, dtype=np.int64)
         for column, values in self._values.items():
             codes[:, column] = codes_of(categories[:, column], values)

@@ -13,15 +13,17 @@ from gitmodel.base.project import TEST, TRAIN, md5_of, read_params
 from gitmodel.bundle.bundle import FORMAT
 from gitmodel.bundle.parity import Parity
 from gitmodel.bundle.profile import profile
-from gitmodel.contract.schema import Schema
+from gitmodel.contract.features import Features
+from gitmodel.contract.origin import describe
 from gitmodel.contract.table import rows
 from gitmodel.metrics.builtin import beats
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
-def manifest(schema: Schema, name: str, metrics: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
+def manifest(features: Features, name: str, metrics: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
     """Return what the bundle says of itself, apart from its files."""
+    schema = features.schema
     sizes = {part: pq.ParquetFile(path).metadata.num_rows for part, path in (("train", TRAIN), ("test", TEST))}
     return {
         "format": FORMAT,
@@ -30,6 +32,7 @@ def manifest(schema: Schema, name: str, metrics: dict[str, Any], parity: dict[st
         "target": schema.target,
         "classes": list(schema.classes),
         "positive": schema.positive,
+        "features": describe(features),
         "beats_trivial": beats(metrics, schema.task, "trivial"),
         "beats_linear": beats(metrics, schema.task, "linear"),
         "metrics": {part: metrics[part] for part in ("test", "baseline")},
@@ -54,7 +57,7 @@ def proof(easy: Parity, hard: Parity) -> dict[str, Any]:
 
 
 def reference(
-    schema: Schema, predictions: dict[str, Any], at_test: dict[str, Any], metrics: dict[str, Any]
+    features: Features, predictions: dict[str, Any], at_test: dict[str, Any], metrics: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the distribution of every column in the training rows (those not learned from too) and of predictions.
 
@@ -64,5 +67,14 @@ def reference(
     def values(name: str) -> np.ndarray:  # one column in memory at a time
         return rows(pd.read_parquet(TRAIN, columns=[name]))[name]
 
-    columns = {name: profile(values(name), column) for name, column in schema.columns.items()}
+    columns = {name: profile(values(name), column) for name, column in features.schema.columns.items()}
+    columns |= {name: profile(values, features.derived[name]) for name, values in derived_values(features).items()}
     return {"columns": columns, "predictions": predictions, "test": at_test, "slices": metrics["slices"]}
+
+
+def derived_values(features: Features) -> dict[str, np.ndarray]:
+    """Return the derived columns of the training rows, (n,) by name."""
+    if not features.derived:
+        return {}
+    arrays = rows(pd.read_parquet(TRAIN, columns=features.schema.features()))
+    return {name: values for name, values in features.complete(arrays).items() if name in features.derived}

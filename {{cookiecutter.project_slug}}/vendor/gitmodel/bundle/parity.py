@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from gitmodel.base.project import UserError
 from gitmodel.bundle.bundle import Bundle
+from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import STRING, rows
 from gitmodel.estimator import inputs, predict
@@ -36,7 +37,7 @@ class Parity:
 
     def compare(self, frame: pd.DataFrame) -> np.ndarray:
         """Compare the predictions for typed rows, and for classes the labels; return the predictions of the bundle."""
-        expected, columns = _expected(self.model, frame, self.bundle.schema), self._columns(frame)
+        expected, columns = _expected(self.model, frame, self.bundle.features), self._columns(frame)
         if not self.bundle.classes:
             return self._count(self.bundle.predict(columns), expected)
         labels, predicted = self.bundle.run(columns, "label", "probabilities")
@@ -45,7 +46,7 @@ class Parity:
 
     def compare_one_by_one(self, frame: pd.DataFrame) -> None:
         """Compare each row alone with what the trained model predicts for all together."""
-        expected, columns = _expected(self.model, frame, self.bundle.schema), self._columns(frame)
+        expected, columns = _expected(self.model, frame, self.bundle.features), self._columns(frame)
         alone = ({name: values[i : i + 1] for name, values in columns.items()} for i in range(len(frame)))
         self._count(np.concatenate([self.bundle.predict(row) for row in alone]), expected)
 
@@ -119,9 +120,10 @@ def _beside(values: pd.Series, direction: float) -> np.ndarray:
     return neighbours.astype(float)
 
 
-def _expected(model: BaseEstimator, frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+def _expected(model: BaseEstimator, frame: pd.DataFrame, features: Features) -> np.ndarray:
+    given = inputs(frame, features)
     try:
-        return predict(model, inputs(frame, schema))
+        return predict(model, given)
     except ValueError as error:
         cause = " ".join(str(error).split())[:150]
         raise UserError(f"the trained model cannot predict extreme or missing values ({cause}): {REMEDY}") from None

@@ -1,4 +1,4 @@
-"""Model and test rows -> metrics, slices, predictions, plots. Run by `dvc repro`, or `python -m gitmodel.pipeline.evaluate`."""
+"""Model and test rows -> metrics, slices, predictions, plots. Run by `dvc repro`."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -24,8 +24,10 @@ from gitmodel.base.project import (
     warn,
     write_json,
 )
+from gitmodel.contract.features import Features
+from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
-from gitmodel.contract.table import groups
+from gitmodel.contract.table import groups, rows
 from gitmodel.metrics.builtin import (
     HIGHER_IS_BETTER,
     SLICE_METRICS,
@@ -49,11 +51,12 @@ def main() -> None:
     test = pd.read_parquet(TEST)
     say(f"evaluating on {len(test):,} test rows")
     estimators = {name: estimator.load(path) for name, path in {"model": MODEL, **BASELINES}.items()}
-    truth, predicted = true_values(test, schema), predict(estimators, test, schema)
+    features = of_model(schema)
+    truth, predicted = true_values(test, schema), predict(estimators, test, features)
     metrics = measure_all(truth, predicted, schema)
     metrics["slices"] = slices(test, truth, predicted["model"], schema, params["min_slice_rows"])
     some = smallest(test["row"], params["importance_rows"])
-    importances = importance(estimators["model"], test.iloc[some], truth[some], schema, params["importance_repeats"])
+    importances = importance(estimators["model"], test.iloc[some], truth[some], features, params["importance_repeats"])
     kept = smallest(test["row"], most_predictions(len(schema.classes)))
     table = predictions(test.iloc[kept], predicted["model"][kept], schema)
 
@@ -71,16 +74,16 @@ def true_values(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     return np.asarray(pd.Index(schema.classes, dtype=object).get_indexer(frame[schema.target].astype(object)))
 
 
-def predict(estimators: dict[str, BaseEstimator], frame: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
+def predict(estimators: dict[str, BaseEstimator], frame: pd.DataFrame, features: Features) -> dict[str, np.ndarray]:
     """Return what each estimator predicts for n typed rows; their inputs are made chunk by chunk, to spare memory."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in estimators}
     for start in progress(range(0, len(frame), CHUNK_ROWS), "predicting"):
-        features = estimator.inputs(frame.iloc[start : start + CHUNK_ROWS], schema)
+        inputs = estimator.inputs(frame.iloc[start : start + CHUNK_ROWS], features)
         for name, fitted in estimators.items():
-            parts[name].append(estimator.predict(fitted, features))
+            parts[name].append(estimator.predict(fitted, inputs))
     predicted = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     for name, values in predicted.items():
-        require_usable(name, values, schema)
+        require_usable(name, values, features.schema)
     return predicted
 
 
@@ -115,28 +118,29 @@ def slices(
 
 
 def importance(
-    model: BaseEstimator, frame: pd.DataFrame, truth: np.ndarray, schema: Schema, repeats: int
+    model: BaseEstimator, frame: pd.DataFrame, truth: np.ndarray, features: Features, repeats: int
 ) -> pd.DataFrame:
     """Return by how much the headline metric gets worse when a column's values are shuffled among the rows.
 
     One row for each feature, the most important first: `column`, `metric`, `spread` (standard deviation over repeats),
-    `importance` (mean). The raw column is shuffled, so that all that is derived from it moves along; every column
+    `importance` (mean). A raw column is shuffled with all that is derived from it, a derived one by itself; every column
     in the same orders. Permutation importance: Breiman 2001 (Random forests, section 10).
     """
 
-    def rate(rows: pd.DataFrame) -> list[float]:
-        """Return the metric of each copy of the frame in `rows`; predicting all at once is quicker."""
-        values = estimator.predict(model, estimator.inputs(rows, schema))
-        return [score(metric, truth, copy, schema) for copy in np.split(values, len(rows) // len(frame))]
+    def rate(inputs: pd.DataFrame) -> list[float]:
+        """Return the metric of each copy of the frame in `inputs`; predicting all at once is quicker."""
+        values = estimator.predict(model, inputs)
+        return [score(metric, truth, copy, schema) for copy in np.split(values, len(inputs) // len(frame))]
 
+    schema = features.schema
     metric = headline(schema.task, defined(truth, schema))
-    (intact,), found = rate(frame), []
+    (intact,), found = rate(estimator.inputs(frame, features)), []
     order = np.concatenate([np.random.default_rng(seed).permutation(len(frame)) for seed in range(repeats)])
-    copies = frame.take(np.tile(np.arange(len(frame)), repeats))
-    for name in progress(schema.features(), "importance of columns"):
-        shuffled = copies.copy(deep=False)
-        shuffled[name] = frame[name].array.take(order)
-        losses = [-gain(metric, intact, rated) for rated in rate(shuffled)]
+    copies = rows(frame[schema.features()].take(np.tile(np.arange(len(frame)), repeats)))
+    whole = features.complete(copies)
+    for name in progress(features.full.features(), "importance of columns"):
+        given = {**(whole if name in features.derived else copies), name: whole[name][: len(frame)][order]}
+        losses = [-gain(metric, intact, rated) for rated in rate(estimator.shuffled(given, name, features))]
         found.append((name, metric, np.std(losses), np.mean(losses)))
     table = pd.DataFrame(found, columns=["column", "metric", "spread", "importance"])
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from sklearn.base import BaseEstimator
 
-from gitmodel import estimator
+from gitmodel import estimator, seam
 from gitmodel.base.project import (
     BUNDLE,
     CARD,
@@ -39,6 +39,7 @@ from gitmodel.bundle.parity import SINGLE_ROWS, Parity, hard_rows
 from gitmodel.bundle.performance import AtTest
 from gitmodel.bundle.profile import Predictions
 from gitmodel.card.card import write_card
+from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
 
@@ -49,22 +50,40 @@ MOST_TRAINING = 20_000  # training rows that are predicted for monitoring
 def main() -> None:
     """Export models/model.skops, prove that it predicts the same, write models/bundle/ and reports/MODEL_CARD.md."""
     schema, params = load(), read_params("package")
-    model, metrics = estimator.load(MODEL), read_metrics()
+    model, metrics, features = estimator.load(MODEL), read_metrics(), of_model(schema)
     say("exporting the model to ONNX")
     with replacing_folder(BUNDLE) as draft:
-        exported = to_onnx(model, schema)
+        exported = to_onnx(model, features.full)
         (draft / files.MODEL).write_bytes(exported)
         shutil.copyfile(SCHEMA, draft / files.SCHEMA)
         at_test = AtTest(schema, read_params("gate")["min_rows"])
-        bundle = Bundle(exported, schema, {})
+        bundle = Bundle(exported, features, {})
         parity, predictions = prove(bundle, model, params["tolerance"], at_test)
         predictions["training"] = of_training(bundle, predictions)
-        write_json(draft / files.PROFILE, contents.reference(schema, predictions, at_test.describe(), metrics))
-        manifest = contents.manifest(schema, params["name"], metrics, parity)
+        ship_more(draft)
+        write_json(draft / files.PROFILE, contents.reference(features, predictions, at_test.describe(), metrics))
+        manifest = contents.manifest(features, params["name"], metrics, parity)
         write_json(draft / files.MANIFEST, manifest | {"files": contents.hashes(draft)})
         Bundle.load(draft)
     write_card(manifest, metrics, schema)
     report(manifest)
+
+
+def ship_more(folder: Path) -> None:
+    """Let the user's `ship` write into the bundle; UserError if it fails, or touches what the stage writes."""
+    before = contents.hashes(folder)
+    try:
+        seam.find("package", "ship", lambda folder: None)(folder)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"ship in package.py failed with {seam.described(error)}") from None
+    for path in folder.iterdir():
+        if not path.is_file():
+            raise UserError(f"ship in package.py made the folder {path.name}: write files only")
+    after = contents.hashes(folder)
+    if touched := [name for name in (*before, files.PROFILE, files.MANIFEST) if after.get(name) != before.get(name)]:
+        raise UserError(f"ship in package.py wrote {touched[0]}, which the stage itself writes: choose another name")
 
 
 def read_metrics() -> dict[str, Any]:

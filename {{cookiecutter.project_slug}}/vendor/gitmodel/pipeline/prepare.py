@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gitmodel import seam
 from gitmodel.base.project import (
     PARAMS,
     SCHEMA,
@@ -30,7 +31,7 @@ def main() -> None:
     """Check data/raw.* against schema.yaml and write data/train.parquet and data/test.parquet."""
     schema, test_size = load(), share_to_test(read_params("prepare"))
     say(f"reading {schema.table}")
-    table = labelled(checked(read_cells(Path(schema.table), schema.reading), schema), schema)
+    table = labelled(checked(read_clean(schema), schema), schema)
     table = add_row_id(table, schema)
     is_test = in_test(table, schema, test_size)
     train, test = table[~is_test], table[is_test]
@@ -42,6 +43,28 @@ def main() -> None:
     if abs(len(test) / len(table) - test_size) > FAR_OFF:
         shares = f"{len(test) / len(table):.0%} of the rows are tested on, not {test_size:.0%}"
         warn(f"{shares}: there are few rows, or many of the same identity or time, which stay together")
+
+
+def read_clean(schema: Schema) -> pd.DataFrame:
+    """Return the cells of the table as the user's `clean` mends them."""
+    return cleaned(read_cells(Path(schema.table), schema.reading))
+
+
+def cleaned(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return cells as `clean` in prepare.py mends them; says how many rows it leaves out. UserError if it fails."""
+    clean = seam.find("prepare", "clean", None)
+    if clean is None:
+        return cells
+    before = len(cells)
+    try:
+        table = clean(cells)
+    except Exception as error:
+        raise UserError(f"clean in prepare.py failed with {seam.described(error)}") from None
+    if not isinstance(table, pd.DataFrame):
+        raise UserError(f"clean in prepare.py gives a {type(table).__name__}: return the table")
+    if len(table) != before:
+        say(f"clean in prepare.py: {some_rows(before)} became {len(table):,}")
+    return table.reset_index(drop=True)
 
 
 def share_to_test(params: dict[str, Any]) -> float:

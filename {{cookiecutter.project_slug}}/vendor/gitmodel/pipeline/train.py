@@ -1,5 +1,7 @@
 """Training rows -> the model and its two baselines. Run by `dvc repro`, or `python -m gitmodel.pipeline.train`."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,12 +10,6 @@ from joblib import parallel_config
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -21,27 +17,100 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 from threadpoolctl import threadpool_limits
 
-from gitmodel.base.project import BASELINES, MODEL, TRAIN, UserError, read_params, run, say
+from gitmodel import seam
+from gitmodel.base.project import (
+    BASELINES,
+    FEATURES,
+    MODEL,
+    PARAMS,
+    TRAIN,
+    UserError,
+    read_params,
+    run,
+    say,
+    write_json,
+)
 from gitmodel.contract.encoding import category_names
+from gitmodel.contract.features import Features
+from gitmodel.contract.origin import describe, of_project
 from gitmodel.contract.schema import Schema, load
-from gitmodel.estimator import inputs, save
+from gitmodel.contract.table import rows
+from gitmodel.estimator import from_arrays, save
 
 LINEAR_ROWS = 100_000  # more rows hardly change a linear baseline
 LONG_ROWS = 200_000  # above, scikit-learn shows how far the training is
+COMMON = ("model", "seed", "max_categories")  # of `train:`; every other key there is an estimator
+
+Build = Callable[..., BaseEstimator]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a function of ESTIMATORS is told of the rows to learn from.
+
+    `inputs` are the n rows as the estimator gets them: numbers (float32, missing ones NaN), then categories (str).
+    """
+
+    inputs: pd.DataFrame
+    numbers: list[str]
+    categories: list[str]
+    task: str
+    seed: int = 0
+    max_categories: int = 30
+
+    @classmethod
+    def of(cls, inputs: pd.DataFrame, features: Features, params: Mapping[str, Any]) -> "Data":
+        """Return what `train:` in params.yaml and the features say of the rows.
+
+        A number column without any value is left out: there is nothing to learn from it.
+        """
+        categories = category_names(features.full)
+        known = [str(inputs.columns[position]) for position in with_values(inputs, categories)]
+        return cls(inputs, known, categories, features.schema.task, params["seed"], params["max_categories"])
+
+    @property
+    def is_regression(self) -> bool:
+        """Tell whether the target is a number."""
+        return self.task == "regression"
+
+    @property
+    def verbose(self) -> int:
+        """1 where a training takes long enough to show how far it is."""
+        return int(len(self.inputs) > LONG_ROWS)
+
+    def pipeline(self, estimator: BaseEstimator, *steps: BaseEstimator, dtype: type = np.float32) -> Pipeline:
+        """Return an unfitted pipeline: numbers through `steps`, frequent categories one-hot, then the estimator."""
+        encoder = OneHotEncoder(
+            categories=[frequent(self.inputs[name], self.max_categories) for name in self.categories],
+            handle_unknown="ignore",
+            sparse_output=False,
+            dtype=dtype,
+        )
+        width = self.inputs.shape[1]
+        blocks = [
+            ("numbers", make_pipeline(*steps) if steps else "passthrough", with_values(self.inputs, self.categories)),
+            ("categories", encoder, list(range(width - len(self.categories), width))),
+        ]
+        return Pipeline([("encoding", ColumnTransformer([b for b in blocks if b[2]])), ("estimator", estimator)])
 
 
 def main() -> None:
-    """Fit the model of params.yaml and the baselines on data/train.parquet, and write models/*.skops."""
+    """Fit the model of params.yaml and the baselines on data/train.parquet; write models/*.skops and features.json."""
     schema, params = load(), read_params("train")
     train = pd.read_parquet(TRAIN)
-    features, target = inputs(train, schema), targets(train, schema)
-    say(f"training {params['model']} on {features.shape[0]:,} rows of {features.shape[1]:,} features")
-    save(fit(params["model"], features, target, schema, params), MODEL)
+    arrays, target = rows(train[schema.features()]), targets(train, schema)
+    features = of_project(arrays, schema)
+    inputs = from_arrays(arrays, features)
+    data = Data.of(inputs, features, params)
+    say(f"training {params['model']} on {inputs.shape[0]:,} rows of {inputs.shape[1]:,} features")
+    save(fit(build(data, params), inputs, target), MODEL)
+    write_json(FEATURES, describe(features))
     say("training the baselines: trivial, linear")
-    trivial = DummyRegressor() if schema.task == "regression" else DummyClassifier()
-    save(trivial.fit(features, target), BASELINES["trivial"])
+    trivial = DummyRegressor() if data.is_regression else DummyClassifier()
+    save(trivial.fit(inputs, target), BASELINES["trivial"])
     few = slice(LINEAR_ROWS)
-    save(fit("linear", features[few], target[few], schema, params), BASELINES["linear"])
+    baseline = scaled(linear(Data.of(inputs[few], features, params)), data.task)
+    save(fit(baseline, inputs[few], target[few]), BASELINES["linear"])
 
 
 def targets(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -49,83 +118,68 @@ def targets(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     return frame[schema.target].to_numpy(dtype=float if schema.task == "regression" else str)
 
 
-def fit(
-    model: str, features: pd.DataFrame, target: np.ndarray, schema: Schema, params: dict[str, Any]
-) -> BaseEstimator:
-    """Return the fitted `model`: the same bytes whatever the number of processors."""
+def build(data: Data, params: Mapping[str, Any]) -> BaseEstimator:
+    """Return the unfitted estimator that `train:` in params.yaml asks for; UserError if it cannot be made."""
+    known: Mapping[str, Build] = seam.find("train", "ESTIMATORS", {"linear": linear})
+    model = params["model"]
+    if model not in known:
+        raise UserError(f"train.model in {PARAMS} is {model!r}: choose one of {', '.join(known)}")
+    for name in sorted(params.keys() - {*COMMON, *known}):
+        raise UserError(f"train.{name} in {PARAMS} is no estimator of train.py, nor one of {', '.join(COMMON)}")
+    settings = params.get(model) or {}
+    if not isinstance(settings, dict):
+        raise UserError(f"train.{model} in {PARAMS} must hold `parameter: value` lines")
+    try:
+        made = known[model](data, **settings)
+    except Exception as error:
+        raise UserError(
+            f"{model} in train.py, with train.{model} of {PARAMS}, failed: {seam.described(error)}"
+        ) from None
+    return scaled(made, data.task)
+
+
+def scaled(made: BaseEstimator, task: str) -> BaseEstimator:
+    """Return an unfitted estimator as a pipeline; a regression learns a standardised target: any unit fits float32."""
+    steps = list(made.steps) if isinstance(made, Pipeline) else [("estimator", made)]
+    if task == "regression" and not isinstance(steps[-1][1], TransformedTargetRegressor):
+        steps[-1] = steps[-1][0], TransformedTargetRegressor(steps[-1][1], transformer=StandardScaler())
+    return Pipeline(steps)
+
+
+def fit(estimator: BaseEstimator, inputs: pd.DataFrame, target: np.ndarray) -> BaseEstimator:
+    """Return the fitted estimator: the same bytes whatever the number of processors."""
     try:
         # In prediction and linear algebra, sums of several threads would be rounded in another order.
         with threadpool_limits(1, user_api="blas"), parallel_config("threading", n_jobs=-1):
-            return pipeline(model, features, schema, params).fit(features, target)
+            return estimator.fit(inputs, target)
     except InvalidParameterError as error:
-        raise UserError(f"`train:` in params.yaml: {error}") from None
+        raise UserError(f"`train:` in {PARAMS}: {error}") from None
 
 
-def pipeline(model: str, features: pd.DataFrame, schema: Schema, params: dict[str, Any]) -> Pipeline:
-    """Return the unfitted pipeline: numbers made ready, frequent categories one-hot, then the estimator.
+def linear(data: Data, C: float = 1.0, alpha: float = 1.0) -> Pipeline:
+    """Return a linear model: C is the inverse strength of regularisation for classes, alpha the one for numbers.
 
-    A number column without any value in `features` is left out: there is nothing to learn from it.
+    It sees no number beyond those that it was trained on: far away, a straight line is wrong.
     """
-    names = category_names(schema)
-    positions = [position for position in range(features.shape[1]) if features.iloc[:, position].notna().any()]
-    first_category = len(positions) - len(names)
-    encoder = OneHotEncoder(
-        categories=[frequent(features[name], params["max_categories"]) for name in names],
-        handle_unknown="ignore",
-        sparse_output=False,
-        dtype=np.float32 if model != "linear" else np.float64,
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    made = (
+        Ridge(alpha=alpha, random_state=data.seed)
+        if data.is_regression
+        else (LogisticRegression(C=C, max_iter=1000, random_state=data.seed, verbose=data.verbose))
     )
-    blocks = [
-        ("numbers", numbers_step(model), positions[:first_category]),
-        ("categories", encoder, positions[first_category:]),
-    ]
-    encoding = ColumnTransformer([block for block in blocks if block[2]])
-    params = {"verbose": int(len(features) > LONG_ROWS), **params}
-    return Pipeline([("encoding", encoding), ("estimator", estimator(model, schema.task, params))])
+    return data.pipeline(made, imputer, MinMaxScaler(clip=True), StandardScaler(), dtype=np.float64)
+
+
+def with_values(inputs: pd.DataFrame, categories: list[str]) -> list[int]:
+    """Return the positions of the number columns that hold any value; the categories are the last columns."""
+    numbers = range(inputs.shape[1] - len(categories))
+    return [position for position in numbers if inputs.iloc[:, position].notna().any()]
 
 
 def frequent(categories: pd.Series, most: int) -> np.ndarray:
     """Return the at most `most` most frequent categories, sorted; all others are encoded as zeros."""
     counts = categories.value_counts().reset_index(name="rows")
     return np.sort(counts.sort_values(["rows", categories.name], ascending=[False, True])[categories.name][:most])
-
-
-def estimator(model: str, task: str, params: dict[str, Any]) -> BaseEstimator:
-    """Return the unfitted scikit-learn estimator with those of `params` that it knows by that name."""
-    known = {name for pair in ESTIMATORS.values() for kind in pair for name in kind().get_params()}
-    for name in sorted(set(params) - known - {"model", "seed", "max_categories"}):
-        raise UserError(f"train.{name} in params.yaml is not a parameter of any of {', '.join(ESTIMATORS)}")
-    if model not in ESTIMATORS:
-        raise UserError(f"train.model in params.yaml is {model!r}: choose one of {', '.join(ESTIMATORS)}")
-    kind = ESTIMATORS[model][task == "regression"]
-    settings = {**params, "random_state": params["seed"], **FIXED[model]}
-    fitting = kind(**{name: value for name, value in settings.items() if name in kind().get_params()})
-    if task != "regression":
-        return fitting
-    return TransformedTargetRegressor(fitting, transformer=StandardScaler())  # any unit of the target fits float32
-
-
-def numbers_step(model: str) -> Pipeline | str:
-    """Return what makes the numbers ready: boosted trees take missing ones as they are, a forest cannot be scaled.
-
-    A linear model sees no number beyond those that it was trained on: far away, a straight line is wrong.
-    """
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    steps = {"random_forest": [imputer], "linear": [imputer, MinMaxScaler(clip=True), StandardScaler()]}
-    return make_pipeline(*steps[model]) if model in steps else "passthrough"
-
-
-ESTIMATORS = {  # for classes, for numbers
-    "gradient_boosting": (HistGradientBoostingClassifier, HistGradientBoostingRegressor),
-    "random_forest": (RandomForestClassifier, RandomForestRegressor),
-    "linear": (LogisticRegression, Ridge),
-}
-# What does not go by params.yaml: names that mean something else to another estimator.
-FIXED: dict[str, dict[str, Any]] = {
-    "gradient_boosting": {},
-    "random_forest": {"max_leaf_nodes": None},
-    "linear": {"max_iter": 1000},
-}
 
 
 if __name__ == "__main__":

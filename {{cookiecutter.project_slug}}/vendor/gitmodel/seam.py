@@ -1,0 +1,81 @@
+"""The seam between the library and the user's room, in one place: which of their modules gives what, by which name.
+
+`[tool.gitmodel] package` in pyproject.toml names the package below src/. Each module is optional, and so is what it
+defines; what a project of an older seam lacks has a default here.
+
+    prepare.py    clean(table) -> table               the raw table, mended before its contract is checked
+    features.py   derive(rows) -> columns by name     columns made from columns
+    train.py      ESTIMATORS: name -> function        (data, **parameters) -> an unfitted scikit-learn estimator
+    evaluate.py   METRICS: list of gitmodel.metrics.Metric
+    package.py    ship(folder)                        writes what ships besides into the bundle's folder
+"""
+
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gitmodel.base.project import UserError
+
+VERSION = 1
+PYPROJECT = Path("pyproject.toml")
+SOURCE = Path("src")
+
+Rows = Mapping[str, np.ndarray]
+Derive = Callable[[Rows], Mapping[str, Any]]
+
+
+def package() -> str:
+    """Return the name of the user's package; UserError if pyproject.toml does not say it."""
+    try:
+        with PYPROJECT.open("rb") as file:
+            return str(tomllib.load(file)["tool"]["gitmodel"]["package"])
+    except FileNotFoundError:
+        raise UserError(f"{PYPROJECT} is missing: run this in the project's folder, or restore it with Git") from None
+    except (KeyError, TypeError):
+        raise UserError(f'{PYPROJECT} has no `[tool.gitmodel] package = "..."`: restore it with Git') from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{PYPROJECT} is not valid TOML: {error}") from None
+
+
+def find(module: str, name: str, default: Any) -> Any:
+    """Return what `module` of the user (such as train) calls `name`, or the default; UserError if it is broken."""
+    full = f"{package()}.{module}"
+    reach_source()
+    try:
+        return getattr(import_module(full), name, default) if is_there(full) else default
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"src/{full.replace('.', '/')}.py cannot be imported: {described(error)}") from None
+
+
+def is_there(module: str) -> bool:
+    """Tell whether a module of the user's package exists."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def reach_source() -> None:
+    """Let Python find the user's package below src/ of this folder first, installed or not."""
+    source = str(SOURCE.resolve())
+    if SOURCE.is_dir() and source not in sys.path:
+        sys.path.insert(0, source)
+
+
+def described(error: BaseException) -> str:
+    """Return an error of the user's code as one line, with the line of their file in which it was raised."""
+    place, trace = "", error.__traceback__
+    while trace:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.is_relative_to(SOURCE.resolve()):
+            place = f" (line {trace.tb_lineno} of {file.name})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{place}"
