@@ -71,14 +71,14 @@ class Model(Project):
     def do(self, *words):
         """Run `model`, which has to succeed; return what it printed."""
         status, out, err = self.model(*words)
-        assert (0, "") == (status, err), err
+        assert (status, err) == (0, ""), err
         return out
 
     def refused(self, *words):
         """Run `model`, which has to refuse with one plain line and leave all tags alone; return the line."""
         before = self.refs()
         status, out, err = self.model(*words)
-        assert (1, "", 1) == (status, out, err.count("\n")) and err.startswith("error: "), (status, out, err)
+        assert (status, out, err.count("\n")) == (1, "", 1) and err.startswith("error: "), (status, out, err)
         assert before == self.refs()
         return err
 

@@ -150,7 +150,7 @@ def test_margins_of_another_task_are_dropped(capsys):
     dropped = "gate.margins in params.yaml are dropped, since roc_auc, log_loss are of another task"
     assert dropped in capsys.readouterr().out
     left = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    assert {"gate": {"margins": {}, "gap": 0.05}} == left
+    assert left == {"gate": {"margins": {}, "gap": 0.05}}
     assert "# mine" in Path("params.yaml").read_text(encoding="utf-8")
 
 

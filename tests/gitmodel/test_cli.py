@@ -20,7 +20,7 @@ def run(monkeypatch, *words):
 
 def test_help_names_every_command(monkeypatch, capsys):
     """`model --help` is a table of contents."""
-    assert 0 == run(monkeypatch, "--help")
+    assert run(monkeypatch, "--help") == 0
     said = " ".join(capsys.readouterr().out.split())
     for name, (_, text) in cli.COMMANDS.items():
         assert f"{name} {text}" in said
@@ -29,7 +29,7 @@ def test_help_names_every_command(monkeypatch, capsys):
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_teaches(monkeypatch, capsys, name):
     """Its help says what it does, and what for."""
-    assert 0 == run(monkeypatch, name, "--help")
+    assert run(monkeypatch, name, "--help") == 0
     said = capsys.readouterr().out
     assert said.startswith(f"usage: model {name}") and len(said.splitlines()) >= 5
 
@@ -40,35 +40,35 @@ def test_the_documentation_names_commands_that_exist(monkeypatch, capsys):
     named = set()
     for name, rest in re.findall(r"\bmodel ([a-z]+)([^`\n]*)`", life):
         named.add(name)
-        assert 0 == run(monkeypatch, name, "--help")
+        assert run(monkeypatch, name, "--help") == 0
         said = capsys.readouterr().out
-        assert [] == [option for option in re.findall(r"--[a-z-]+", rest) if option not in said], name
+        assert [option for option in re.findall(r"--[a-z-]+", rest) if option not in said] == [], name
     assert named == set(cli.COMMANDS) - {"init", "margins"}  # which `make init` and `make repro` call
 
 
 def test_help_imports_no_command(monkeypatch):
     """Where the model serves, other commands cannot be imported."""
     monkeypatch.setattr(cli, "import_module", lambda *names: pytest.fail(f"{names} was imported"))
-    assert 0 == run(monkeypatch, "--help")
+    assert run(monkeypatch, "--help") == 0
     assert import_module is not cli.import_module
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch, capsys):
     """In the image that serves, `model gate` is one line and no traceback."""
     monkeypatch.setattr(cli, "import_module", lambda *names: import_module("no_such_package"))
-    assert 1 == run(monkeypatch, "gate", "--base", "main")
+    assert run(monkeypatch, "gate", "--base", "main") == 1
     assert capsys.readouterr().err.startswith("error: `model gate` needs no_such_package: ")
 
 
 def test_an_unknown_command_is_named(monkeypatch, capsys):
     """The message lists what there is."""
-    assert 2 == run(monkeypatch, "no-such-command")
+    assert run(monkeypatch, "no-such-command") == 2
     assert "no-such-command" in capsys.readouterr().err
 
 
 def test_an_unknown_option_shows_what_its_command_takes(monkeypatch, capsys):
     """The usage is that of the command."""
-    assert 2 == run(monkeypatch, "register", "-x")
+    assert run(monkeypatch, "register", "-x") == 2
     assert capsys.readouterr().err.startswith("usage: model register ")
 
 
@@ -86,12 +86,12 @@ def test_a_folder_below_the_project_will_do(monkeypatch, tmp_path):
     (tmp_path / "a b/c").mkdir(parents=True)
     monkeypatch.setattr(cli, "prepare", lambda name, module, parser: add_arguments(parser))
     monkeypatch.chdir(tmp_path / "a b/c")
-    assert 0 == run(monkeypatch, "adopt", "x.csv")
+    assert run(monkeypatch, "adopt", "x.csv") == 0
     monkeypatch.chdir(tmp_path / "a b/c")
-    assert 0 == run(monkeypatch, "adopt", "-", "--output", "dist")
+    assert run(monkeypatch, "adopt", "-", "--output", "dist") == 0
     monkeypatch.chdir(tmp_path / "a b")
     (tmp_path / "a b" / cli.PARAMS).touch()  # of a project that lacks the rest: its own messages say so
-    assert 0 == run(monkeypatch, "adopt", "x.csv")
+    assert run(monkeypatch, "adopt", "x.csv") == 0
     paths = [(Path("a b/c/x.csv"), Path("dist")), (Path("-"), Path("a b/c/dist")), (Path("x.csv"), Path("dist"))]
     folders = [tmp_path, tmp_path, tmp_path / "a b"]
     assert [(folder, *given) for folder, given in zip(folders, paths, strict=True)] == seen

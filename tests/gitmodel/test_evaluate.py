@@ -222,9 +222,13 @@ def test_predictions_survive_csv_whatever_the_classes_are_called(tmp_path):
 
 def test_probabilities_near_one_keep_their_digits():
     """What is left to 1 has as many as what is left to 0: a confident model's order is not lost."""
-    assert ["0.123457", "0.876543", "0.999999876543", "1", "0"] == evaluate.probabilities(
-        np.array([0.123456789, 0.87654331, 0.9999998765432, 1.0, 0.0])
-    )
+    assert evaluate.probabilities(np.array([0.123456789, 0.87654331, 0.9999998765432, 1.0, 0.0])) == [
+        "0.123457",
+        "0.876543",
+        "0.999999876543",
+        "1",
+        "0",
+    ]
 
 
 def test_values_far_from_zero_keep_their_differences():

@@ -26,8 +26,8 @@ ROWS = {
 
 def test_the_names_of_the_features_are_those_of_the_columns():
     """A date gives several numbers; the target and columns that are only measured give none."""
-    assert ["area", "sold.days", "sold.month", "sold.weekday", "sold.hour"] == number_names(SCHEMA)
-    assert ["kind"] == category_names(SCHEMA)
+    assert number_names(SCHEMA) == ["area", "sold.days", "sold.month", "sold.weekday", "sold.hour"]
+    assert category_names(SCHEMA) == ["kind"]
 
 
 def test_missing_and_huge_values_are_encoded():
@@ -35,7 +35,7 @@ def test_missing_and_huge_values_are_encoded():
     numbers, categories = encode(ROWS, SCHEMA)
     assert (np.float32, np.float32(1e30)) == (numbers.dtype, numbers[0, 0])
     assert np.isnan(numbers[1]).all()
-    assert [["flat"], [MISSING]] == categories.tolist()
+    assert categories.tolist() == [["flat"], [MISSING]]
 
 
 def test_the_order_of_columns_does_not_matter():
@@ -55,6 +55,6 @@ def test_date_parts_are_those_of_the_calendar():
 def test_words_are_counted_whatever_their_case():
     """A text is its number of words and their hashed counts; a missing one is empty."""
     counts = word_counts(np.array(["Good, GOOD news", "good good news", None], dtype=object))
-    assert [3, 3, 0] == counts[:, 0].tolist()
+    assert counts[:, 0].tolist() == [3, 3, 0]
     np.testing.assert_array_equal(counts[0], counts[1])
-    assert 3 == counts[0, 1:].sum()
+    assert counts[0, 1:].sum() == 3

@@ -79,7 +79,7 @@ def test_a_worse_model_is_blocked_and_a_better_one_is_not(tmp_path, task):
     require(better, 0, PASS, "✅ better")
     assert better.report.startswith("## ✅ The model is better\n")
     assert " is better by " in better.out
-    assert [(False, False), (True, False)] == [(it.json["better"], it.json["rescored"]) for it in (worse, better)]
+    assert [(it.json["better"], it.json["rescored"]) for it in (worse, better)] == [(False, False), (True, False)]
 
 
 @pytest.mark.parametrize("rows", [3, 300])
@@ -117,7 +117,7 @@ def test_what_the_rows_cannot_tell_warns_and_says_how_many_would(project):
     project.branch(noise)
     outcome = project.gate()
     require(outcome, 0, INCONCLUSIVE, " test rows would tell")
-    assert 300 < findings(outcome, kind="metric")[0]["rows_needed"]
+    assert findings(outcome, kind="metric")[0]["rows_needed"] > 300
     project.git("switch", "--quiet", "--force", "main")
     project.params["gate"]["strict"] = True
     project.write()
@@ -367,7 +367,7 @@ def test_corrected_labels_are_left_out_and_counted(project):
     project.write()
     project.edit(PREDICTIONS, lambda text: text)
     outcome = project.gate()
-    assert (10, 290) == (outcome.json["rows"]["corrected"], outcome.json["rows"]["paired"])
+    assert (outcome.json["rows"]["corrected"], outcome.json["rows"]["paired"]) == (10, 290)
     assert "10 rows have another label than before" in outcome.report
 
 
@@ -376,7 +376,7 @@ def test_rows_that_only_one_version_has_are_counted(project):
     project.branch()
     project.frame = project.frame.iloc[20:]
     project.write()
-    assert (280, 20, 0) == tuple(project.gate().json["rows"][key] for key in ("paired", "only_base", "only_candidate"))
+    assert tuple(project.gate().json["rows"][key] for key in ("paired", "only_base", "only_candidate")) == (280, 20, 0)
 
 
 # Rules
@@ -485,8 +485,8 @@ def test_the_tail_is_that_of_the_binomial_distribution(lost, won):
 
 def test_holm_adjusts_as_in_the_paper():
     """The smallest p counts for all, the next for all but one; order is kept."""
-    assert [0.03, 0.06, 0.06] == pytest.approx(holm([0.01, 0.03, 0.04]))
-    assert [1.0, 1.0] == holm([0.7, 0.9])
+    assert pytest.approx(holm([0.01, 0.03, 0.04])) == [0.03, 0.06, 0.06]
+    assert holm([0.7, 0.9]) == [1.0, 1.0]
 
 
 def judged(base, candidate, rules=None):
@@ -525,7 +525,7 @@ def test_margins_replace_margins_and_nothing_else():
     text = "gate: # rules\n  margins: {} # by hand\n  gap: 0.05 # of groups\ncard:\n  summary: x\n"
     once = margins.with_margins(text, {"rmse": 0.2}, 1000)
     again = margins.with_margins(once, {"mae": 0.1}, 2000)
-    assert {"margins": {"mae": 0.1}, "gap": 0.05} == yaml.safe_load(again)["gate"]
+    assert yaml.safe_load(again)["gate"] == {"margins": {"mae": 0.1}, "gap": 0.05}
     assert [line for line in text.splitlines() if "margins" not in line] == [
         line for line in again.splitlines() if "margins" not in line and "mae" not in line
     ]
@@ -573,7 +573,7 @@ def test_the_report_stays_short(tmp_path):
     project.write(noise=1.5)
     outcome = project.gate()
     require(outcome, 1, REGRESSION)
-    assert report.LONGEST > len(outcome.report)
+    assert len(outcome.report) < report.LONGEST
     assert "more" in outcome.report
 
 
@@ -598,7 +598,7 @@ def test_the_picture_is_a_chart_of_mermaid(project):
     project.branch(noise=1.2)
     chart = project.gate().report.partition("```mermaid\n")[2].partition("```")[0]
     kind, names, _, bars, line = chart.strip().splitlines()
-    assert "xychart-beta" == kind
+    assert kind == "xychart-beta"
     assert {3} == {names.count('"') // 2, len(bars.split(",")), len(line.split(","))}
 
 
@@ -606,7 +606,7 @@ def test_a_report_that_cannot_be_written_is_one_line(project):
     """The verdict is not lost in a traceback."""
     project.branch()
     outcome = project.gate(f"--report={TEST}/gate.md")
-    assert 2 == outcome.status
+    assert outcome.status == 2
     assert outcome.err.startswith("error: ") and "Traceback" not in outcome.err
 
 

@@ -118,9 +118,9 @@ def test_the_file_may_be_spelt_in_another_way(folder, spelling, form):
             ingest(Path("new"))
         return
     found = ingest(Path("new"))
-    assert (7, 5, 2) == (found.rows, len(found.fresh), found.known)
+    assert (found.rows, len(found.fresh), found.known) == (7, 5, 2)
     rows, broken = read_table(load())
-    assert [] == broken
+    assert broken == []
     expected = pd.concat([frame(), new[:5]], ignore_index=True)
     for name in expected:
         assert str(list(expected[name].astype(rows[name].dtype))) == str(list(rows[name])), name
@@ -133,8 +133,8 @@ def test_the_same_file_twice_changes_nothing(table, capsys):
     ingest(Path("new.csv"))
     assert before == contents()
     said = capsys.readouterr().out.partition("new.csv: 5 rows")[2].partition("new.csv: 5 rows")[2].splitlines()
-    assert ["  0 new, appended", "  5 left out: in the table already"] == said[1:3]
-    assert "Nothing new: data/raw.csv stays as it is" == said[-1]
+    assert said[1:3] == ["  0 new, appended", "  5 left out: in the table already"]
+    assert said[-1] == "Nothing new: data/raw.csv stays as it is"
 
 
 def test_a_file_without_rows_changes_nothing(table, capsys):
@@ -154,7 +154,7 @@ def test_a_row_counts_once(table, capsys):
     """Of rows that the file has twice, one is appended; of other labels, the first one stays."""
     new = frame(2, first=ROWS + 1)
     found = ingest(write("new.csv", pd.concat([new, new, relabelled(new, "no", "yes")])))
-    assert (2, 0, 4) == (len(found.fresh), found.known, found.repeated)
+    assert (len(found.fresh), found.known, found.repeated) == (2, 0, 4)
     assert list(frame(ROWS + 2)["bought"]) == list(read_table(load())[0]["bought"])
 
 
@@ -191,9 +191,9 @@ def test_with_replaced_labels_the_last_one_counts(table):
     """A file that corrects itself ends where it ends; a label that it lacks corrects nothing."""
     wrong, right = frame(1), relabelled(frame(1), "no" if frame(1)["bought"][0] == "yes" else "yes")
     found = ingest(write("new.csv", pd.concat([right, wrong])), replace_labels=True)
-    assert ({}, 1) == (found.labels, found.relabelled)
+    assert (found.labels, found.relabelled) == ({}, 1)
     found = ingest(write("new.csv", pd.concat([wrong, right])), replace_labels=True)
-    assert {0: 1} == found.labels
+    assert found.labels == {0: 1}
 
 
 def test_labels_of_equal_rows_are_not_guessed(folder):
@@ -203,7 +203,7 @@ def test_labels_of_equal_rows_are_not_guessed(folder):
     other = relabelled(rows[:1], "no" if rows["bought"].iloc[0] == "yes" else "yes")
     before = Path("data/raw.csv").read_bytes()
     found = ingest(write("new.csv", other), replace_labels=True)
-    assert (1, 0, {}) == (found.unclear, found.relabelled, found.labels)
+    assert (found.unclear, found.relabelled, found.labels) == (1, 0, {})
     assert before == Path("data/raw.csv").read_bytes()
 
 
@@ -212,9 +212,9 @@ def test_equal_rows_may_be_different_cases(folder, capsys):
     rows = pd.concat([frame(), frame(2)]).drop(columns="customer")
     adopt(write("own.csv", rows), "bought")
     new = write("new.csv", rows[:3])
-    assert (0, 3) == (len(ingest(new).fresh), ingest(new).known)
+    assert (len(ingest(new).fresh), ingest(new).known) == (0, 3)
     assert "The table itself has 2 rows more than once: if they are different" in capsys.readouterr().out
-    assert 3 == len(ingest(new, keep_repeated=True).fresh)
+    assert len(ingest(new, keep_repeated=True).fresh) == 3
     assert spell(pd.concat([rows, rows[:3]]), *SPELLINGS["plain"]) == Path("data/raw.csv").read_bytes()
 
 
@@ -267,7 +267,7 @@ def test_columns_that_are_ignored_may_be_absent(folder):
     ingest(write("new.csv", frame(1, first=61).assign(constant="other", size=3.5)))
     ingest(write("new.csv", frame(1, first=62).assign(size=3.5)))
     found = read_cells(Path("data/raw.csv"), schema.reading)["constant"]
-    assert ("other", True) == (found.iloc[-2], found.isna().iloc[-1])
+    assert (found.iloc[-2], found.isna().iloc[-1]) == ("other", True)
 
 
 def test_letters_that_the_table_cannot_spell_are_named(folder):
@@ -285,7 +285,7 @@ def test_a_value_that_would_be_read_as_another_is_refused(folder):
     adopt(write("own.csv", frame().assign(kind=[f"kind {n % 20}" for n in range(ROWS)])), "bought", id="customer")
     before = contents(Path("data"))
     frame(1, first=61).assign(customer=" C61").to_parquet("new.parquet")
-    assert 1 == len(ingest(Path("new.parquet")).fresh)  # spaces around a text are none of it, as in any text file
+    assert len(ingest(Path("new.parquet")).fresh) == 1  # spaces around a text are none of it, as in any text file
     frame(1, first=62).assign(customer="NA").to_parquet("new.parquet")
     with pytest.raises(UserError, match=r"`customer`: is missing \(id\)"):
         ingest(Path("new.parquet"))
@@ -399,12 +399,12 @@ def test_a_parquet_table_keeps_its_schema(folder, form):
     if form == "csv":
         new.to_csv("new", index=False, sep=";")
     found = ingest(Path("new") if form == "csv" else as_parquet(new, "new"), replace_labels=True)
-    assert (4, {58: 0, 59: 1}) == (len(found.fresh), found.labels)
+    assert (len(found.fresh), found.labels) == (4, {58: 0, 59: 1})
     expected = pa.parquet.read_table(as_parquet(pd.concat([typed_frame(ROWS - 2), new]), "expected"))
     found = pa.parquet.read_table(table)
     assert FIELDS.equals(found.schema, check_metadata=True)
     assert expected.to_pylist() == found.to_pylist()
-    assert "ZSTD" == pa.parquet.ParquetFile(table).metadata.row_group(3).column(0).compression
+    assert pa.parquet.ParquetFile(table).metadata.row_group(3).column(0).compression == "ZSTD"
 
 
 def test_what_a_parquet_column_cannot_hold_is_named(folder):
@@ -465,7 +465,7 @@ def test_own_table_takes_each_row_once(own, contract, form):
     assert table.read_bytes().startswith(before) or is_parquet(table)
     pd.testing.assert_frame_equal(cells[::2].reset_index(drop=True), after[: len(known)], check_dtype=False)
     once = table.read_bytes()
-    assert 0 == len(ingest(Path("new")).fresh)
+    assert len(ingest(Path("new")).fresh) == 0
     assert once == table.read_bytes()
 
 

@@ -89,8 +89,8 @@ def refused(monitor):
 
     def run(*words, **options):
         status, said, found = monitor(*words, **options)
-        assert 2 == status and said.startswith("error: ") and 1 == said.count("\n"), said
-        assert ("cannot judge", 2, []) == (found["verdict"], found["exit_status"], found["findings"])
+        assert status == 2 and said.startswith("error: ") and said.count("\n") == 1, said
+        assert (found["verdict"], found["exit_status"], found["findings"]) == ("cannot judge", 2, [])
         assert said == f"error: {found['reason']}\n"
         return said
 
@@ -118,14 +118,14 @@ def test_training_rows_keep_the_contract_and_have_not_drifted(monitor, workspace
     _, _, found = monitor(workspace / TRAIN)
     columns = [f for f in parts(found, "contract", "drift") if f["column"]]
     assert columns and {QUIET, "unknown"} >= {f["verdict"] for f in columns}
-    assert 0 == max(f["size"] or 0 for f in columns if f["part"] == "drift")
+    assert max(f["size"] or 0 for f in columns if f["part"] == "drift") == 0
 
 
 def test_test_rows_are_predicted_as_the_profile_says(monitor, workspace):
     """The distances of the predictions are 0: each is counted once, also by parts and threads."""
     _, _, found = monitor(workspace / TEST)
     predicted = [f for f in parts(found, "drift") if f["name"].startswith("predicted")]
-    assert predicted and 0 == max(f["size"] or 0 for f in predicted)
+    assert predicted and max(f["size"] or 0 for f in predicted) == 0
 
 
 def test_parts_and_threads_change_nothing(monitor, workspace, monkeypatch):
@@ -142,7 +142,7 @@ def test_result_is_as_documented(monitor, workspace):
     status, _, found = monitor(workspace / TEST)
     assert set(RESULT) == set(found) and status == found["exit_status"] == {QUIET: 0, ALERT: 1}[found["verdict"]]
     assert all(isinstance(found[name], kind) for name, kind in RESULT.items())
-    assert {"name", "rows", "first", "last", "kind"} == set(found["batch"]) and "table" == found["batch"]["kind"]
+    assert {"name", "rows", "first", "last", "kind"} == set(found["batch"]) and found["batch"]["kind"] == "table"
     assert {"name", "version", "digest"} == set(found["model"])
     assert digest(workspace / BUNDLE) == found["model"]["digest"]
     for finding in found["findings"]:
@@ -150,7 +150,7 @@ def test_result_is_as_documented(monitor, workspace):
         if finding["picture"] and finding["part"] == "drift":
             shares = finding["picture"]
             assert {"labels", "before", "now"} == set(shares) and len(shares["labels"]) <= 20
-            assert [1, 1] == [pytest.approx(sum(shares[when]), abs=1e-4) for when in ("before", "now")]
+            assert [pytest.approx(sum(shares[when]), abs=1e-4) for when in ("before", "now")] == [1, 1]
 
 
 def test_a_changed_column_is_the_strongest_alert(monitor, workspace, contract, tmp_path):
@@ -171,7 +171,7 @@ def test_a_changed_column_is_the_strongest_alert(monitor, workspace, contract, t
         pytest.skip("no column varies enough")
     frame.assign(**{name: value}).to_parquet(tmp_path / "t.parquet")
     status, said, found = monitor("t.parquet")
-    assert 1 == status and name in alerts(found, "drift") and name[:20] in said
+    assert status == 1 and name in alerts(found, "drift") and name[:20] in said
 
 
 def test_rare_classes_are_no_drift_of_the_labels():
@@ -182,8 +182,8 @@ def test_rare_classes_are_no_drift_of_the_labels():
     known = profile(np.array(classes, dtype=object)[truth], contract.columns["y"])
     counted = of_target(contract, {"columns": {"y": known}})
     counted.add(truth.astype(float))
-    assert ["a", "b", tally.OTHER, NO_VALUE] == counted.labels and [60, 24, 15, 0] == counted.now.tolist()
-    assert 0 == distance.distance(counted.before, counted.now)
+    assert counted.labels == ["a", "b", tally.OTHER, NO_VALUE] and counted.now.tolist() == [60, 24, 15, 0]
+    assert distance.distance(counted.before, counted.now) == 0
 
 
 def named(values):
@@ -200,7 +200,7 @@ def test_missing_cells_are_an_alert(monitor, workspace, contract, tmp_path):
     frame.loc[frame.index % 10 == 0, full[0]] = None
     frame.to_parquet(tmp_path / "t.parquet")
     status, _, found = monitor("t.parquet")
-    assert 1 == status and full[0] in alerts(found, "contract") and full[0] in alerts(found)
+    assert status == 1 and full[0] in alerts(found, "contract") and full[0] in alerts(found)
 
 
 def test_one_bad_row_is_reported_and_no_alarm(monitor, workspace, contract, tmp_path):
@@ -215,7 +215,7 @@ def test_one_bad_row_is_reported_and_no_alarm(monitor, workspace, contract, tmp_
     frame.to_parquet(tmp_path / "t.parquet")
     _, _, found = monitor("t.parquet")
     (broken,) = [f for f in parts(found, "contract") if f["name"] == "violations" and f["column"] == names[0]]
-    assert QUIET == broken["verdict"] and 1 / len(rows) == pytest.approx(broken["size"], rel=1e-4)
+    assert broken["verdict"] == QUIET and 1 / len(rows) == pytest.approx(broken["size"], rel=1e-4)
     assert "so, so" in broken["sentence"]
 
 
@@ -254,7 +254,7 @@ def test_labels_may_be_anywhere_and_must_be_known(monitor, refused, workspace, c
     with_labels = [f for f in found["findings"] if f["name"] == "labels"]
     assert [contract.target] == [f["column"] for f in with_labels]
     _, _, found = monitor("t.parquet")
-    assert [] == [f for f in found["findings"] if f["name"] == "labels"]
+    assert [f for f in found["findings"] if f["name"] == "labels"] == []
     frame.astype({contract.target: object}).assign(**{contract.target: "no such class"}).to_parquet("u.parquet")
     assert ("no such class" in refused("u.parquet")) and contract.target
 
@@ -299,7 +299,7 @@ def test_a_last_line_that_does_not_fit_is_noted(monitor, contract, cells):
 def test_all_columns_together(monitor, refused, workspace, contract):
     """Rows beside themselves are told apart no better than by chance; the reference must have the columns."""
     _, _, found = monitor(workspace / TEST, "--joint", workspace / TRAIN)
-    assert ["joint"] == [f["name"] for f in parts(found, "drift") if f["name"] == "joint"]
+    assert [f["name"] for f in parts(found, "drift") if f["name"] == "joint"] == ["joint"]
     pd.read_parquet(workspace / TEST).drop(columns=contract.features()[0]).to_parquet("less.parquet")
     assert "less.parquet lacks" in refused(workspace / TEST, "--joint", "less.parquet")
 
@@ -517,7 +517,7 @@ def test_a_tiny_change_in_many_rows_is_no_alarm():
 def test_distance_is_that_of_jensen_and_shannon():
     """0 and 1 at its ends; what chance makes of it is taken off."""
     many = np.array([6e8, 4e8, 0])
-    assert 0 == distance.distance(many, many)
+    assert distance.distance(many, many) == 0
     assert pytest.approx(1) == distance.distance(np.array([1e9, 0]), np.array([0, 1e9]))
     p, q = np.array([0.6, 0.4]), np.array([0.3, 0.7])
     middle = (p + q) / 2
@@ -555,21 +555,21 @@ def test_a_frequent_value_has_a_bin_of_its_own():
     random = np.random.default_rng(0)
     values = np.concatenate([np.zeros(900), random.exponential(100, 100)])
     found = numbers(values)
-    assert 900 == found["counts"][0] and 10 == len(found["counts"][1:]) and min(found["counts"]) >= 10
+    assert found["counts"][0] == 900 and len(found["counts"][1:]) == 10 and min(found["counts"]) >= 10
     middle = numbers(np.concatenate([np.full(500, 50.0), random.uniform(0, 100, 500)]))
     assert 500 in middle["counts"] and min(middle["counts"]) >= 10
     assert binned(values, np.array(found["edges"])).tolist() == found["counts"]
-    assert [1.0] == numbers(np.ones(30))["edges"]
-    assert 1 == len(numbers(np.arange(12.0))["edges"])
+    assert numbers(np.ones(30))["edges"] == [1.0]
+    assert len(numbers(np.arange(12.0))["edges"]) == 1
 
 
 def test_labels_of_ranges_are_for_people():
     """Whole numbers by their first and last, dates as dates."""
     counted = {"missing": 0, "counts": [10, 10, 10], "edges": [2.0, 3.0]}
-    assert ["up to 2", "3", "above 3", "(missing)"] == tally.of_column(Column("integer"), counted).labels
-    assert ["up to 2", "2 to 3", "above 3", "(missing)"] == tally.of_column(Column("number"), counted).labels
+    assert tally.of_column(Column("integer"), counted).labels == ["up to 2", "3", "above 3", "(missing)"]
+    assert tally.of_column(Column("number"), counted).labels == ["up to 2", "2 to 3", "above 3", "(missing)"]
     days = tally.of_column(Column("datetime"), {"missing": 0, "days": counted}).labels
-    assert ["up to 1970-01-03", "1970-01-03 to 1970-01-04", "after 1970-01-04", "(missing)"] == days
+    assert days == ["up to 1970-01-03", "1970-01-03 to 1970-01-04", "after 1970-01-04", "(missing)"]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_a_gap_that_did_not_widen_is_quiet(made):
     assert {(name, column) for name in NAMES[made.schema.task] for column in (GROUP, FLAG)} == set(found)
     assert not alerts(found)
     picture = found["error", GROUP].picture
-    assert ["u", "v", "w"] == picture["labels"] and 3 == len(picture["before"]) == len(picture["now"])
+    assert picture["labels"] == ["u", "v", "w"] and 3 == len(picture["before"]) == len(picture["now"])
 
 
 def test_a_wider_gap_is_found_and_the_groups_are_named(made):

@@ -54,15 +54,15 @@ def test_latency_is_that_of_requests(made):
     rows = logged(made)
     found = watched(made, rows, parts=3)["latency_ms"]
     expected = np.quantile(rows.log["latency_ms"][::2], 0.99)
-    assert expected == pytest.approx(found.value, rel=0.08) and 500 == found.rows and UNKNOWN == found.verdict
-    assert ALERT == watched(made, rows, latency_ms=float(expected) / 2)["latency_ms"].verdict
-    assert QUIET == watched(made, rows, latency_ms=float(expected) * 1.5)["latency_ms"].verdict
+    assert expected == pytest.approx(found.value, rel=0.08) and found.rows == 500 and found.verdict == UNKNOWN
+    assert watched(made, rows, latency_ms=float(expected) / 2)["latency_ms"].verdict == ALERT
+    assert watched(made, rows, latency_ms=float(expected) * 1.5)["latency_ms"].verdict == QUIET
 
 
 def test_one_slow_request_of_fifty_is_no_alarm(made):
     """That can be chance, although it is beyond the limit."""
     found = watched(made, logged(made, 100, np.r_[np.full(98, 5.0), 900.0, 900.0]), latency_ms=100)["latency_ms"]
-    assert found.size > 100 and QUIET == found.verdict
+    assert found.size > 100 and found.verdict == QUIET
 
 
 @pytest.mark.parametrize(("requests", "refused", "verdict"), [(500, 40, ALERT), (25, 1, QUIET), (500, 0, QUIET)])
@@ -75,14 +75,14 @@ def test_refused_requests_are_counted(made, requests, refused, verdict):
 def test_a_prediction_that_is_no_number_is_an_alarm(made):
     """Also a single one, unless its row breaks the contract: that is told there."""
     rows = logged(made, 100)
-    assert QUIET == watched(made, rows)["no_number"].verdict
+    assert watched(made, rows)["no_number"].verdict == QUIET
     rows.predicted[7] = np.nan
-    assert ALERT == watched(made, rows)["no_number"].verdict
+    assert watched(made, rows)["no_number"].verdict == ALERT
     broken = Violation("x", "is above max 3", np.arange(100) == 7, "9")
     excused = Rows(rows.columns, rows.predicted, broken=[broken], log=rows.log)
     part = Health(made.schema, made.profile, made.manifest, Settings())
     part.add(excused)
-    assert 0 == next(finding.value for finding in part.findings() if finding.name == "no_number")
+    assert next(finding.value for finding in part.findings() if finding.name == "no_number") == 0
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
@@ -90,10 +90,10 @@ def test_saturated_probabilities_are_an_alarm(task):
     """Where a fifth of them are 0 or 1, and none was at test."""
     made = reference(task, size=500)
     rows = logged(made, 400)
-    assert QUIET == watched(made, rows)["saturation"].verdict
+    assert watched(made, rows)["saturation"].verdict == QUIET
     rows.predicted[:80] = np.eye(len(made.schema.classes))[0]
     found = watched(made, rows)["saturation"]
-    assert ALERT == found.verdict and 0.2 == pytest.approx(found.value)
+    assert found.verdict == ALERT and pytest.approx(found.value) == 0.2
 
 
 def commit(folder, *paths, date="2026-01-01T00:00:00Z"):
@@ -115,9 +115,9 @@ def test_the_ages_of_model_and_data_are_those_of_their_commits(made, tmp_path, m
     commit(tmp_path, str(LOCK), "t.csv")
     monkeypatch.setattr(health, "datetime", SimpleNamespace(now=lambda _: pd.Timestamp("2026-03-02T00:00:00Z")))
     found = watched(made, logged(made, 100), model_days=30)
-    assert (60, ALERT) == (found["model_days"].value, found["model_days"].verdict)
-    assert (60, UNKNOWN) == (found["data_days"].value, found["data_days"].verdict)
-    assert QUIET == watched(made, logged(made, 100), model_days=61)["model_days"].verdict
+    assert (found["model_days"].value, found["model_days"].verdict) == (60, ALERT)
+    assert (found["data_days"].value, found["data_days"].verdict) == (60, UNKNOWN)
+    assert watched(made, logged(made, 100), model_days=61)["model_days"].verdict == QUIET
 
 
 def test_the_age_of_a_version_is_that_of_its_tag(made, tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ def test_the_age_of_a_version_is_that_of_its_tag(made, tmp_path, monkeypatch):
         "read",
         lambda _: SimpleNamespace(versions={"v1": SimpleNamespace(digest=DIGEST, tag=SimpleNamespace(time=DAY))}),
     )
-    assert DAY == health.tag_time("m", DIGEST) and health.tag_time("m", "sha256:another") is None
+    assert health.tag_time("m", DIGEST) == DAY and health.tag_time("m", "sha256:another") is None
 
 
 def test_the_age_of_data_with_a_time_column_is_that_of_the_newest_row():
@@ -138,7 +138,7 @@ def test_the_age_of_data_with_a_time_column_is_that_of_the_newest_row():
     made.profile["columns"] = {"x": {"days": {"max": 20_000.0}}}
     part = Health(made.schema, made.profile, made.manifest, Settings(data_days=1))
     (found,) = [finding for finding in part._ages(20_010.0 * DAY) if finding.name == "data_days"]
-    assert 10 == found.value and "`x`" in found.sentence
+    assert found.value == 10 and "`x`" in found.sentence
 
 
 def skew(made, rows, parts=1, off=None, **settings):
@@ -158,10 +158,10 @@ def skew(made, rows, parts=1, off=None, **settings):
 def test_one_row_that_is_scored_otherwise_is_skew(made):
     """Of a thousand, in any part; differences within the tolerance are none."""
     rows = logged(made)
-    assert QUIET == skew(made, rows, parts=4).verdict
-    assert QUIET == skew(made, rows, off={700: 1e-6}).verdict
+    assert skew(made, rows, parts=4).verdict == QUIET
+    assert skew(made, rows, off={700: 1e-6}).verdict == QUIET
     found = skew(made, rows, parts=4, off={700: 0.01})
-    assert ALERT == found.verdict and "1 gives another prediction" in found.sentence
+    assert found.verdict == ALERT and "1 gives another prediction" in found.sentence
 
 
 def test_rows_of_another_bundle_are_not_scored_again(made):
@@ -184,7 +184,7 @@ def test_tables_have_no_skew(made):
     """They were scored just now."""
     part = Skew(made.schema, made.profile, Settings(), DIGEST, lambda columns: columns)
     part.add(Rows(*draw(made.schema.task, 100, made.random)))
-    assert [] == part.findings()
+    assert part.findings() == []
 
 
 @pytest.fixture
@@ -211,17 +211,17 @@ def test_late_labels_are_joined_by_request_and_row(label_file, name):
     rows = [("a", 0, "yes"), ("a", 1, "no 🐟"), ("a", 0, "yes"), ("b", 0, "no 🐟"), ("b", 0, "yes"), ("z", 0, "yes")]
     found = label_file([{"id": i, "row_number": n, "label": text} for i, n, text in rows], name=name)
     truth = found.of(ids("a", "a", "b", "c", "b"), np.array([0, 1, 0, 0, 1]))
-    assert [1, 0, 1, -1, -1] == truth.tolist() and "i" == truth.dtype.kind
+    assert truth.tolist() == [1, 0, 1, -1, -1] and truth.dtype.kind == "i"
     told = " | ".join(found.notes())
     assert "of the log with a label: 3 rows" in told and "without one: 2 rows" in told
     assert "for requests that the log does not have: 1 row" in told
-    assert (1, 1) == (found.repeated, found.corrected)
+    assert (found.repeated, found.corrected) == (1, 1)
 
 
 def test_labels_without_row_numbers_are_those_of_the_first_rows(label_file):
     """The target's own name will do as well, ids may be numbers, and empty labels are counted."""
     found = label_file([{"id": 17, "y": "yes"}, {"id": 18, "y": None}])
-    assert [1, -1, -1] == found.of(ids("17", "17", "18"), np.array([0, 1, 0])).tolist() and 1 == found.empty
+    assert found.of(ids("17", "17", "18"), np.array([0, 1, 0])).tolist() == [1, -1, -1] and found.empty == 1
 
 
 def test_numbers_are_labels_of_a_regression(label_file):
@@ -281,7 +281,7 @@ def test_refused_requests_are_logged_without_their_cells(served):
     ask(served.app, "POST", "/predict", {"rows": [{name: [SECRET], SECRET: SECRET}]}, headers)
     ask(served.app, "POST", "/predict", BROKEN["cut off"])
     first, second = served.records()
-    assert "r-1" == first["id"] and first["time"] and 422 == first["status"] and "row" not in first
+    assert first["id"] == "r-1" and first["time"] and first["status"] == 422 and "row" not in first
     assert {"column", "rule"} == set(first["refused"][0]) and served.model.digest == first["digest"]
     assert name in {problem["column"] for problem in first["refused"]} and SECRET not in json.dumps(first)
     assert second["refused"] and SECRET not in json.dumps(second)
@@ -291,7 +291,7 @@ def test_a_log_is_watched_with_labels_that_came_later(served, frame, contract, w
     """Served rows have no skew, refused ones are counted, and labels make the metrics; on the project's own table."""
     sent = plain(frame.drop(columns=contract.target), contract)
     status, _, told = ask(served.app, "POST", "/predict", {"rows": sent})
-    assert 200 == status
+    assert status == 200
     ask(served.app, "POST", "/predict", {"rows": [{}]})
     served.records()
     labels = tmp_path / "later.csv"
@@ -299,7 +299,7 @@ def test_a_log_is_watched_with_labels_that_came_later(served, frame, contract, w
     pd.DataFrame({"id": told["id"], "row_number": range(len(frame)), "label": target}).to_csv(labels, index=False)
     result = watch(str(served.folder), workspace / BUNDLE, Settings(min_rows=1), label_file=labels)
     found = {finding.name: finding for finding in result.findings if finding.part in ("quality", "health")}
-    assert 0.5 == found["refused"].value and len(frame) == result.batch["rows"]
+    assert found["refused"].value == 0.5 and len(frame) == result.batch["rows"]
     assert found["skew"].verdict in (QUIET, UNKNOWN) and (found["skew"].size is not None) == (
         not set(contract.features()) & contract.unlogged
     )

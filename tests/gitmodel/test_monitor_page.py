@@ -79,7 +79,7 @@ def plain(name):
 def test_the_page_is_whole_and_of_known_elements(made):
     """Each element is closed in its turn, and none came from data."""
     document = Document(made)
-    assert [] == [tag for tag, _ in document.found if not TAGS.fullmatch(tag)]
+    assert [tag for tag, _ in document.found if not TAGS.fullmatch(tag)] == []
     assert not [name for _, attributes in document.found for name in attributes if name.startswith("on")]
     ids = [attributes["id"] for _, attributes in document.found if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -88,7 +88,7 @@ def test_the_page_is_whole_and_of_known_elements(made):
 def test_nothing_is_loaded_and_no_script_runs(made):
     """The policy lets the style in the page apply, and nothing else; no address leads elsewhere."""
     document = Document(made)
-    assert [] == document.all("script", "img", "iframe", "object", "embed", "form")
+    assert document.all("script", "img", "iframe", "object", "embed", "form") == []
     assert all(re.fullmatch(r"#[a-z]+|data:,", a["href"]) for a in document.all("a", "link"))
     assert {"src", "srcset", "style", "action", "xlink:href"}.isdisjoint(n for _, a in document.found for n in a)
     (style,) = re.findall(r"<style>(.*?)</style>", made, re.DOTALL)
@@ -113,7 +113,7 @@ def test_it_can_be_read_without_eyes_and_without_colour(made):
     assert all(attributes.get("scope") for attributes in document.all("th"))
     assert all(a.get("role") == "img" or a.get("aria-hidden") == "true" for a in document.all("svg"))
     assert len([a for a in document.all("svg") if a.get("role") == "img"]) == made.count("<title>") - 1
-    assert 1 == len(document.all("h1")) and {"lang": "en"} == document.all("html")[0]
+    assert len(document.all("h1")) == 1 and document.all("html")[0] == {"lang": "en"}
     anchors = {attributes["id"] for _, attributes in document.found if "id" in attributes}
     assert {a["href"][1:] for a in document.all("a")} <= anchors
 
@@ -129,7 +129,7 @@ def test_strongest_changes_come_first():
     case = CASES["alert, binary"]()
     beyond, _, next_ = page.html(case).partition("What comes next, within its limit")
     cards = [re.findall(r'<li class="change"><h3>.*?</span></span>\s*(.*?) <small>', part) for part in (beyond, next_)]
-    assert ["industry", "age", "sex"] == cards[0][:3] and "column 36" == cards[1][0]
+    assert cards[0][:3] == ["industry", "age", "sex"] and cards[1][0] == "column 36"
     assert len(case.alerts) == len(cards[0])
     first = Document(page.html(case)).text
     assert "4.2% of the rows" in first and "since 2026-04-01 (batches/2026-04.csv), 8 runs" in first
@@ -149,7 +149,7 @@ def test_quality_without_margins_is_shown_and_said():
     """A metric that is held against nothing raises no alarm, and the page says how to change that."""
     case = result([replace(finding, limit=None, p=None) for finding in alert().findings if finding.part == "quality"])
     shown = Document(page.html(case)).text
-    assert "no limit is set" in shown and "model margins" in shown and 0 == case.exit_status
+    assert "no limit is set" in shown and "model margins" in shown and case.exit_status == 0
 
 
 def test_what_may_be_chance_is_no_alarm_and_not_within():
@@ -157,7 +157,7 @@ def test_what_may_be_chance_is_no_alarm_and_not_within():
     case = result([drift("x", 0.3, 0.4), drift("y", 0.01, 0.9)])
     shown = Document(page.html(case)).text
     assert "1 within limits, 1 may be chance" in shown and "△ may be chance" in shown
-    assert 0 == case.exit_status and "⚠️ may be chance" in report.markdown(case)
+    assert case.exit_status == 0 and "⚠️ may be chance" in report.markdown(case)
     headline = "Quiet: 1 of 2 comparisons is beyond its limit, which chance explains"
     assert headline == report.in_short(case) and f"## ✅ {headline}\n" in report.markdown(case)
     assert "1 of 2 comparisons is beyond its limit, which chance explains" in shown
@@ -170,14 +170,14 @@ def test_dates_are_shown_as_dates():
     case = result([dated])
     for told in (page.html(case), report.markdown(case), report.in_short(result([replace(dated, sentence="")]))):
         assert "2024-12-21" in told and "2026-11-20" in told and "20,078" not in told
-    assert 20_777.4 == as_json(case)["findings"][0]["value"]
+    assert as_json(case)["findings"][0]["value"] == 20_777.4
 
 
 def test_what_cannot_be_judged_is_said():
     """The reason stands in the verdict, and no alarm is claimed."""
     shown = Document(page.html(stopped())).text
     assert "Cannot judge" in shown and f"The batch has no column {EVIL}" in shown
-    assert 2 == stopped().exit_status and "Alert" not in shown and "None" not in shown
+    assert stopped().exit_status == 2 and "Alert" not in shown and "None" not in shown
 
 
 def test_values_that_are_no_numbers_are_shown_as_none():
@@ -212,7 +212,7 @@ def test_many_values_are_told_by_those_that_changed_most():
     """The rest is one line, so that shares still add up."""
     now = [0.0] * 299 + [1.0]
     drawn = pictures.shares({"labels": [f"v{n}" for n in range(300)], "before": [1 / 300] * 300, "now": now})
-    assert "v299" in drawn and "293 others" in drawn and 8 == drawn.count("<li>")
+    assert "v299" in drawn and "293 others" in drawn and drawn.count("<li>") == 8
 
 
 def test_pages_and_reports_stay_small(case, made):
@@ -276,7 +276,7 @@ def test_lines_for_a_terminal_hold_nothing_that_it_obeys():
 def test_a_history_is_read_as_it_was_written(tmp_path):
     """The same runs are the same bytes; where there is none, there are no runs."""
     path = tmp_path / "a folder" / "history.jsonl"
-    assert [] == history.read(path)
+    assert history.read(path) == []
     runs = history.with_run([], hostile(), NOW)
     history.write(path, runs)
     assert runs == history.read(path)
@@ -289,7 +289,7 @@ def test_a_line_of_the_history_is_small():
     """Of a wide table the strongest are kept, and long names are cut."""
     line = history.line(wide(), NOW)
     assert len(json.dumps(line)) < 20_000
-    assert 100 == len(line["alerts"]) and 60 == len(line["sizes"])
+    assert len(line["alerts"]) == 100 and len(line["sizes"]) == 60
     assert len({key(drift("W" * 3_000, 1, 0.1)), key(drift("W" * 3_001, 1, 0.1))}) == 2
     assert all(len(key(drift(name, 1, 0.1))) < 300 for name in NAMES)
 
@@ -297,7 +297,7 @@ def test_a_line_of_the_history_is_small():
 def test_keys_do_not_meet():
     """A slash in a name is no border between names."""
     first, second = drift("a/b", 1, 0.1), replace(drift("a", 1, 0.1), group="b")
-    assert "drift/distance/a%2Fb/" == key(first) and "drift/distance/a/b" == key(second)
+    assert key(first) == "drift/distance/a%2Fb/" and key(second) == "drift/distance/a/b"
 
 
 @pytest.mark.parametrize(
@@ -337,10 +337,10 @@ def test_the_same_batch_has_one_line():
     first = history.with_run([], quiet(), NOW)
     labelled = result([f for f in quiet().findings if f.part != "quality"] + [drift("new", 0.01, 0.5)])
     again = history.with_run(first, labelled, NOW + timedelta(hours=1))
-    assert ["2026-11-25T08:30:00Z"] == [line["time"] for line in again]
+    assert [line["time"] for line in again] == ["2026-11-25T08:30:00Z"]
     moved = result([replace(f, size=0.05) for f in quiet().findings if f.part == "drift"])
-    assert 2 == len(history.with_run(again, moved, NOW + timedelta(days=7)))
-    assert 2 == len(history.with_run(again, replace(quiet(), batch={**quiet().batch, "rows": 5}), NOW))
+    assert len(history.with_run(again, moved, NOW + timedelta(days=7))) == 2
+    assert len(history.with_run(again, replace(quiet(), batch={**quiet().batch, "rows": 5}), NOW)) == 2
 
 
 def test_a_batch_is_no_earlier_batch_than_itself():
@@ -356,8 +356,8 @@ def test_the_newest_runs_are_kept():
     case = replace(quiet(), settings={"history": 3})
     runs = [run(quiet().findings, f"2026-0{month}-01T00:00:00Z", f"b{month}") for month in range(1, 7)]
     kept = history.with_run(runs, case, NOW.astimezone(timezone(timedelta(hours=5))))
-    assert ["b5", "b6", "data/census_1995.csv"] == [line["batch"] for line in kept]
-    assert "2026-11-25T07:30:00Z" == kept[-1]["time"]
+    assert [line["batch"] for line in kept] == ["b5", "b6", "data/census_1995.csv"]
+    assert kept[-1]["time"] == "2026-11-25T07:30:00Z"
 
 
 def test_since_when_an_alert_lasts():
@@ -368,7 +368,7 @@ def test_since_when_an_alert_lasts():
 
     runs = [line("1", "alert", "x"), line("2", "quiet"), line("3", "alert", "x"), line("4", "cannot judge")]
     runs += [line("5", "alert", "x", "y")]
-    assert ("3", "5", None) == tuple((history.since(runs, name) or {}).get("time") for name in "xyz")
+    assert tuple((history.since(runs, name) or {}).get("time") for name in "xyz") == ("3", "5", None)
     assert history.since([*runs, line("6", "alert", "y")], "x") is None
     assert history.since([], "x") is None
 

@@ -123,7 +123,7 @@ def test_errors_of_numbers_are_not_estimated():
     made = reference("regression")
     columns, predicted, _ = draw("regression", 500, made.random)
     (finding,) = found_by(quality(made), Rows(columns, predicted)).values()
-    assert UNKNOWN == finding.verdict and "cannot be estimated" in finding.sentence and "--label-file" in finding.remedy
+    assert finding.verdict == UNKNOWN and "cannot be estimated" in finding.sentence and "--label-file" in finding.remedy
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -189,8 +189,8 @@ def test_a_sample_is_even_bounded_and_the_same_again():
         for part in np.split(values, np.cumsum(sizes)[:-1]):
             sample.add(part, part * 2.0)
         kept, doubled = sample.columns()
-        assert (100_000, 1_000) == (sample.rows, len(sample)) and (doubled == 2 * kept).all()
-        assert 1_000 == len(set(kept.tolist())) and abs(kept.mean() - 50_000) < 3_000
+        assert (sample.rows, len(sample)) == (100_000, 1_000) and (doubled == 2 * kept).all()
+        assert len(set(kept.tolist())) == 1_000 and abs(kept.mean() - 50_000) < 3_000
         assert (np.bincount(kept // 10_000, minlength=10) > 60).all()
 
 

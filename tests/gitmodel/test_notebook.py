@@ -21,4 +21,4 @@ def test_the_notebook_is_committed_without_outputs():
     """Outputs may hold data, and make every commit a conflict."""
     nbformat = pytest.importorskip("nbformat")
     cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    assert [] == [cell.id for cell in cells if cell.get("outputs")]
+    assert [cell.id for cell in cells if cell.get("outputs")] == []

@@ -68,7 +68,7 @@ def test_equal_rows_are_on_the_same_side_and_have_ids_of_their_own():
     """Copies of a row, with whatever label, cannot leak from train to test."""
     frame = table(100)
     train, test = split(pd.concat([frame, frame.assign(y=0.0)], ignore_index=True))
-    assert 200 == len(train) + len(test)
+    assert len(train) + len(test) == 200
     assert set() == {row[:16] for row in train} & {row[:16] for row in test}
 
 
@@ -78,14 +78,14 @@ def test_with_a_time_the_latest_rows_are_tested_on():
     schema = replace(SCHEMA, time="when", columns={**COLUMNS, "when": Column("datetime")})
     is_test = prepare.in_test(frame, schema, 0.25)
     assert frame["when"][~is_test].max() < frame["when"][is_test].min()
-    assert 0.25 == is_test.mean()
+    assert is_test.mean() == 0.25
 
 
 def test_rows_without_a_label_are_left_out_and_counted(capsys):
     """They can neither be learned from nor tested on."""
     frame = table(10)
     frame.loc[:2, "y"] = np.nan
-    assert 7 == len(prepare.labelled(frame, SCHEMA))
+    assert len(prepare.labelled(frame, SCHEMA)) == 7
     assert "left out 3 rows: the target is missing" in capsys.readouterr().out
 
 

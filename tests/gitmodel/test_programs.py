@@ -37,14 +37,14 @@ def test_what_git_complains_of_is_one_line(repository):
 def test_a_file_is_read_as_it_was_committed(repository, monkeypatch):
     """Paths are those of this folder, also inside of a larger repository."""
     (repository / "inner/file.txt").write_text("second", encoding="utf-8")
-    assert "first" == committed(Path("inner/file.txt"))
+    assert committed(Path("inner/file.txt")) == "first"
     monkeypatch.chdir(repository / "inner")
-    assert "first" == committed(Path("file.txt"))
+    assert committed(Path("file.txt")) == "first"
     assert committed(Path("other.txt")) is None
 
 
 def test_the_line_that_says_most():
     """An error goes before what is printed after it."""
-    assert "error: no" == last_line("start\nerror: no\nhint: try\n")
-    assert "b" == last_line("a\nb\n\n")
-    assert "no reason given" == last_line("")
+    assert last_line("start\nerror: no\nhint: try\n") == "error: no"
+    assert last_line("a\nb\n\n") == "b"
+    assert last_line("") == "no reason given"

@@ -22,7 +22,7 @@ def test_the_same_bits(workspace, frame, contract):
 def test_codes_are_positions_and_one_more():
     """A value that is not known has the code after the last."""
     texts = np.array(["b", "a", "z", "", "b"], dtype=object)
-    assert [1, 0, 3, 2, 1] == codes_of(texts, ["a", "b", ""]).tolist()
+    assert codes_of(texts, ["a", "b", ""]).tolist() == [1, 0, 3, 2, 1]
 
 
 def test_a_model_that_reads_strings_otherwise_is_left_alone(workspace):

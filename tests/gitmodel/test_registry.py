@@ -71,14 +71,14 @@ def shared(model, tmp_path):
 def test_the_first_version_carries_its_evidence(model):
     """The tag is annotated, on the commit, and Git itself reads the fields at its end."""
     assert "Register a-model v1.0.0 (tag a-model@v1.0.0)" in model.do("register", "--reason", "try $(it)\nDigest: none")
-    assert "tag" == model.git("cat-file", "-t", f"{NAME}@v1.0.0")
+    assert model.git("cat-file", "-t", f"{NAME}@v1.0.0") == "tag"
     assert model.git("rev-parse", "HEAD") == model.git("rev-parse", f"{NAME}@v1.0.0{COMMIT}")
     message = model.git("tag", "--list", "--format=%(contents)", f"{NAME}@v1.0.0")
     run = subprocess.run(["git", "interpret-trailers", "--parse"], input=message, capture_output=True, text=True)
     fields = dict(line.split(": ", 1) for line in run.stdout.splitlines())
     assert bundle.digest(model.folder / BUNDLE) == fields["Digest"]
-    assert ("v1.0.0", "nothing serves yet") == (fields["Version"], fields["Gate"])
-    assert "try $(it) Digest: none" == fields["Reason"]
+    assert (fields["Version"], fields["Gate"]) == ("v1.0.0", "nothing serves yet")
+    assert fields["Reason"] == "try $(it) Digest: none"
     assert json.loads(fields["Metrics"])["roc_auc"] > 0.5
     assert model.status()["versions"][0]["digest"] == fields["Digest"]
 
@@ -148,7 +148,7 @@ def test_a_worse_model_is_registered_for_a_reason_only(model):
     fields = tags_of(model).versions["v3.0.0"].tag.fields
     accepted = "the <law> asks for it"
     assert ("regression", "v1.0.0", accepted) == tuple(fields[k] for k in ("Gate", "Against", "Accepted"))
-    assert 1 == model.do("changelog").count(accepted)  # as it was written; in a file it must not be HTML
+    assert model.do("changelog").count(accepted) == 1  # as it was written; in a file it must not be HTML
     model.do("changelog", "--output", "changes.md")
     assert "the &#60;law&#62; asks for it" in (model.folder / "changes.md").read_text(encoding="utf-8")
 
@@ -170,17 +170,17 @@ def test_a_roll_back_goes_back_and_further_back(model):
     """It undoes promotions one by one, never a roll back, and skips what was retired."""
     for _ in range(3):
         model.do("promote", model.version(), "prod")
-    assert {"prod": "v1.0.2"} == model.serving()
+    assert model.serving() == {"prod": "v1.0.2"}
     model.do("rollback", "prod")
     model.do("rollback", "prod", "--reason", "still bad")
-    assert {"prod": "v1.0.0"} == model.serving()
+    assert model.serving() == {"prod": "v1.0.0"}
     assert "nothing to go back to served as prod before" in model.refused("rollback", "prod")
     model.do("rollback", "prod", "--to", "v1.0.2")
     model.do("retire", "v1.0.0")
     assert "retired by Ann" in model.refused("rollback", "prod", "--to", "v1.0.0")
     assert "nothing to go back to served as prod before" in model.refused("rollback", "prod")
     history = model.do("history", "prod").splitlines()
-    assert ["v1.0.2", "v1.0.0", "v1.0.1", "v1.0.2", "v1.0.1", "v1.0.0"] == [line.split()[0] for line in history[1:]]
+    assert [line.split()[0] for line in history[1:]] == ["v1.0.2", "v1.0.0", "v1.0.1", "v1.0.2", "v1.0.1", "v1.0.0"]
     assert "rollback: still bad" in history[2] and " now " in history[1]
 
 
@@ -201,7 +201,7 @@ def test_a_retired_version_stays_retired(model):
     assert "is retired already" in model.do("retire", first)
     assert "was retired by Ann" in model.refused("promote", first, "staging")
     assert "(wrong data)" in model.refused("checkout", first)
-    assert "wrong data" == model.status()["versions"][0]["retired"]["reason"]
+    assert model.status()["versions"][0]["retired"]["reason"] == "wrong data"
     model.tag(f"{NAME}#prod#9", f"{NAME}@{first}{COMMIT}")
     assert {"prod": second} == model.serving()
 
@@ -323,7 +323,7 @@ def test_two_decisions_in_one_second_wait_for_each_other(model, monkeypatch):
     monkeypatch.setattr(write.time, "sleep", sleep)
     model.now -= MINUTE
     model.do("promote", version, "prod")
-    assert [1] == waited
+    assert waited == [1]
     assert model.now + 1 == tags_of(model).stages["prod"].time
 
 
@@ -349,7 +349,7 @@ def test_a_push_sends_what_was_not_sent(shared):
     assert "in this clone only" in model.do("promote", "v1.0.1", "staging")
     model.do("promote", "v1.0.1", "prod", "--push")
     assert "v1.0.1" in other.do("promote", "v1.0.1", "prod", "--push")
-    assert {"staging": "v1.0.1", "prod": "v1.0.1"} == other.serving()
+    assert other.serving() == {"staging": "v1.0.1", "prod": "v1.0.1"}
     assert tags_of(model).tags == tags_of(other).tags
 
 
@@ -382,7 +382,7 @@ def test_of_two_at_once_one_wins(shared, monkeypatch, first, second):
     monkeypatch.setattr(write, "make", slowly)
     before = set(other.refs().splitlines())
     status, out, err = other.model(*second, "--push")
-    assert (1, "", 1) == (status, out, err.count("\n")) and "came first: nothing was written" in err and "by Ann" in err
+    assert (status, out, err.count("\n")) == (1, "", 1) and "came first: nothing was written" in err and "by Ann" in err
     (gained,) = set(other.refs().splitlines()) - before
     assert gained in model.refs()
     assert tags_of(model).tags == tags_of(other).tags
@@ -420,7 +420,7 @@ def test_a_roll_back_that_another_made_is_not_made_twice(shared):
     other.now = model.now
     assert "prod went back to v1.0.1 already" in other.do("rollback", "prod", "--push")
     other.do("rollback", "prod", "--push")
-    assert {"prod": "v1.0.0"} == other.serving()
+    assert other.serving() == {"prod": "v1.0.0"}
 
 
 def test_a_remote_that_is_not_there_is_named(shared):
@@ -617,7 +617,7 @@ def test_a_changed_release_is_refused(model, published, fault, tmp_path, monkeyp
             files.addfile(entry)
     model.refused("checkout", version, "--release", "--output", "there")
     assert not (model.folder / "there").exists()
-    assert [] == list(tmp_path.rglob("escaped"))
+    assert list(tmp_path.rglob("escaped")) == []
 
 
 def test_without_gh_a_release_is_one_line(model, monkeypatch):
@@ -649,8 +649,8 @@ def test_a_failed_run_is_explained_by_what_its_stage_said():
     """DVC's own last line names the stage and nothing else."""
     said = "WARNING: x\nTraceback\nerror: data/raw.csv has no rows\n"
     output = f"{said}ERROR: failed to reproduce 'prepare': failed to run: python -m x, exited with 1\n"
-    assert "failed to reproduce 'prepare': error: data/raw.csv has no rows" == former.cause(output)
-    assert "no reason given" == former.cause("")
+    assert former.cause(output) == "failed to reproduce 'prepare': error: data/raw.csv has no rows"
+    assert former.cause("") == "no reason given"
 
 
 def test_a_release_that_is_not_there_is_named(model, published):
@@ -712,11 +712,11 @@ def test_gto_says_the_same(model):
     agree()
     model.tag(f"{NAME}#prod!#13", f"{NAME}@{first}{COMMIT}")
     agree()
-    assert {} == model.serving() and START < model.now
+    assert model.serving() == {} and model.now > START
 
 
 def test_a_draft_keeps_its_fields_apart():
     """No text that people write can pose as a field."""
     fields = {"Digest": "true\nGate: pass", "No": ""}
     draft = write.Draft("x@v1.0.0", "0" * 40, "Subject", "text\nDigest: no", fields)
-    assert "Subject\n\ntext\nDigest: no\n\nDigest: true Gate: pass\n" == draft.message
+    assert draft.message == "Subject\n\ntext\nDigest: no\n\nDigest: true Gate: pass\n"

@@ -46,7 +46,7 @@ def good_rows(**changes):
 
 def test_good_rows_break_nothing(tmp_path):
     """Rows that keep the contract are not reported."""
-    assert [] == check(good_rows(), contract(tmp_path))
+    assert check(good_rows(), contract(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_columns_that_are_not_there_are_not_checked(tmp_path):
     rows = good_rows(age=np.array([17.0, 30.0]))
     del rows["bought"], rows["customer"]
     (found,) = check(rows, contract(tmp_path))
-    assert ("age", [True, False], 1) == (found.column, found.broken.tolist(), found.count)
+    assert (found.column, found.broken.tolist(), found.count) == ("age", [True, False], 1)
 
 
 def test_what_tells_who_somebody_is_stays_out_of_the_log(tmp_path):
@@ -88,15 +88,15 @@ def test_what_tells_who_somebody_is_stays_out_of_the_log(tmp_path):
 def test_missing_and_new_columns_are_named(tmp_path):
     """A column that went away and one that appeared are both told; an ignored one may come and go."""
     found = check_names(["customer", "age", "country", "income", "extra"], contract(tmp_path))
-    assert ["`bought`: the column is missing from the table", "`extra`"] == [found[0], found[1].split(":")[0]]
+    assert [found[0], found[1].split(":")[0]] == ["`bought`: the column is missing from the table", "`extra`"]
 
 
 def test_ignored_classes_are_neither_learned_nor_violations(tmp_path):
     """A class in ignored_classes is allowed in the table and absent from the classes."""
     columns = {**CONTRACT["columns"], "bought": {"type": "category", "values": ["no", "rare", "yes"]}}
     schema = contract(tmp_path, columns=columns, ignored_classes={"rare": "3 rows"})
-    assert ("no", "yes") == schema.classes
-    assert [] == check(good_rows(bought=np.array(["no", "rare"], dtype=object)), schema)
+    assert schema.classes == ("no", "yes")
+    assert check(good_rows(bought=np.array(["no", "rare"], dtype=object)), schema) == []
 
 
 @pytest.mark.parametrize(

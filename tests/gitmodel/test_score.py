@@ -93,7 +93,7 @@ def test_predictions_are_those_of_the_trained_model(score, cells, contract, tmp_
     source = tmp_path / f"table.{ending}"
     write(cells, source, contract) if ending == "csv" else cells.to_parquet(source)
     for target in (tmp_path / "out.csv", tmp_path / "out.parquet"):
-        assert 0 == score(source, target)[0]
+        assert score(source, target)[0] == 0
         found = read(target)
         scale = 1 if contract.classes else predicted.std() or 1
         np.testing.assert_allclose(values(found) / scale, predicted / scale, atol=1e-4, rtol=1e-5)
@@ -109,7 +109,7 @@ def test_many_parts_and_workers_keep_the_order(score, table, tmp_path, monkeypat
     """The bytes do not depend on the number of workers, nor is a row lost or moved between parts."""
     score(table, "whole.csv")
     monkeypatch.setattr(stream, "PART_ROWS", 7)
-    assert [0, 0] == [score(table, f"{n}.csv", "--workers", n)[0] for n in (1, 3)]
+    assert [score(table, f"{n}.csv", "--workers", n)[0] for n in (1, 3)] == [0, 0]
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "3.csv").read_bytes()
     whole, in_parts = read(tmp_path / "whole.csv"), read(tmp_path / "1.csv")
     assert whole["row"].tolist() == in_parts["row"].tolist()
@@ -121,7 +121,7 @@ def test_another_spelling_is_found_out(score, cells, contract, tmp_path):
     write(cells, tmp_path / "a.csv", contract)
     other = "|" if contract.reading.separator != "|" else ";"
     write(cells, tmp_path / "b.csv", contract, sep=other, encoding="utf-16", quoting=1)
-    assert [0, 0] == [score(f"{name}.csv", f"out-{name}.csv")[0] for name in "ab"]
+    assert [score(f"{name}.csv", f"out-{name}.csv")[0] for name in "ab"] == [0, 0]
     assert (tmp_path / "out-a.csv").read_bytes() == (tmp_path / "out-b.csv").read_bytes()
 
 
@@ -131,7 +131,7 @@ def test_columns_that_the_model_does_not_know_are_ignored(score, table, cells, c
     more = cells.assign(**{contract.target: "odd", "new, column": "two\nlines"})
     write(more, tmp_path / "more.csv", contract)
     write(cells.drop(columns=contract.target), tmp_path / "less.csv", contract)
-    assert [0, 0] == [score(f"{name}.csv", f"out-{name}.csv")[0] for name in ("more", "less")]
+    assert [score(f"{name}.csv", f"out-{name}.csv")[0] for name in ("more", "less")] == [0, 0]
     plain = (tmp_path / "out.csv").read_bytes()
     assert plain == (tmp_path / "out-more.csv").read_bytes() == (tmp_path / "out-less.csv").read_bytes()
 
@@ -142,7 +142,7 @@ def test_rows_without_identity_are_numbered(score, cells, contract, tmp_path):
     if not spare:
         pytest.skip("the model needs every column of the identity")
     write(cells.drop(columns=spare[0]), tmp_path / "t.csv", contract)
-    assert 0 == score("t.csv", "out.csv")[0]
+    assert score("t.csv", "out.csv")[0] == 0
     assert [str(number + 1) for number in range(len(cells))] == read(tmp_path / "out.csv")["row"].tolist()
 
 
@@ -151,8 +151,8 @@ def test_a_missing_column_is_named(score, cells, contract, tmp_path):
     name = contract.features()[-1]
     write(cells.drop(columns=name), tmp_path / "t.csv", contract)
     status, said = score("t.csv", "out.csv")
-    assert (1, 1) == (status, said.count("\n")) and "t.csv lacks" in said and name in said
-    assert ["t.csv"] == left(tmp_path)
+    assert (status, said.count("\n")) == (1, 1) and "t.csv lacks" in said and name in said
+    assert left(tmp_path) == ["t.csv"]
 
 
 def test_folders_and_globs_are_read_in_order_without_the_output(score, cells, contract, tmp_path):
@@ -163,10 +163,10 @@ def test_folders_and_globs_are_read_in_order_without_the_output(score, cells, co
     (tmp_path / "in" / ".out.csv.left").write_text("half a fi", encoding="utf-8")
     (tmp_path / "in" / "_SUCCESS.csv").write_text("", encoding="utf-8")
     for _ in range(2):
-        assert 0 == score("in", "in/out.csv")[0]
+        assert score("in", "in/out.csv")[0] == 0
         found = read(tmp_path / "in" / "out.csv")["source"].tolist()
-        assert ["in/b.csv"] * 20 + ["in/deep/a.parquet"] * 30 == found
-    assert 0 == score("in/**/[ab].*", "in/again.parquet")[0]
+        assert found == ["in/b.csv"] * 20 + ["in/deep/a.parquet"] * 30
+    assert score("in/**/[ab].*", "in/again.parquet")[0] == 0
     assert found == read(tmp_path / "in" / "again.parquet")["source"].tolist()
 
 
@@ -192,9 +192,9 @@ def test_a_bad_row_stops_it_all(score, bad, tmp_path):
     """Its number, column and cell are named, in one line; there is no output."""
     path, name, _ = bad
     status, said = score(path, "out.csv")
-    assert (1, 1) == (status, said.count("\n"))
+    assert (status, said.count("\n")) == (1, 1)
     assert "row 3" in said and f"`{name}` is not a" in said and "'so, so'" in said
-    assert ["bad.csv"] == left(tmp_path)
+    assert left(tmp_path) == ["bad.csv"]
 
 
 def test_bad_rows_are_put_aside_with_their_reasons(score, bad, cells, contract, tmp_path):
@@ -202,16 +202,16 @@ def test_bad_rows_are_put_aside_with_their_reasons(score, bad, cells, contract, 
     path, name, with_misfit = bad
     status, said = score(path, "out.csv", "--bad-rows", "reject")
     count = 1 + with_misfit
-    assert 0 == status and f"{count} row" in said
-    assert 9 == len(read(tmp_path / "out.csv"))
+    assert status == 0 and f"{count} row" in said
+    assert len(read(tmp_path / "out.csv")) == 9
     rejected = pd.read_csv(tmp_path / "out.csv.rejected.csv", dtype=str, keep_default_na=False)
     assert ["3", "11"][:count] == rejected["row"].tolist()
     assert f"`{name}` is not a" in rejected["reasons"][0]
     assert "so, so" in rejected.iloc[0].tolist()
     assert not with_misfit or "not the header's" in rejected["reasons"][1]
     write(cells.head(2), path, contract)
-    assert 0 == score(path, "out.csv", "--bad-rows", "reject")[0]
-    assert ["bad.csv", "out.csv"] == left(tmp_path)
+    assert score(path, "out.csv", "--bad-rows", "reject")[0] == 0
+    assert left(tmp_path) == ["bad.csv", "out.csv"]
 
 
 def make_parquet(path, cells, cut):
@@ -248,7 +248,7 @@ def test_mistakes_are_one_line_and_leave_nothing(score, cells, contract, tmp_pat
         (["good.csv", "out.csv", "--workers", "0"], "give 1 or more"),
     ):
         status, said = score(*words)
-        assert (1, 1) == (status, said.count("\n")) and said.startswith("error: ") and cause in said, (words, said)
+        assert (status, said.count("\n")) == (1, 1) and said.startswith("error: ") and cause in said, (words, said)
         assert before == left(tmp_path)
 
 
@@ -256,8 +256,8 @@ def test_a_full_disk_is_one_line(score, table, tmp_path, monkeypatch):
     """What the disk says while rows are written becomes the person's line, and nothing is left."""
     monkeypatch.setattr("pyarrow.csv.CSVWriter", lambda *_, **__: contextlib.nullcontext(FullDisk()))
     status, said = score(table, "out.csv")
-    assert (1, "error: out.csv cannot be written: No space left on device\n") == (status, said)
-    assert ["table.csv"] == left(tmp_path)
+    assert (status, said) == (1, "error: out.csv cannot be written: No space left on device\n")
+    assert left(tmp_path) == ["table.csv"]
 
 
 class FullDisk:
@@ -281,13 +281,13 @@ def test_a_stopped_run_leaves_no_half_file(score, workspace, cells, contract, tm
     _, said = process.communicate(timeout=60)
     assert "out.csv" not in left(tmp_path)
     if number == signal.SIGKILL:
-        assert 2 == len(left(tmp_path))
+        assert len(left(tmp_path)) == 2
         write(cells, tmp_path / "t.csv", contract)
-        assert 0 == score(str(tmp_path), tmp_path / "out.csv")[0]
-        assert ["out.csv", "t.csv"] == left(tmp_path)
+        assert score(str(tmp_path), tmp_path / "out.csv")[0] == 0
+        assert left(tmp_path) == ["out.csv", "t.csv"]
         return
     assert {signal.SIGINT: 130, signal.SIGTERM: 143}[number] == process.returncode
-    assert ["t.csv"] == left(tmp_path)
+    assert left(tmp_path) == ["t.csv"]
     assert "Traceback" not in said and said.count("\n") <= 1
 
 
@@ -312,14 +312,14 @@ def test_stdout_holds_the_predictions_alone(workspace, table, cells):
     done = subprocess.run([*command, "--bundle", str(workspace / BUNDLE)], capture_output=True, text=True, check=True)
     predictions = pd.read_csv(io.StringIO(done.stdout), dtype=str)
     assert (len(cells), ["row", "version"]) == (len(predictions), list(predictions)[:2])
-    assert 1 == done.stderr.count("\n") and "predicted in" in done.stderr
+    assert done.stderr.count("\n") == 1 and "predicted in" in done.stderr
 
 
 def test_the_version_can_be_given(score, table, tmp_path, monkeypatch):
     """By the option, or by MODEL_VERSION where a release sets it."""
-    assert 0 == score(table, "a.csv", "--version", "v1.2.0")[0]
+    assert score(table, "a.csv", "--version", "v1.2.0")[0] == 0
     monkeypatch.setenv("MODEL_VERSION", 'odd, "one"')
-    assert 0 == score(table, "b.csv")[0]
+    assert score(table, "b.csv")[0] == 0
     assert [{"v1.2.0"}, {'odd, "one"'}] == [set(read(tmp_path / f"{name}.csv")["version"]) for name in "ab"]
 
 
@@ -344,7 +344,7 @@ def test_parquet_with_repeated_or_empty_names(tmp_path):
     pq.write_table(same_names(), tmp_path / "t.parquet")
     source = stream.open_source(tmp_path / "t.parquet", Reading(), ["x_2"])
     (part,) = stream.parts(source, ["x_2", "column_3"])
-    assert {"x_2": [2], "column_3": [3]} == part.cells.to_dict("list")
+    assert part.cells.to_dict("list") == {"x_2": [2], "column_3": [3]}
 
 
 def same_names():
@@ -361,5 +361,5 @@ def test_an_output_that_fails_to_open_leaves_nothing(score, table, tmp_path, mon
 
     monkeypatch.setattr(pa.csv, "CSVWriter", fail)
     status, err = score(table, "out.csv")
-    assert 1 == status and "out.csv cannot be written: No space left on device" in err
+    assert status == 1 and "out.csv cannot be written: No space left on device" in err
     assert [table.name] == left(tmp_path)

@@ -174,9 +174,9 @@ def test_every_protocol_gives_the_same_answer(frame, model, app):
         for name, column in columns.items()
     ]
     status, _, told = ask(app, "POST", f"/v2/models/{model.name}/infer", {"id": "7", "inputs": tensors})
-    assert (200, "7") == (status, told["id"])
+    assert (status, told["id"]) == (200, "7")
     for wrong in (7, None, "x" * 200, "\ud800"):
-        assert 422 == ask(app, "POST", f"/v2/models/{model.name}/infer", {"id": wrong, "inputs": tensors})[0]
+        assert ask(app, "POST", f"/v2/models/{model.name}/infer", {"id": wrong, "inputs": tensors})[0] == 422
     assert expected == told["outputs"][0]["data"]
 
 
@@ -192,7 +192,7 @@ def test_a_csv_body_is_read_as_the_table_is(frame, model, app):
     said = ask(app, "POST", "/predict", {"rows": rows})[2]["predictions"]
     text = pd.DataFrame(rows, dtype=object).to_csv(index=False).encode()
     status, _, told = ask(app, "POST", "/invocations", text, {"content-type": "text/csv; charset=utf-8"})
-    assert 200 == status, told
+    assert status == 200, told
     assert [row["label" if schema.classes else "prediction"] for row in said] == told["predictions"]
 
 
@@ -203,7 +203,7 @@ def test_bad_types_are_named_by_row_and_column(model, app, good):
         for value in WRONG[schema.columns[name].type]:
             body = json.dumps({"rows": [good, {**good, name: value}]}).replace("Infinity", "1e999").encode()
             status, _, told = ask(app, "POST", "/predict", body)
-            assert 422 == status, (name, value)
+            assert status == 422, (name, value)
             (problem,) = told["detail"]
             assert (1, judging.type_name(value)) == (problem["row"], problem["type"])
             assert problem["column"] == name or name[:77] in problem["column"]
@@ -224,7 +224,7 @@ def test_missing_and_unknown_columns_are_named(model, app, good):
         for row, kind in ((rest, "absent"), ({**rest, name: None}, "null")):
             status, _, told = ask(app, "POST", "/predict", {"rows": [row]})
             if schema.columns[name].nullable:
-                assert 200 == status
+                assert status == 200
             else:
                 assert (422, "is missing (nullable: false)", kind) == (
                     status,
@@ -233,7 +233,7 @@ def test_missing_and_unknown_columns_are_named(model, app, good):
                 )
     for name in (schema.target, "no such column", "\ud800", ""):
         status, _, told = ask(app, "POST", "/predict", {"rows": [{**good, name: 1}]})
-        assert (422, judging.UNKNOWN) == (status, told["detail"][-1]["rule"]), name
+        assert (status, told["detail"][-1]["rule"]) == (422, judging.UNKNOWN), name
 
 
 def outside(column):
@@ -257,7 +257,7 @@ def test_values_outside_the_contract_are_refused_or_flagged(model, good):
     for policy in ("reject", "flag"):
         judge = Judge(replace(schema, violations=policy), 10)
         if not rules:
-            assert {} == judge.read([good, bad]).flags
+            assert judge.read([good, bad]).flags == {}
         elif policy == "flag":
             assert rules == set(judge.read([good, bad, good]).flags.pop(1))
         else:
@@ -282,7 +282,7 @@ def test_the_quick_judgement_is_the_thorough_one(model, frame, good, monkeypatch
     quick = judge.read(rows)
     monkeypatch.undo()
     thorough = judge._slowly(rows)
-    assert {} == thorough.flags
+    assert thorough.flags == {}
     for name, expected in quick.columns.items():
         np.testing.assert_array_equal(expected, thorough.columns[name])
 
@@ -292,7 +292,7 @@ def test_the_quick_judgement_is_the_thorough_one(model, frame, good, monkeypatch
 def test_broken_bodies_are_refused(app, model, path, body):
     """Whatever the body is, the answer is 422 and JSON."""
     status, _, told = ask(app, "POST", path.format(name=model.name), body)
-    assert 422 == status
+    assert status == 422
     assert told["detail"] and ("error" in told) == path.startswith("/v2")
 
 
@@ -307,7 +307,7 @@ def test_tensors_may_be_anything(app, model, key):
         if key == "binary_data_size":
             tensor["parameters"] = {key: value}
         for content in ({"inputs": [tensor]}, {"inputs": [tensor], "outputs": [{key: value}]}, {"inputs": value}):
-            assert 422 == ask(app, "POST", f"/v2/models/{model.name}/infer", content)[0], (content, value)
+            assert ask(app, "POST", f"/v2/models/{model.name}/infer", content)[0] == 422, (content, value)
 
 
 @pytest.mark.parametrize("form", ["instances", "inputs", "dataframe_records", "dataframe_split"])
@@ -315,21 +315,21 @@ def test_rows_may_be_anything(app, form):
     """Nor does anything in place of the rows of MLflow's forms bring the server down."""
     for value in ANYTHING:
         for content in (value, [value], {"columns": value, "data": value}, {"columns": ["a"], "data": [value]}):
-            assert 422 == ask(app, "POST", "/invocations", {form: content})[0], (form, content)
+            assert ask(app, "POST", "/invocations", {form: content})[0] == 422, (form, content)
 
 
 def test_bounds_of_requests(app, service, good):
     """Too many rows, bytes, another type, method or path: each is told by its status."""
-    assert 422 == ask(app, "POST", "/predict", {"rows": [good] * 1_001})[0]
-    assert 413 == ask(app, "POST", "/predict", b" " * 2_000_001)[0]
-    assert 413 == ask(app, "POST", "/predict", b"{}", {**JSON, "content-length": "2000001"})[0]
-    assert 415 == ask(app, "POST", "/predict", {"rows": [good]}, {"content-type": "text/plain"})[0]
-    assert 415 == ask(app, "POST", "/predict", {"rows": [good]}, {"accept": "*/*"})[0]
-    assert 415 == ask(app, "POST", "/predict", b"", {**JSON, "content-encoding": "gzip"})[0]
-    assert (405, "POST") == (lambda status, headers, _: (status, headers["allow"]))(*ask(app, "GET", "/predict"))
-    assert 404 == ask(app, "GET", "/nothing")[0]
-    assert 404 == ask(app, "POST", "/v2/models/another/infer", {})[0]
-    assert 200 == ask(app, "POST", "/predict", {"rows": [good] * 1_000})[0]
+    assert ask(app, "POST", "/predict", {"rows": [good] * 1_001})[0] == 422
+    assert ask(app, "POST", "/predict", b" " * 2_000_001)[0] == 413
+    assert ask(app, "POST", "/predict", b"{}", {**JSON, "content-length": "2000001"})[0] == 413
+    assert ask(app, "POST", "/predict", {"rows": [good]}, {"content-type": "text/plain"})[0] == 415
+    assert ask(app, "POST", "/predict", {"rows": [good]}, {"accept": "*/*"})[0] == 415
+    assert ask(app, "POST", "/predict", b"", {**JSON, "content-encoding": "gzip"})[0] == 415
+    assert (lambda status, headers, _: (status, headers["allow"]))(*ask(app, "GET", "/predict")) == (405, "POST")
+    assert ask(app, "GET", "/nothing")[0] == 404
+    assert ask(app, "POST", "/v2/models/another/infer", {})[0] == 404
+    assert ask(app, "POST", "/predict", {"rows": [good] * 1_000})[0] == 200
 
 
 def test_a_small_body_cannot_ask_for_an_endless_answer(model, app):
@@ -344,9 +344,9 @@ def test_tokens_guard_everything_but_liveness(service, good):
     """Any of the tokens opens the door, nothing else does; a browser gets a page to enter one."""
     guarded = build(service, Settings(tokens=("first-token", "second-token")))
     for path in ("/", "/docs", "/openapi.json", "/model", "/metrics", "/v2", "/v2/health/ready", "/nothing"):
-        assert 401 == ask(guarded, "GET", path)[0], path
+        assert ask(guarded, "GET", path)[0] == 401, path
     for path in ("/ping", "/v2/health/live"):
-        assert 200 == ask(guarded, "GET", path)[0], path
+        assert ask(guarded, "GET", path)[0] == 200, path
     for given in (
         "",
         "Bearer",
@@ -357,25 +357,25 @@ def test_tokens_guard_everything_but_liveness(service, good):
         "Basic first-token",
     ):
         answer = ask(guarded, "POST", "/predict", {"rows": [good]}, {**JSON, "authorization": given})
-        assert (401, "Bearer") == (answer[0], answer[1]["www-authenticate"]), given
+        assert (answer[0], answer[1]["www-authenticate"]) == (401, "Bearer"), given
     for token in ("first-token", "second-token"):
         assert (
-            200 == ask(guarded, "POST", "/predict", {"rows": [good]}, {**JSON, "authorization": f"Bearer {token}"})[0]
+            ask(guarded, "POST", "/predict", {"rows": [good]}, {**JSON, "authorization": f"Bearer {token}"})[0] == 200
         )
     status, headers, page = ask(guarded, "GET", "/", headers={"accept": "text/html"})
-    assert (401, True) == (status, b"token" in page) and "content-security-policy" in headers
+    assert (status, b"token" in page) == (401, True) and "content-security-policy" in headers
 
 
 def test_the_log_has_every_answer_and_nothing_personal(service, app, model, good, tmp_path):
     """Each row is a record, with what was said of it, and each refusal; sensitive and personal columns stay out."""
     headers = {**JSON, "x-request-id": "request-1"}
     status, answered, told = ask(app, "POST", "/predict", {"rows": [good, good]}, headers)
-    assert (200, "request-1", "request-1") == (status, told["id"], answered["x-request-id"])
+    assert (status, told["id"], answered["x-request-id"]) == (200, "request-1", "request-1")
     ask(app, "POST", "/predict", {"rows": [good, 5]})
     service.close()
     first, second, refused = read(tmp_path / "log")
-    assert "row" not in refused and [{"column": None, "rule": "is not an object"}] == refused["refused"]
-    assert [("request-1", 0), ("request-1", 1)] == [(r["id"], r["row_number"]) for r in (first, second)]
+    assert "row" not in refused and refused["refused"] == [{"column": None, "rule": "is not an object"}]
+    assert [(r["id"], r["row_number"]) for r in (first, second)] == [("request-1", 0), ("request-1", 1)]
     kept = {name: value for name, value in good.items() if name not in model.bundle.schema.unlogged}
     assert (kept, "main", model.digest) == (first["row"], first["role"], first["digest"])
     assert told["predictions"][0].items() <= first.items()
@@ -386,9 +386,9 @@ def test_an_unwritable_log_stops_no_prediction(model, good, tmp_path):
     (tmp_path / "log").write_text("a file where the folder should be", encoding="utf-8")
     service = Service(model, log=PredictionLog(tmp_path / "log"))
     app = build(service, Settings())
-    assert 200 == ask(app, "POST", "/predict", {"rows": [good]})[0]
+    assert ask(app, "POST", "/predict", {"rows": [good]})[0] == 200
     status, _, told = ask(app, "GET", "/v2/health/ready")
-    assert (200, True) == (status, told["ready"]) and "cannot be written" in told["log"]
+    assert (status, told["ready"]) == (200, True) and "cannot be written" in told["log"]
     assert b"model_log_failing 1.0" in ask(app, "GET", "/metrics")[2]
     service.close()
 
@@ -414,11 +414,11 @@ def test_the_canary_answers_its_share_and_always_the_same_keys(model, good):
     chosen = [service.choose(Call("id", key, 0.0)).version for key in keys]
     assert chosen == [service.choose(Call("other", key, 1.0)).version for key in keys]
     assert 0.15 < chosen.count("next") / len(keys) < 0.25
-    assert "next" == service.choose(Call("id", "0", 0.0, version="next")).version
+    assert service.choose(Call("id", "0", 0.0, version="next")).version == "next"
     app = build(service, Settings())
     key = keys[chosen.index("next")]
-    assert "next" == ask(app, "POST", "/predict", {"rows": [good]}, {**JSON, "x-key": key})[2]["version"]
-    assert "next" == ask(app, "POST", "/predict", {"rows": [good]}, {**JSON, "x-request-id": key})[2]["version"]
+    assert ask(app, "POST", "/predict", {"rows": [good]}, {**JSON, "x-key": key})[2]["version"] == "next"
+    assert ask(app, "POST", "/predict", {"rows": [good]}, {**JSON, "x-request-id": key})[2]["version"] == "next"
 
 
 def test_the_shadow_is_logged_and_never_heard(model, good, tmp_path):
@@ -428,11 +428,11 @@ def test_the_shadow_is_logged_and_never_heard(model, good, tmp_path):
     assert model.version == ask(build(service, Settings()), "POST", "/predict", {"rows": [good]})[2]["version"]
     service.close()
     assert {"main", "shadow"} == {record["role"] for record in read(tmp_path / "log")}
-    assert 1 == len({record["id"] for record in read(tmp_path / "log")})
+    assert len({record["id"] for record in read(tmp_path / "log")}) == 1
     bundle = Namespace(manifest=model.bundle.manifest, predict=None)
     broken = Service(model, shadow=replace(shadow, bundle=bundle))
     app = build(broken, Settings())
-    assert 200 == ask(app, "POST", "/predict", {"rows": [good]})[0]
+    assert ask(app, "POST", "/predict", {"rows": [good]})[0] == 200
     broken.close()
     assert b"model_shadow_skipped_total 1.0" in ask(app, "GET", "/metrics")[2]
 
@@ -454,13 +454,13 @@ def test_the_description_has_the_columns(app, model, good):
     """OpenAPI names the person's own columns, with types, bounds and an example that is accepted."""
     status, _, described = ask(app, "GET", "/openapi.json")
     row = described["components"]["schemas"]["Row"]
-    assert 200 == status and [good] == row["examples"]
+    assert status == 200 and [good] == row["examples"]
     assert {*model.bundle.schema.features()} <= row["properties"].keys()
     for path in ("/predict", "/invocations", "/v2/models/{name}/infer"):
         body = described["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
-        assert 200 == ask(app, "POST", path.replace("{name}", model.name), body)[0], path
+        assert ask(app, "POST", path.replace("{name}", model.name), body)[0] == 200, path
     for path in ("/", "/docs", "/model", "/ping", "/v2", f"/v2/models/{model.name}", f"/v2/models/{model.name}/ready"):
-        assert 200 == ask(app, "GET", path)[0], path
+        assert ask(app, "GET", path)[0] == 200, path
 
 
 def test_a_moment_is_in_utc():
@@ -484,11 +484,11 @@ def test_a_token_file_without_tokens_opens_nothing(tmp_path, text, message):
 def test_tokens_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
     """One a line; an empty variable is a mistake too."""
     (tmp_path / "tokens").write_text("one\ntwo\n", encoding="utf-8")
-    assert ("one", "two") == serve.read_tokens(tmp_path / "tokens")
+    assert serve.read_tokens(tmp_path / "tokens") == ("one", "two")
     monkeypatch.delenv("MODEL_TOKENS", raising=False)
-    assert () == serve.read_tokens(None)
+    assert serve.read_tokens(None) == ()
     monkeypatch.setenv("MODEL_TOKENS", "one")
-    assert ("one",) == serve.read_tokens(None)
+    assert serve.read_tokens(None) == ("one",)
     monkeypatch.setenv("MODEL_TOKENS", "")
     with pytest.raises(UserError, match="MODEL_TOKENS must hold tokens"):
         serve.read_tokens(None)
@@ -512,8 +512,8 @@ def test_a_changed_bundle_is_not_served(workspace, tmp_path):
     done = subprocess.run(
         command("--bundle", copy, "--port", 0), cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
-    assert 1 == done.returncode
-    assert done.stderr.startswith("error: ") and 1 == len(done.stderr.splitlines())
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
 
 
 def test_a_signature_is_asked_for_when_a_key_is_given(workspace, tmp_path):
@@ -521,8 +521,8 @@ def test_a_signature_is_asked_for_when_a_key_is_given(workspace, tmp_path):
     (tmp_path / "key.pub").write_text("key", encoding="utf-8")
     words = ("--bundle", workspace / BUNDLE, "--port", 0, "--public-key", tmp_path / "key.pub")
     done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert 1 == done.returncode and "bundle.sig is missing: sign the bundle first" in done.stderr
-    assert 1 == len(done.stderr.splitlines())
+    assert done.returncode == 1 and "bundle.sig is missing: sign the bundle first" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -550,7 +550,7 @@ def test_a_log_that_cannot_be_written_is_said_at_the_start_and_at_the_end(worksp
         address = process.stdout.readline().split()[-1]
         request = urllib.request.Request(f"{address}predict", json.dumps({"rows": [good]}).encode(), JSON)
         with urllib.request.urlopen(request, timeout=30) as answer:
-            assert 200 == answer.status
+            assert answer.status == 200
         process.send_signal(signal.SIGTERM)
         start, end = process.communicate(timeout=30)[1].splitlines()
     finally:
@@ -558,7 +558,7 @@ def test_a_log_that_cannot_be_written_is_said_at_the_start_and_at_the_end(worksp
         process.wait()
     assert start.startswith(f"warning: {tmp_path / 'log'} cannot be written to: ")
     assert end.startswith("warning: 1 row answered, but not logged: ")
-    assert 0 == process.returncode
+    assert process.returncode == 0
 
 
 def test_it_starts_says_where_and_ends_in_good_order(workspace, model, good, tmp_path):
@@ -571,18 +571,18 @@ def test_it_starts_says_where_and_ends_in_good_order(workspace, model, good, tmp
         address = line.split()[-1]
         request = urllib.request.Request(f"{address}predict", json.dumps({"rows": [good]}).encode(), JSON)
         with urllib.request.urlopen(request, timeout=30) as answer:
-            assert "v7" == json.load(answer)["version"]
+            assert json.load(answer)["version"] == "v7"
         process.send_signal(signal.SIGTERM)
-        assert 0 == process.wait(30)
+        assert process.wait(30) == 0
     finally:
         process.kill()
         process.wait()
     (record,) = read(tmp_path / "log")
-    assert "v7" == record["version"]
+    assert record["version"] == "v7"
 
 
 def test_serving_imports_nothing_of_training():
     """The whole command needs no pandas, scikit-learn or DVC."""
     script = "import sys, PKG.ops.serve; print(sorted({*sys.argv[1:]} & {*sys.modules}))"
     done = subprocess.run([sys.executable, "-c", script, *HEAVY], capture_output=True, text=True, check=True)
-    assert "[]" == done.stdout.strip()
+    assert done.stdout.strip() == "[]"

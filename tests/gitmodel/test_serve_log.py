@@ -109,7 +109,7 @@ def test_what_is_written_is_read(start, tmp_path):
         opened.write(record)
     opened.close()
     assert [*records, {"id": "c", "infinite": None, "path": str(tmp_path)}] == list(read(tmp_path / "log"))
-    assert (3, 0, None) == (opened.written, opened.lost, opened.failure)
+    assert (opened.written, opened.lost, opened.failure) == (3, 0, None)
 
 
 def test_a_record_is_in_the_file_within_half_a_second(start, tmp_path):
@@ -129,7 +129,7 @@ def test_only_the_owner_can_read_it(start, tmp_path):
     finally:
         os.umask(before)
     (file,) = (tmp_path / "log").iterdir()
-    assert (0o700, 0o600) == ((tmp_path / "log").stat().st_mode & 0o777, file.stat().st_mode & 0o777)
+    assert ((tmp_path / "log").stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
 def test_a_day_has_its_own_file(start, tmp_path):
@@ -142,7 +142,7 @@ def test_a_day_has_its_own_file(start, tmp_path):
     found = {file.name: numbers(file) for file in read(tmp_path / "log").files}
     first, second = "predictions-2026-11-25", "predictions-2026-11-26"
     assert {f"{first}.jsonl": [1], f"{first}.2.jsonl": [4], f"{second}.jsonl": [2, 3]} == found
-    assert [1, 4, 2, 3] == numbers(tmp_path / "log")
+    assert numbers(tmp_path / "log") == [1, 4, 2, 3]
 
 
 def test_a_file_has_a_limit(start, tmp_path):
@@ -154,7 +154,7 @@ def test_a_file_has_a_limit(start, tmp_path):
     opened.write({"number": 260, "long": "x" * 500})
     opened.close()
     files = read(tmp_path / "log").files
-    assert "predictions-2026-11-25.10.jsonl" == files[9].name
+    assert files[9].name == "predictions-2026-11-25.10.jsonl"
     assert list(range(261)) == numbers(tmp_path / "log")
     assert all(file.stat().st_size <= 200 for file in files[:-1]) and len(files) > 10
 
@@ -168,7 +168,7 @@ def test_a_full_disk_is_told_and_overcome(start, tmp_path, monkeypatch):
     assert f"{tmp_path / 'log'} cannot be written to: {os.strerror(errno.ENOSPC)}" == opened.failure
     monkeypatch.undo()
     wait_until(lambda: opened.failure is None)
-    assert (10, 0) == (opened.written, opened.lost)
+    assert (opened.written, opened.lost) == (10, 0)
     assert list(range(10)) == numbers(tmp_path / "log")
 
 
@@ -197,7 +197,7 @@ def test_a_file_that_may_not_grow(tmp_path):
     process = child(FULL_THEN_FREE, tmp_path / "log")
     full, free = process.communicate(timeout=20)[0].splitlines()
     assert f"{tmp_path / 'log'} cannot be written to: {os.strerror(errno.EFBIG)};0;True;True" == full
-    assert "None;0;True" == free
+    assert free == "None;0;True"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -217,7 +217,7 @@ def test_a_folder_that_cannot_be_written(start, tmp_path, when):
     write(opened, [1, 2])
     folder.unlink()
     wait_until(lambda: opened.failure is None)
-    assert [1, 2] == numbers(folder)[-2:] and opened.lost == 0
+    assert numbers(folder)[-2:] == [1, 2] and opened.lost == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is unwritable for root")
@@ -241,7 +241,7 @@ def test_a_removed_file_is_missed(start, tmp_path):
     (tmp_path / "log").rmdir()
     write(opened, [2])
     opened.close()
-    assert [2] == numbers(tmp_path / "log")
+    assert numbers(tmp_path / "log") == [2]
 
 
 def test_memory_is_bounded_while_the_disk_hangs(start, monkeypatch):
@@ -258,7 +258,7 @@ def test_memory_is_bounded_while_the_disk_hangs(start, monkeypatch):
     assert 900 < opened.lost < 1_000 and "more slowly" in opened.failure
     go_on.set()
     opened.close()
-    assert 1_000 == opened.written + opened.lost and opened.failure is None
+    assert opened.written + opened.lost == 1_000 and opened.failure is None
 
 
 def test_what_cannot_be_written_in_the_end_is_lost(start, monkeypatch):
@@ -271,7 +271,7 @@ def test_what_cannot_be_written_in_the_end_is_lost(start, monkeypatch):
     opened.write(endless)
     opened.close()
     write(opened, [3])
-    assert (0, 4) == (opened.written, opened.lost)
+    assert (opened.written, opened.lost) == (0, 4)
 
 
 def test_two_servers_and_a_kill(tmp_path):
@@ -303,7 +303,7 @@ def test_a_kill_in_the_middle_of_a_line(start, tmp_path):
     opened.close()
     records = read(tmp_path / "log")
     assert [*range(9), 10] == [record["number"] for record in records]
-    assert 1 == records.cut_off
+    assert records.cut_off == 1
 
 
 def test_a_broken_line_in_the_middle_is_named(tmp_path):

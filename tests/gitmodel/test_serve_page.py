@@ -134,9 +134,9 @@ def test_what_predictions_are_drawn_against_is_there(made, served):
 def test_a_number_has_its_range():
     """Whole numbers step by one, others do not; bounds are those of the schema."""
     _, whole = one_field(Column("integer", min=0, max=1_000_000), value=5)
-    assert ("number", "1", "0", "1000000", "5") == tuple(whole[k] for k in ("type", "step", "min", "max", "value"))
+    assert tuple(whole[k] for k in ("type", "step", "min", "max", "value")) == ("number", "1", "0", "1000000", "5")
     _, other = one_field(Column("number", min=-0.5), value=0.25)
-    assert ("number", "any", "-0.5", "0.25") == tuple(other[k] for k in ("type", "step", "min", "value"))
+    assert tuple(other[k] for k in ("type", "step", "min", "value")) == ("number", "any", "-0.5", "0.25")
     assert "max" not in other
 
 
@@ -162,8 +162,10 @@ def test_values_are_options_and_empty_is_one_where_allowed():
 def test_a_boolean_is_a_select():
     """True, false, and empty where the schema allows it."""
     elements, _ = one_field(Column("boolean", nullable=True), value=False)
-    assert [("", False), ("true", False), ("false", True)] == [
-        (option["value"], "selected" in option) for option in elements.all("option")
+    assert [(option["value"], "selected" in option) for option in elements.all("option")] == [
+        ("", False),
+        ("true", False),
+        ("false", True),
     ]
 
 
@@ -182,7 +184,7 @@ def test_known_values_are_offered_unless_they_name_people():
     known = {"counts": {"b": 20, "a": 10}}
     offered, _ = one_field(Column("category"), known)
     personal, _ = one_field(Column("category", personal=True), known)
-    assert (["a", "b"], []) == tuple([option["value"] for option in e.all("option")] for e in (offered, personal))
+    assert tuple([option["value"] for option in e.all("option")] for e in (offered, personal)) == (["a", "b"], [])
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_days_are_dates_and_others_have_a_time(edges, kind, value):
 
 def test_text_keeps_its_lines():
     """A text may be long, begin with a line end, and be empty where it may not be missing."""
-    assert "text" == one_field(Column("text"))[1]["data-empty"]
+    assert one_field(Column("text"))[1]["data-empty"] == "text"
     assert ">\n&#10;a &lt;b&gt;</textarea>" in field(
         "f0", "name", Column("text"), {}, "\na <b>"
     )  # HTML drops the first
@@ -239,8 +241,8 @@ def test_any_bundle_is_inert(served):
     )
     profile = {"columns": {EVIL: known, "goal": known}}
     elements = Elements(page.home(bundle, EVIL, EVIL, profile, {EVIL: EVIL}, EVIL))
-    assert [] == elements.all("img")
-    assert 1 == len(elements.all("script"))
+    assert elements.all("img") == []
+    assert len(elements.all("script")) == 1
     (drawing,) = [attributes for attributes in elements.all("div") if attributes.get("id") == "drawing"]
     assert set(HARD) == set(json.loads(drawing["data-shares"]))
 
@@ -249,7 +251,7 @@ def test_two_hundred_columns_can_be_searched():
     """A wide table has a field that finds columns; a narrow one is spared it."""
     wide = replace(Schema("t", "x0", "regression", {}), columns={f"x{i}": Column("number") for i in range(200)})
     narrow = replace(wide, columns={f"x{i}": Column("number") for i in range(FIELDS_WITHOUT_SEARCH)})
-    assert (True, False) == tuple('id="find"' in form(schema, {"columns": {}}, {}) for schema in (wide, narrow))
+    assert tuple('id="find"' in form(schema, {"columns": {}}, {}) for schema in (wide, narrow)) == (True, False)
 
 
 @pytest.mark.parametrize("make", [page.sign_in, lambda: document("x", "y"), lambda: page.documentation(OPENAPI)])
@@ -285,7 +287,7 @@ def test_nothing_comes_from_elsewhere(made):
 def test_documentation_needs_no_script_and_is_inert():
     """Texts of the description are texts, whatever they hold."""
     elements = Elements(page.documentation(OPENAPI))
-    assert [] == elements.all("script", "img")
+    assert elements.all("script", "img") == []
     anchors = {attributes["id"] for _, attributes in elements.found if "id" in attributes}
     assert {a["href"][1:] for a in elements.all("a") if a["href"].startswith("#")} <= anchors
 
@@ -313,10 +315,14 @@ def test_objects_without_a_name_are_told_once():
     media = {"content": {"application/json": {"schema": rows}}}
     paths = {f"/{name}": {"post": {"requestBody": media, "responses": {"200": media}}} for name in "ab"}
     found = named({"info": {}, "paths": paths})
-    assert ["Row", "Request of /a", "Answer of /a", "Request of /b", "Answer of /b"] == list(
-        found["components"]["schemas"]
-    )
-    assert {"rows": [{"age": 0}]} == sample(found, {"$ref": "#/components/schemas/Answer of ~1a"})
+    assert list(found["components"]["schemas"]) == [
+        "Row",
+        "Request of /a",
+        "Answer of /a",
+        "Request of /b",
+        "Answer of /b",
+    ]
+    assert sample(found, {"$ref": "#/components/schemas/Answer of ~1a"}) == {"rows": [{"age": 0}]}
 
 
 def test_an_example_is_made_where_there_is_none():
@@ -326,4 +332,4 @@ def test_an_example_is_made_where_there_is_none():
     }
     assert sample(loop, {"$ref": "#/components/schemas/a"})["b"]
     kinds = {"x": {"type": "integer"}, "y": {"anyOf": [{"type": "boolean"}, {"type": "null"}]}}
-    assert {"x": 0, "y": True} == sample({}, {"type": "object", "properties": kinds})
+    assert sample({}, {"type": "object", "properties": kinds}) == {"x": 0, "y": True}

@@ -35,9 +35,9 @@ def test_a_parquet_file_reads_as_the_text_file_does(tmp_path):
     frame = pd.DataFrame({"n": [1.0, None], "b": [True, False], "d": pd.to_datetime(["2024-01-02", None])})
     frame.to_parquet(tmp_path / "table.parquet")
     cells = read_cells(tmp_path / "table.parquet", Reading())
-    assert ["1", None] == rows(CONVERTERS["category"](cells["n"], Reading()).to_frame("n"))["n"].tolist()
-    assert [1.0, 0.0] == CONVERTERS["boolean"](cells["b"], Reading()).tolist()
-    assert "2024-01-02" == str(CONVERTERS["datetime"](cells["d"], Reading())[0].date())
+    assert rows(CONVERTERS["category"](cells["n"], Reading()).to_frame("n"))["n"].tolist() == ["1", None]
+    assert CONVERTERS["boolean"](cells["b"], Reading()).tolist() == [1.0, 0.0]
+    assert str(CONVERTERS["datetime"](cells["d"], Reading())[0].date()) == "2024-01-02"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_between_commas_a_comma_in_a_number_marks_thousands(tmp_path):
     """With nothing else to go by, "1,234" in a file of commas is 1234, as its quotes suggest."""
     path = tmp_path / "table.csv"
     path.write_text('x,y\n"1,234",a\n"2,500",b\n', encoding="utf-8")
-    assert (".", ",") == (sniff(path).decimal, sniff(path).thousands)
+    assert (sniff(path).decimal, sniff(path).thousands) == (".", ",")
 
 
 def test_a_decimal_point_is_never_taken_for_a_thousands_mark():
@@ -103,7 +103,7 @@ def test_what_is_no_table_is_refused(tmp_path, content, expected):
 def test_unnamed_and_repeated_columns_get_names_of_their_own(tmp_path):
     """Every column can be told from the others."""
     (tmp_path / "table.csv").write_text("a,,a,a\n1,2,3,4\n", encoding="utf-8")
-    assert ["a", "column_2", "a_2", "a_3"] == list(read_cells(tmp_path / "table.csv", Reading()))
+    assert list(read_cells(tmp_path / "table.csv", Reading())) == ["a", "column_2", "a_2", "a_3"]
 
 
 @pytest.mark.parametrize("kind", CONVERTERS)

@@ -67,13 +67,13 @@ def test_a_saved_model_is_the_same_bytes_and_predicts_the_same(model, tmp_path):
 def test_only_the_most_frequent_categories_get_a_feature():
     """A column of thousands of values stays small, the choice does not depend on the order of rows."""
     categories = pd.Series(["b", "a", "c", "a", "b", "d"], name="kind")
-    assert ["a", "b", "c"] == train.frequent(categories, 3).tolist()
+    assert train.frequent(categories, 3).tolist() == ["a", "b", "c"]
 
 
 def test_any_parameter_of_scikit_learn_can_be_set():
     """A parameter in params.yaml goes to the estimator that knows its name."""
     model, _, _ = fitted("gradient_boosting", "binary", l2_regularization=3.0)
-    assert 3.0 == model["estimator"].l2_regularization
+    assert model["estimator"].l2_regularization == 3.0
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_a_sound_project_passes(project, capsys):
     assert "dvc.lock is that of this code, data and parameters (4 stages)" in said.out
     assert f"{BUNDLE} is intact" in said.out
     assert "not here" not in said.out
-    assert "" == said.err
+    assert said.err == ""
 
 
 FAULTS = {
@@ -402,8 +402,8 @@ def test_tables_of_predictions_are_compared(header):
     text = "\n".join([header, *(f"{row},{row * 1000},{','.join(['0.5'] * width)}" for row in range(10))])
     table = results.table(text)
     far = "0.6" if width == 2 else "1.5"
-    assert "" == results.table_difference(table, table)
-    assert "" == results.table_difference(results.table(text.replace("0.5", "0.50001", 1)), table)
+    assert results.table_difference(table, table) == ""
+    assert results.table_difference(results.table(text.replace("0.5", "0.50001", 1)), table) == ""
     assert "row 2: `p" in results.table_difference(results.table(text.replace("0.5", far, 1)), table)
     assert "9 rows instead of 10" in results.table_difference(results.table(text.rpartition("\n")[0]), table)
     assert "label" in results.table_difference(results.table(text.replace("9000", "9001")), table)
@@ -412,23 +412,23 @@ def test_tables_of_predictions_are_compared(header):
 
 def test_metrics_are_compared():
     """A probability's metric may differ by 1e-4, one with a unit by 1e-4 of itself, a count not at all."""
-    assert "" == results.metrics_difference({"a": 0.5}, {"a": 0.50009}, 0.0)
-    assert "a is 0.5, committed is 0.502" == results.metrics_difference({"a": 0.5}, {"a": 0.502}, 0.0)
-    assert "" == results.metrics_difference({"rmse": 50_000.0}, {"rmse": 50_001.0}, 9e4)
+    assert results.metrics_difference({"a": 0.5}, {"a": 0.50009}, 0.0) == ""
+    assert results.metrics_difference({"a": 0.5}, {"a": 0.502}, 0.0) == "a is 0.5, committed is 0.502"
+    assert results.metrics_difference({"rmse": 50_000.0}, {"rmse": 50_001.0}, 9e4) == ""
     assert "rmse" in results.metrics_difference({"rmse": 50_000.0}, {"rmse": 50_010.0}, 9e4)
     assert "rmse" in results.metrics_difference({"rmse": 3e-6}, {"rmse": 2e-6}, 1e-5)
-    assert "" == results.metrics_difference({"rmse": 1e-15}, {"rmse": 2e-15}, 1.0)
+    assert results.metrics_difference({"rmse": 1e-15}, {"rmse": 2e-15}, 1.0) == ""
     assert "rows" in results.metrics_difference({"rows": 10}, {"rows": 11}, 0.0)
-    assert "b is here, and not committed" == results.metrics_difference({"a": 1.0, "b": 1.0}, {"a": 1.0}, 0.0)
-    assert "b is committed, and not here" == results.metrics_difference({"a": 1.0}, {"a": 1.0, "b": 1.0}, 0.0)
+    assert results.metrics_difference({"a": 1.0, "b": 1.0}, {"a": 1.0}, 0.0) == "b is here, and not committed"
+    assert results.metrics_difference({"a": 1.0}, {"a": 1.0, "b": 1.0}, 0.0) == "b is committed, and not here"
 
 
 def test_a_stage_that_is_gone_does_not_matter():
     """`dvc repro` leaves the entry of a stage that dvc.yaml no longer has; it can be in one lock only."""
     stage = {"cmd": "x", "deps": [{"path": "a", "md5": "1"}], "params": {"p.yaml": {"b": {"c": 1}}}}
-    assert [] == list(lock.differences({"one": stage}, {"one": stage, "gone": stage}, []))
+    assert list(lock.differences({"one": stage}, {"one": stage, "gone": stage}, [])) == []
     ((name, line),) = lock.differences({"one": stage, "new": stage}, {"one": stage}, [])
-    assert "dvc.yaml:new" == name and "stage new is not in the committed dvc.lock" in line
+    assert name == "dvc.yaml:new" and "stage new is not in the committed dvc.lock" in line
 
 
 def test_parts_of_an_output_are_no_source():

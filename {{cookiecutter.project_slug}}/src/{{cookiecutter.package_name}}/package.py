@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 def ship(folder: Path) -> None:
-    """Write more files into `folder`, the bundle: hashed in its manifest, signed and released with it. An example:
+    """Write more files into `folder`, the bundle: they are hashed, signed and released with it.
 
-    (folder / "labels.txt").write_text("no\\nyes\\n", encoding="utf-8")
+    An example:
+
+        (folder / "labels.txt").write_text("no, yes", encoding="utf-8")
     """

@@ -123,8 +123,8 @@ def importance(
     """Return by how much the headline metric gets worse when a column's values are shuffled among the rows.
 
     One row for each feature, the most important first: `column`, `metric`, `spread` (standard deviation over repeats),
-    `importance` (mean). A raw column is shuffled with all that is derived from it, a derived one by itself; every column
-    in the same orders. Permutation importance: Breiman 2001 (Random forests, section 10).
+    `importance` (mean). A raw column is shuffled with all that is derived from it, a derived one by itself; each in the
+    same orders. Permutation importance: Breiman 2001 (Random forests, section 10).
     """
 
     def rate(inputs: pd.DataFrame) -> list[float]:
