@@ -10,12 +10,15 @@ defines; what a project of an older seam lacks has a default here.
     package.py    ship(folder)                        writes what ships besides into the bundle's folder
 """
 
+import ast
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import getsource
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -53,6 +56,25 @@ def find(module: str, name: str, default: Any) -> Any:
         raise
     except Exception as error:
         raise UserError(f"src/{full.replace('.', '/')}.py cannot be imported: {described(error)}") from None
+
+
+def clean() -> Callable[[Any], Any] | None:
+    """Return the user's `clean`; None outside a project, and where it returns its table as it came."""
+    function = find("prepare", "clean", None) if PYPROJECT.exists() else None
+    return None if function is None or returns_its_argument(function) else function
+
+
+def returns_its_argument(function: Callable[..., Any]) -> bool:
+    """Tell whether a function does nothing but return its first argument, as the one does that projects start with."""
+    try:
+        (tree,) = ast.parse(dedent(getsource(function))).body
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return False
+    if not isinstance(tree, ast.FunctionDef) or not tree.args.args:
+        return False
+    body = [line for line in tree.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))]
+    value = body[0].value if len(body) == 1 and isinstance(body[0], ast.Return) else None
+    return isinstance(value, ast.Name) and value.id == tree.args.args[0].arg
 
 
 def is_there(module: str) -> bool:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from gitmodel import seam
 from gitmodel.adopt.infer import Wishes, infer
 from gitmodel.adopt.schema_file import schema_text
 from gitmodel.adopt.types import Cells, all_match, cells_of, examples, extra_missing
 from gitmodel.base.project import PARAMS, SCHEMA, UserError, read_yaml, replacing, say
+from gitmodel.contract.cleaning import CLEAN, cleaned
 from gitmodel.contract.schema import TASKS, Reading, Schema, load
 from gitmodel.contract.table import STRING, header, is_parquet, read_cells, require_table, sniff
 from gitmodel.gate.margins import without_margins
@@ -63,10 +65,13 @@ def read(table: Path) -> tuple[dict[str, Cells], Reading, list[str]]:
     """Return the cells of each column of a table, how they are spelt, and what to say about the header."""
     parquet = is_parquet(table)
     reading = Reading() if parquet else sniff(table)
-    frame = read_cells(table, replace(reading, missing=("",)))
-    if frame.empty:
+    raw = read_cells(table, reading if seam.clean() else replace(reading, missing=("",)))
+    if raw.empty:
         raise UserError(f"{table} has no rows below its header: add some, or name another file")
-    notes = [] if parquet else header_notes(header(table, reading), list(frame.columns))
+    notes = [] if parquet else header_notes(header(table, reading), list(raw.columns))
+    frame = cleaned(raw)
+    if frame.empty:
+        raise UserError(f"{CLEAN} leaves no row of {table}: correct it")
     cells = {}
     for name in list(frame.columns):
         column = frame[name]

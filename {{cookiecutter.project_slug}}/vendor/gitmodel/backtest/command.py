@@ -19,13 +19,12 @@ from gitmodel.backtest.timeline import Slice, Timeline, by_time, by_version
 from gitmodel.base.markdown import figure, title
 from gitmodel.base.project import PARAMS, UserError, read_params, read_yaml, say, some_rows, write_json, write_text
 from gitmodel.contract.schema import Schema, load
-from gitmodel.contract.table import read_cells
 from gitmodel.estimator import inputs, predict
 from gitmodel.gate.rules import Rules, rules_of
 from gitmodel.metrics.builtin import HIGHER_IS_BETTER, TASK_METRICS, defined, headline, positive_code, significant
 from gitmodel.metrics.resample import weighted_metric, weights
 from gitmodel.pipeline.evaluate import true_values
-from gitmodel.pipeline.prepare import checked, labelled
+from gitmodel.pipeline.prepare import checked, labelled, read_clean
 from gitmodel.pipeline.train import fit, targets
 
 DRAWS = 500
@@ -103,7 +102,7 @@ def command(args: argparse.Namespace) -> None:
 
 def backtest(schema: Schema, slices: int) -> Backtest:
     """Return how the model of params.yaml ages on the project's table; UserError if nothing tells old from new rows."""
-    table = labelled(checked(read_cells(Path(schema.table), schema.reading), schema), schema)
+    table = labelled(checked(read_clean(schema), schema), schema)
     timeline = by_time(table, schema, slices) if schema.time else by_version(table, schema)
     rules, params = rules_of(read_yaml(PARAMS), str(PARAMS)), read_params("train")
     with threadpool_limits(1, user_api="blas"):

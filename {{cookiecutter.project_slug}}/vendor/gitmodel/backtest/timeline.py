@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from gitmodel.base.project import UserError
+from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import identity_columns, row_hash
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import convert, read_cells
@@ -128,7 +129,7 @@ def cached(content: bytes, pointer: Path) -> Path:
 
 def known(path: Path, schema: Schema) -> np.ndarray | None:
     """Return the hashes of the rows of an older version; None if it lacks a column that tells rows apart."""
-    names, cells = identity_columns(schema), read_cells(path, schema.reading)
+    names, cells = identity_columns(schema), cleaned(read_cells(path, schema.reading))
     if not set(names) <= set(cells.columns):
         return None
     columns = {name: column for name, column in schema.columns.items() if name in names}

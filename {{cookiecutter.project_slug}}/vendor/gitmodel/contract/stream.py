@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from gitmodel import seam
 from gitmodel.base.project import UserError
+from gitmodel.contract.cleaning import CLEAN, mended, rows_kept
 from gitmodel.contract.schema import Reading
 from gitmodel.contract.table import (
     clean_names,
@@ -48,19 +50,22 @@ class Source:
     names: list[str]
     reading: Reading | None = None
     rows: int | None = None
+    raw: list[str] | None = None  # the columns of the file, where `clean` makes other ones of them
 
 
 @dataclass(frozen=True)
 class Part:
     """Some rows of a source: their `numbers` (n,) in the file, from 1, and cells; `misfits` have no cells.
 
-    A misfit is the number and the text of a row that does not fit the header.
+    A misfit is the number and the text of a row that does not fit the header; `left_out` are the numbers of the rows
+    that `clean` leaves out.
     """
 
     source: Source
     numbers: np.ndarray
     cells: pd.DataFrame
     misfits: list[tuple[int, str]]
+    left_out: list[int] = field(default_factory=list)
 
 
 def find(pattern: str, leave_out: set[Path]) -> list[Path]:
@@ -90,14 +95,37 @@ def look_at(path: Path, reading: Reading, needed: list[str]) -> Source:
 
 def open_source(path: Path, reading: Reading, needed: list[str]) -> Source:
     """Look at a file's head, as `look_at` does; UserError names the columns of `needed` that the file lacks."""
-    source = look_at(path, reading, needed)
+    source = with_clean(look_at(path, reading, needed))
     if missing := [name for name in needed if name not in source.names]:
         raise UserError(f"{path} lacks {_listed(missing)}: give it the columns that the model was trained on")
     return source
 
 
+def with_clean(source: Source) -> Source:
+    """Return a source with the columns that `clean` makes of its own."""
+    if seam.clean() is None:
+        return source
+    first = next(_raw_parts(source, source.names), None)
+    cells = first.cells if first else pd.DataFrame(columns=source.names)
+    return replace(source, names=list(mended(cells).columns), raw=source.names)
+
+
 def parts(source: Source, names: list[str]) -> Iterator[Part]:
     """Read the columns `names` of a source, part by part, at most PART_ROWS rows each, fewer where they are wide."""
+    if source.raw is None:
+        yield from _raw_parts(source, names)
+        return
+    for part in _raw_parts(replace(source, names=source.raw), source.raw):
+        table = mended(part.cells)
+        kept = rows_kept(table, part.cells)
+        if missing := [name for name in names if name not in table]:
+            raise UserError(f"{source.path}: {CLEAN} gives no {_listed(missing)} for some rows: let it do so for all")
+        left_out = part.numbers[~np.isin(np.arange(len(part.numbers)), kept)].tolist()
+        cells = table[names].reset_index(drop=True)
+        yield replace(part, source=source, numbers=part.numbers[kept], cells=cells, left_out=left_out)
+
+
+def _raw_parts(source: Source, names: list[str]) -> Iterator[Part]:
     rows = max(min(PART_ROWS, PART_CELLS // max(len(names), 1)), 1)
     try:
         if source.reading:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from gitmodel.base.project import SCHEMA, UserError, replacing, say, some_rows
+from gitmodel.contract.cleaning import CLEAN, mended, rows_kept
 from gitmodel.contract.identity import identity_columns, row_hash
 from gitmodel.contract.schema import NOT_UNIQUE, Reading, Schema, check_names, load
 from gitmodel.contract.stream import look_at
@@ -51,11 +52,13 @@ def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False
         raise UserError(f"--keep-repeated has no meaning here: {why}; leave it out")
     table = Path(schema.table)
     storage.fetch_table(table)
-    new, reading = read_new(file, schema)
-    typed = checked(new, replace(schema, reading=reading), file)
+    raw, reading = read_new(file, schema)
+    cells, stay = in_form(raw, schema, file)
+    new = raw.iloc[stay].reset_index(drop=True)
+    typed = checked(cells, replace(schema, reading=reading), file)
     if is_parquet(table):
         typed = parquet.rounded(typed, table)
-    known = read_known(table, schema)
+    known, places = read_known(table, schema)
     identities = with_identity(known, schema), with_identity(typed, schema)
     found = everything(len(typed)) if keep_repeated else merge(*identities, replace_labels)
     say(found.summary(file, replace_labels))
@@ -73,7 +76,7 @@ def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False
         former = copied(table, stack) if storage.is_stored(table) else None
         with replacing(table) as draft:
             write = parquet.write if is_parquet(table) else text.write
-            write(table, draft, New(new, typed, reading), found, schema)
+            write(table, draft, New(new, typed, reading), at_places(found, places, schema, raw), schema)
             require_read_back(draft, expected, schema, file)
         store(table, former)
     say(f"{table} has {some_rows(len(expected))} now")
@@ -84,8 +87,6 @@ def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False
 def read_new(file: Path, schema: Schema) -> tuple[pd.DataFrame, Reading]:
     """Return the cells of the new rows and how they are spelt; for a table of text, those of a Parquet file as text."""
     source = look_at(file, schema.reading, [*schema.columns, *([schema.id] if schema.id else [])])
-    if problems := check_names(source.names, schema):
-        raise broken(file, problems)
     reading = source.reading or schema.reading
     cells = read_cells(file, reading)
     if source.reading is None and not is_parquet(Path(schema.table)):
@@ -110,12 +111,28 @@ def broken(file: Path, problems: list[str]) -> UserError:
     return UserError(f"{file} breaks the contract, so nothing was changed; mend the file or {SCHEMA}:{lines}")
 
 
-def read_known(table: Path, schema: Schema) -> pd.DataFrame:
-    """Return the rows of the table with types."""
-    cells = read_cells(table, schema.reading)
+def in_form(raw: pd.DataFrame, schema: Schema, file: Path) -> tuple[pd.DataFrame, pd.Index]:
+    """Return the cells of a file as `clean` mends them, and the positions of the rows that it leaves in."""
+    cells = mended(raw)
+    stay = rows_kept(cells, raw)
     if problems := check_names(list(cells.columns), schema):
-        raise broken(table, problems)
-    return convert(cells, schema)[0]
+        raise broken(file, problems)
+    if len(stay) < len(raw):
+        say(f"{file}: {CLEAN} left {len(stay):,} of {some_rows(len(raw))}")
+    return cells.reset_index(drop=True), stay
+
+
+def read_known(table: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Index]:
+    """Return the rows of the table with types, and their positions in it."""
+    cells, stay = in_form(read_cells(table, schema.reading), schema, table)
+    return convert(cells, schema)[0], stay
+
+
+def at_places(found: Merge, places: pd.Index, schema: Schema, raw: pd.DataFrame) -> Merge:
+    """Return the merge with the positions that rows have in the table as it is stored."""
+    if found.labels and schema.target not in raw:
+        raise UserError(f"{CLEAN} makes `{schema.target}`, so its cells cannot be replaced: correct the table itself")
+    return replace(found, labels={int(places[row]): source for row, source in found.labels.items()})
 
 
 def with_identity(typed: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -148,7 +165,7 @@ def require_read_back(draft: Path, expected: pd.DataFrame, schema: Schema, file:
     """Raise UserError unless a table that was written reads as what it is to hold."""
     remedy = f"nothing was changed; write {file} in the form of {schema.table}"
     try:
-        found = convert(read_cells(draft, schema.reading), schema)[0]
+        found = convert(mended(read_cells(draft, schema.reading)).reset_index(drop=True), schema)[0]
     except UserError as error:
         raise UserError(f"{str(error).replace(str(draft), schema.table)}: {remedy}") from None
     if len(found) != len(expected):

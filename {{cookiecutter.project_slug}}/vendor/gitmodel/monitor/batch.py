@@ -14,6 +14,7 @@ import pandas as pd
 from gitmodel.base.project import UserError, one_line, some_rows
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.bundle.fast import codes_of
+from gitmodel.contract.cleaning import CLEAN
 from gitmodel.contract.schema import FLAGGABLE, Schema, Violation
 from gitmodel.contract.stream import Part, Source, find, in_order, open_source, parts
 from gitmodel.contract.table import STRING, convert, judge
@@ -97,7 +98,7 @@ class Tables(Batch):
         self.columns = [column for column in self.contract.columns if column in everywhere]
         self.labels = labels or (self.schema.target if self.schema.target in everywhere else None)
         self.absent = set(self.contract.columns) - everywhere
-        self.ignored = 0
+        self.ignored = self.left_out = 0
 
     def read(self) -> Iterator[Rows]:
         """Predict part by part in a few threads."""
@@ -110,7 +111,8 @@ class Tables(Batch):
         """Add what was found about the labels."""
         verb = "counts" if self.ignored == 1 else "count"
         ignored = f"{some_rows(self.ignored)} of ignored classes {verb} as without a label"
-        return super().notes + ([ignored] if self.ignored else [])
+        left_out = f"{CLEAN} left out {some_rows(self.left_out)}"
+        return super().notes + ([ignored] if self.ignored else []) + ([left_out] if self.left_out else [])
 
     def _parts(self, source: Source) -> Iterator[Part]:
         return parts(source, list(dict.fromkeys([*self.columns, *([self.labels] if self.labels else [])])))
@@ -119,6 +121,7 @@ class Tables(Batch):
         rows = rows_of(part.cells[self.columns], self.bundle)
         if self.labels:
             rows = replace(rows, truth=self._truth(part))
+        self.left_out += len(part.left_out)
         return rows, len(part.misfits)
 
     def _truth(self, part: Part) -> np.ndarray:

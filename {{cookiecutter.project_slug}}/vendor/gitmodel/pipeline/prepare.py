@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gitmodel import seam
 from gitmodel.base.project import (
     PARAMS,
     SCHEMA,
@@ -20,6 +19,7 @@ from gitmodel.base.project import (
     some_rows,
     warn,
 )
+from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Schema, check_names, load
 from gitmodel.contract.table import STRING, judge, read_cells
@@ -48,23 +48,6 @@ def main() -> None:
 def read_clean(schema: Schema) -> pd.DataFrame:
     """Return the cells of the table as the user's `clean` mends them."""
     return cleaned(read_cells(Path(schema.table), schema.reading))
-
-
-def cleaned(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return cells as `clean` in prepare.py mends them; says how many rows it leaves out. UserError if it fails."""
-    clean = seam.find("prepare", "clean", None)
-    if clean is None:
-        return cells
-    before = len(cells)
-    try:
-        table = clean(cells)
-    except Exception as error:
-        raise UserError(f"clean in prepare.py failed with {seam.described(error)}") from None
-    if not isinstance(table, pd.DataFrame):
-        raise UserError(f"clean in prepare.py gives a {type(table).__name__}: return the table")
-    if len(table) != before:
-        say(f"clean in prepare.py: {some_rows(before)} became {len(table):,}")
-    return table.reset_index(drop=True)
 
 
 def share_to_test(params: dict[str, Any]) -> float:

@@ -9,10 +9,13 @@ import pyarrow as pa
 
 from gitmodel.base.project import UserError, one_line, some_rows
 from gitmodel.bundle.bundle import Bundle
+from gitmodel.contract.cleaning import CLEAN
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Column, Schema, Violation
 from gitmodel.contract.stream import Part, Source
 from gitmodel.contract.table import judge
+
+LEFT_OUT = f"is left out by {CLEAN}"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Scorer:
     def score(self, part: Part) -> Scored:
         """Predict for the rows of a part that keep the contract; UserError for one that does not unless `reject`."""
         table, arrays, violations = judge(part.cells, self.contract)
+        part = replace(part, misfits=sorted([*part.misfits, *((number, LEFT_OUT) for number in part.left_out)]))
         if (violations or part.misfits) and not self.reject:
             raise UserError(_first_problem(part, violations))
         bad = np.zeros(len(table), dtype=bool)
