@@ -154,7 +154,7 @@ def results(setting: Setting, test: pd.DataFrame) -> Results:
     model = train.fit(setting.params["model"], features, target, schema, setting.params)
     predicted = evaluate.predict({"model": model}, test, schema)["model"]
     ids, labels = (test[name].astype(str).to_numpy(dtype=object) for name in ("row", schema.target))
-    return Results("here", schema, Rules(), setting.params, {}, {}, ids, labels, predicted.round(6))
+    return Results("here", schema, ids, labels, predicted.round(6), params=setting.params)
 
 
 def judged(base: Results, candidate: Results, test: pd.DataFrame) -> list[Finding]:

@@ -79,7 +79,7 @@ def results_for(task="binary", rows=400, noise=1.0, **gate):
     params = {"gate": {"margins": MARGINS[task], **gate}}
     predicted = predict(truth, CLASSES[task], noise)
     rules, ids = rules_of(params, "memory"), frame["row"].to_numpy(dtype=object)
-    return Results("memory", contract, rules, params, {}, {}, ids, labels, predicted)
+    return Results("memory", contract, ids, labels, predicted, rules, params)
 
 
 @dataclass

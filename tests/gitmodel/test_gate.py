@@ -13,11 +13,12 @@ from gate_cases import MARGINS, NAME, TASKS, Project, results_for
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
 from gitmodel.gate import command as gate
 from gitmodel.gate import margins, report
-from gitmodel.gate.judge import Finding, binomial_tail, holm, judge, metric
+from gitmodel.gate.judge import Finding, judge, metric
 from gitmodel.gate.results import pair
 from gitmodel.gate.rules import Rules
 from gitmodel.metrics import builtin as plain
 from gitmodel.metrics import resample
+from gitmodel.metrics.significance import binomial_tail, holm
 from scipy import stats
 
 PASS, FIRST, INCONCLUSIVE = "pass", "first model", "inconclusive"

@@ -37,10 +37,9 @@ from gitmodel.bundle.export import to_onnx
 from gitmodel.card import card
 from gitmodel.contract.schema import Column, load
 from gitmodel.contract.table import STRING, groups, rows
-from gitmodel.gate.judge import gap, measurable
-from gitmodel.gate.results import Results, work_tree_predictions
-from gitmodel.gate.rules import Rules
+from gitmodel.metrics.groups import gap, measurable
 from gitmodel.pipeline import evaluate, package, train
+from gitmodel.results.predictions import Predictions, work_tree_predictions
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 SIZE = 400
@@ -444,7 +443,7 @@ def test_a_group_without_enough_positives_has_no_true_positive_rate(project):
     truth = np.zeros(60, dtype=object)
     truth[:] = ["1"] * 9 + ["True"] * 51
     ids = np.array([f"{number:02}" for number in range(60)], dtype=object)
-    version = Results("here", schema, Rules(), {}, {}, {}, ids, truth, np.tile([0.4, 0.6], (60, 1)))
+    version = Predictions("here", schema, ids, truth, np.tile([0.4, 0.6], (60, 1)))
     everybody = {"all": np.arange(60)}
     assert measurable(version, "true_positive_rate", everybody, 50) == {}
     assert list(measurable(version, "error", everybody, 50)) == ["all"]

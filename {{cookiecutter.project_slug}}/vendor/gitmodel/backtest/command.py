@@ -6,7 +6,7 @@ a moment. So neither a hard slice nor a smaller training can pass for age; what 
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from gitmodel.backtest.report import in_short, markdown, picture
+from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
 from gitmodel.backtest.timeline import Slice, Timeline, by_time, by_version
 from gitmodel.base.markdown import figure, title
 from gitmodel.base.project import PARAMS, UserError, read_params, read_yaml, say, some_rows, write_json, write_text
@@ -29,47 +31,6 @@ from gitmodel.pipeline.train import fit, targets
 
 DRAWS = 500
 MOST_ROWS = 5_000  # of a slice, when its noise is measured
-AGES, LASTS, UNKNOWN = "ages", "lasts", "cannot tell"
-
-
-@dataclass(frozen=True)
-class Age:
-    """How much worse models are that were trained `age` slices too early: `loss` and its interval over `slices`."""
-
-    age: int
-    time: str
-    slices: int
-    rows: int
-    fresh: float
-    aged: float
-    loss: float
-    low: float
-    high: float
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Aging:
-    """One metric: its margin, by age, and on each slice for a model that is retrained and for one that is not."""
-
-    metric: str
-    margin: float | None
-    ages: list[Age]
-    retrained: list[float | None]
-    once: list[float | None]
-
-
-@dataclass
-class Backtest:
-    """All that is reported; docs/monitor.md describes its JSON."""
-
-    verdict: str
-    sentence: str
-    order: str
-    trained_on: int
-    slices: list[Slice]
-    metrics: list[Aging]
-    notes: list[str] = field(default_factory=list)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,8 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(args: argparse.Namespace) -> None:
     """Measure, say what was found, write what was asked for."""
-    from gitmodel.backtest.report import in_short, markdown, picture
-
     if args.slices < 4:
         raise UserError(f"--slices {args.slices}: give 4 or more, half of them to learn from")
     found = backtest(load(), args.slices)

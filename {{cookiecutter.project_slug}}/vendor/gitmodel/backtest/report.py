@@ -1,6 +1,6 @@
 """What `model backtest` found, for people: on the terminal, in Markdown, drawn."""
 
-from gitmodel.backtest.command import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
+from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
 from gitmodel.base.markdown import escape, figure, number, table, title
 from gitmodel.base.project import one_line
 from gitmodel.metrics.builtin import HIGHER_IS_BETTER

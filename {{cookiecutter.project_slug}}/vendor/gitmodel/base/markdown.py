@@ -12,6 +12,8 @@ TITLES = {
     "mae": "MAE",
     "r2": "R²",
 }
+LONGEST = 60_000  # a comment on GitHub may have 65,536 characters
+MOST_TEXT = 200  # characters of a text that comes from data
 CODE = re.compile("`([^`]+)`")
 SPECIAL = re.compile(  # marks, links, and what starts a list or a heading
     r"[\\`*\[\]{}<>#|~$&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.|^[-+=]|^\d+[.)](?=\s|$)"
@@ -27,6 +29,11 @@ def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def listed(lines: Iterable[str]) -> str:
+    """Return a Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
 def folded(summary: str, text: str) -> str:
     """Return text that is shown when its summary is clicked."""
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
@@ -35,6 +42,16 @@ def folded(summary: str, text: str) -> str:
 def escape(value: object) -> str:
     """Return any text as one line of Markdown that means nothing but itself, in tables too."""
     return _escaped(" ".join(str(value).split())) or "(empty)"
+
+
+def cut(text: object, most: int = MOST_TEXT) -> str:
+    """Return a text from data, files or people: escaped, and not too long."""
+    return escape(short(str(text), most))
+
+
+def short(text: str, most: int) -> str:
+    """Return the beginning of a text that is too long."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def prose(sentence: str) -> str:

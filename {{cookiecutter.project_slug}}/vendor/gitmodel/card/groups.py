@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from gitmodel.base.markdown import escape, folded, number, table, title
 from gitmodel.contract.schema import Schema
-from gitmodel.gate.judge import measurable, rates
-from gitmodel.gate.rescore import groups_of_rows
-from gitmodel.gate.results import work_tree_predictions
+from gitmodel.metrics.groups import measurable, rates
+from gitmodel.results.predictions import work_tree_predictions
+from gitmodel.results.rows import groups_of_rows
 
 MOST_ROWS_SHOWN = 12
 GAPS = {

@@ -12,11 +12,11 @@ from gitmodel.base.project import BUNDLE, UserError
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract.table import rows
 from gitmodel.gate.judge import PASS, REGRESSION, Finding
-from gitmodel.gate.rescore import read_test
 from gitmodel.gate.results import Results
 from gitmodel.gate.rules import Rules
+from gitmodel.git.cache import CACHE, object_path
+from gitmodel.results.rows import read_test
 
-CACHE = Path(".dvc/cache/files/md5")
 PAIRED_RUNS = 200
 
 
@@ -63,14 +63,9 @@ def latencies(base_md5: str) -> tuple[float, float] | None:
 
 def copy_from_cache(md5: str, folder: Path) -> None:
     """Copy a folder that DVC's cache holds; OSError if it does not."""
-    listing = json.loads(cached(md5).read_bytes())
+    listing = json.loads(object_path(CACHE, md5).read_bytes())
     for entry in listing:
-        shutil.copyfile(cached(entry["md5"]), folder / entry["relpath"])
-
-
-def cached(md5: str) -> Path:
-    """Return where DVC's cache keeps what has this hash."""
-    return CACHE / md5[:2] / md5[2:]
+        shutil.copyfile(object_path(CACHE, entry["md5"]), folder / entry["relpath"])
 
 
 def _microseconds(bundle: Bundle, row: Any) -> float:

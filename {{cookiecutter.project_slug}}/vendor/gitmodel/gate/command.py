@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from threadpoolctl import threadpool_limits
 
 from gitmodel.base.project import UserError, one_line, say, some, some_rows, write_json, write_text
 from gitmodel.gate.budgets import budgets
-from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, improved, judge, metric, overall
+from gitmodel.gate.judge import PASS, REGRESSION, Finding, judge, metric, overall
+from gitmodel.gate.judgement import CANNOT_JUDGE, FIRST, INCOMPARABLE, Judgement, as_json
 from gitmodel.gate.margins import proposed
-from gitmodel.gate.rescore import groups_of_rows, rescored
+from gitmodel.gate.report import in_short, markdown
+from gitmodel.gate.rescore import rescored
 from gitmodel.gate.results import (
     Pairs,
     Results,
@@ -29,42 +31,12 @@ from gitmodel.gate.rules import Rules, loosened
 from gitmodel.git import commits
 from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.metrics.builtin import TASK_METRICS, beats, headline
+from gitmodel.results.rows import groups_of_rows
 from gitmodel.versions import tags
 from gitmodel.versions.rules import rules_of
 
-FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
 FEWEST_ROWS = 20  # of the test: fewer say nothing
 FEWEST_PAIRED = 0.5  # of the candidate's rows; with fewer, the base's model scores the candidate's rows
-EXIT = {PASS: 0, FIRST: 0, INCONCLUSIVE: 0, REGRESSION: 1, INCOMPARABLE: 2, CANNOT_JUDGE: 2}
-FORMAT = 1
-
-
-@dataclass
-class Judgement:
-    """All that the report says; `docs/gate.md` describes its JSON."""
-
-    verdict: str = CANNOT_JUDGE
-    reason: str = ""
-    base: str = ""
-    head: str = ""
-    served: str = ""
-    accepted: str = ""
-    rules: Rules = field(default_factory=Rules)
-    findings: list[Finding] = field(default_factory=list)
-    loosened: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after
-    rows: dict[str, int] = field(default_factory=dict)
-    rescored: bool = False  # too few test rows are in both versions, so the base's model scored those of this one
-
-    @property
-    def exit_status(self) -> int:
-        """0, 1 or 2; a reason to accept opens the gate for what a person can weigh, not for damaged results."""
-        if self.accepted and self.verdict != CANNOT_JUDGE:
-            return 0
-        if self.verdict == INCONCLUSIVE and self.rules.strict:
-            return 1
-        return max(EXIT[self.verdict], int(bool(self.loosened)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,8 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(args: argparse.Namespace) -> None:
     """Judge, write the reports, say the verdict, end with its exit status."""
-    from gitmodel.gate.report import in_short, markdown
-
     judgement = Judgement(accepted=one_line(args.accept))
     settle(judgement, lambda: gate(args.base, judgement))
     try:
@@ -295,9 +265,3 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     for name, value in params.items():
         found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
     return found
-
-
-def as_json(judgement: Judgement) -> dict[str, Any]:
-    """Return the judgement as docs/gate.md describes it."""
-    better = judgement.verdict == PASS and improved(judgement.findings)
-    return {"format": FORMAT, "exit_status": judgement.exit_status, "better": better, **asdict(judgement)}

@@ -7,7 +7,7 @@ explains (paired bootstrap, Efron and Tibshirani 1993; exact McNemar 1947 for ac
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, exp, lgamma, log, sqrt
+from math import ceil, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -18,11 +18,11 @@ from gitmodel.gate.rules import Rules
 from gitmodel.git.commits import CannotJudge
 from gitmodel.metrics import resample
 from gitmodel.metrics.builtin import HIGHER_IS_BETTER, SLICE_METRICS, positive_code
+from gitmodel.metrics.groups import FEWEST_OF_EACH, NEEDS_BOTH, gap, measurable, rates
 from gitmodel.metrics.resample import Weighted
+from gitmodel.metrics.significance import binomial_tail, holm
 
 PASS, INCONCLUSIVE, REGRESSION = "pass", "inconclusive", "regression"
-FEWEST_OF_EACH = 10  # positives and negatives: fewer cannot be ranked
-NEEDS_BOTH = frozenset({"roc_auc", "average_precision", "f1"})
 MOST_TIMES = 1000  # as many rows: nobody will have them
 POWER = 0.8
 WHOLE = 0.8  # of the error that all comparisons together may make: that of the whole-test metrics
@@ -135,38 +135,6 @@ def of_gaps(pairs: Pairs, groups: Groups, rules: Rules) -> Iterator[Comparison]:
                 yield Comparison(finding, everywhere, before, after)
 
 
-def measurable(version: Results, name: str, groups: Mapping[str, np.ndarray], min_rows: int) -> dict[str, np.ndarray]:
-    """Return the groups whose rate means something: of enough rows, for true positives of enough positive ones."""
-    among, few = rates(version)[name][1], FEWEST_OF_EACH if name == "true_positive_rate" else 1
-    return {group: rows for group, rows in groups.items() if len(rows) >= min_rows and among[rows].sum() >= few}
-
-
-def rates(version: Results) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the rates by which groups are compared, as rows counted and rows among which, (n,) each.
-
-    For numbers, the mean absolute error in units of that of all rows.
-    """
-    truth, predicted, schema = version.truth, version.predicted, version.schema
-    all_rows = np.ones(len(truth))
-    if schema.task == "regression":
-        error = np.abs(truth - predicted)
-        return {"error": (error / (error.mean() or 1.0), all_rows)}
-    chosen = predicted.argmax(axis=1)
-    found = {"error": ((chosen != truth).astype(float), all_rows)}
-    if schema.task == "binary":
-        k = positive_code(schema)
-        found["selection_rate"] = (chosen == k).astype(float), all_rows
-        found["true_positive_rate"] = ((chosen == k) & (truth == k)).astype(float), (truth == k).astype(float)
-    return found
-
-
-def gap(version: Results, name: str, groups: Sequence[np.ndarray]) -> Weighted:
-    """Return the largest difference of a rate between any two groups."""
-    part, whole = rates(version)[name]
-    by_group = resample.rates(part, whole, groups)
-    return lambda w: np.ptp(by_group(w), axis=0)
-
-
 def measured(comparisons: Sequence[Comparison], rows: int, predicted: np.ndarray, rules: Rules) -> list[Finding]:
     """Return the findings with their losses, intervals and (not yet adjusted) p."""
     draws = losses_of_draws(comparisons, rows, predicted.size // max(rows, 1))
@@ -217,12 +185,6 @@ def p_value(loss: float, losses: np.ndarray, spread: float, lost_won: tuple[int,
     return max(float((losses <= 0).mean()), 1 - NormalDist().cdf(loss / spread))
 
 
-def binomial_tail(hits: int, trials: int) -> float:
-    """Return the probability of at least `hits` of `trials` at even odds: McNemar's exact test, one-sided."""
-    whole = lgamma(trials + 1) - trials * log(2)
-    return min(1.0, sum(exp(whole - lgamma(k + 1) - lgamma(trials - k + 1)) for k in range(hits, trials + 1)))
-
-
 def decided(found: Sequence[Finding], rules: Rules) -> list[Finding]:
     """Return the findings with adjusted p, verdict, and how many rows would settle what is open."""
     decisions = []
@@ -244,16 +206,6 @@ def weights(found: Sequence[Finding]) -> list[float]:
     """Return each comparison's part of the error: the many groups share a fifth, so as not to drown the whole."""
     parts = [WHOLE if finding.kind == "metric" else 1 - WHOLE for finding in found]
     return [part / parts.count(part) for part in parts]
-
-
-def holm(values: Sequence[float], weights: Sequence[float] = ()) -> list[float]:
-    """Return p values adjusted so that the chance of any false alarm is that of one test (Holm 1979, section 3)."""
-    weights = weights or [1.0] * len(values)
-    adjusted, largest, left = [0.0] * len(values), 0.0, list(weights)
-    for position in sorted(range(len(values)), key=lambda position: values[position] / weights[position]):
-        largest = max(largest, min(1.0, values[position] / weights[position] * sum(left)))
-        adjusted[position], left[position] = largest, 0.0
-    return adjusted
 
 
 def rows_needed(finding: Finding, p: float, rules: Rules) -> int | None:

@@ -1,19 +1,14 @@
 """The gate's report in Markdown: what a reviewer needs in ten seconds first, the rest folded away."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from gitmodel.base.markdown import escape, figure, folded, table, title
+from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, listed, short, table, title
 from gitmodel.base.project import one_line, some
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, won
+from gitmodel.gate.judgement import Judgement
 from gitmodel.metrics.builtin import HIGHER_IS_BETTER, gain
 
-if TYPE_CHECKING:
-    from gitmodel.gate.command import Judgement
-
-LONGEST = 60_000  # a comment on GitHub may have 65,536 characters
 MOST_ROWS = 40  # of a table; the worst come first
-MOST_TEXT = 200  # characters of a text that comes from data
 MOST_NAME, MOST_PROSE = 80, 1000  # of a name within a sentence, of a sentence
 HEADLINES = {
     PASS: "✅ The model is not worse",
@@ -29,7 +24,7 @@ BLOCKED = ", which blocks here (strict)"
 MARKS = {PASS: "✅ pass", REGRESSION: "❌ regression", INCONCLUSIVE: "⚠️ inconclusive"}
 
 
-def in_short(judgement: "Judgement") -> str:
+def in_short(judgement: Judgement) -> str:
     """Return the verdict as a few lines for the terminal."""
     lines = [headline(judgement).split(" ", 1)[1]]
     lines += [f"  {line}" for line in reasons(judgement)]
@@ -38,7 +33,7 @@ def in_short(judgement: "Judgement") -> str:
     return "\n".join(line[:2] + one_line(line) if line.startswith("  ") else line for line in lines)
 
 
-def markdown(judgement: "Judgement") -> str:
+def markdown(judgement: Judgement) -> str:
     """Return the whole report; the last, longest parts are left out where it would be too long."""
     text = ""
     for part in parts(judgement):
@@ -49,7 +44,7 @@ def markdown(judgement: "Judgement") -> str:
     return text.strip() + "\n"
 
 
-def parts(judgement: "Judgement") -> Iterator[str]:
+def parts(judgement: Judgement) -> Iterator[str]:
     """Yield the parts of the report, the most important ones first."""
     yield f"## {headline(judgement)}{', but accepted' if judgement.accepted else ''}"
     if judgement.reason:
@@ -70,7 +65,7 @@ def parts(judgement: "Judgement") -> Iterator[str]:
         yield folded("What was compared, and how", "\n\n".join(_lineage(judgement)))
 
 
-def headline(judgement: "Judgement") -> str:
+def headline(judgement: Judgement) -> str:
     """Return the verdict in words: `better` where no metric on all rows lost and one won beyond chance."""
     if judgement.verdict == PASS and judgement.loosened:
         return LOOSER
@@ -81,7 +76,7 @@ def headline(judgement: "Judgement") -> str:
     return HEADLINES[judgement.verdict] + (BLOCKED if blocked else "")
 
 
-def reasons(judgement: "Judgement") -> list[str]:
+def reasons(judgement: Judgement) -> list[str]:
     """Return one sentence for each regression, the largest first; else for what these rows cannot tell, or what won."""
     if judgement.verdict == REGRESSION:
         found = [f for f in judgement.findings if f.verdict == REGRESSION]
@@ -117,7 +112,7 @@ def sentence(finding: Finding) -> str:
     )
 
 
-def _decision(judgement: "Judgement") -> Iterator[str]:
+def _decision(judgement: Judgement) -> Iterator[str]:
     """Yield what was decided by people, and what is to be done."""
     if judgement.loosened:
         text = "**This change loosens the rule that it is judged by.** The former rule was applied."
@@ -134,7 +129,7 @@ def _decision(judgement: "Judgement") -> Iterator[str]:
         yield listed(cut(note, MOST_PROSE) for note in judgement.notes)
 
 
-def _metrics(judgement: "Judgement") -> Iterator[str]:
+def _metrics(judgement: Judgement) -> Iterator[str]:
     found = [f for f in judgement.findings if f.kind == "metric"]
     for against, heading in (("base", ""), ("served", "### Beside the version that serves")):
         rows = [f for f in found if f.against == against]
@@ -193,7 +188,7 @@ def chart(found: list[Finding]) -> str:
     )
 
 
-def _others(judgement: "Judgement") -> Iterator[str]:
+def _others(judgement: Judgement) -> Iterator[str]:
     """Yield baselines and budgets."""
     for kind, header in (("baseline", ["", "baseline", "this", ""]), ("budget", ["", "base", "this", "verdict"])):
         rows = [
@@ -205,7 +200,7 @@ def _others(judgement: "Judgement") -> Iterator[str]:
             yield table(header, rows)
 
 
-def _groups(judgement: "Judgement") -> Iterator[str]:
+def _groups(judgement: Judgement) -> Iterator[str]:
     for kind, what, whats in (
         ("gap", "gap between groups of sensitive columns", "gaps between groups of sensitive columns"),
         ("slice", "comparison by group", "comparisons by group"),
@@ -226,7 +221,7 @@ def _groups(judgement: "Judgement") -> Iterator[str]:
         yield folded(f"{some(len(found), what, whats)}: {summary}", told)
 
 
-def _lineage(judgement: "Judgement") -> Iterator[str]:
+def _lineage(judgement: Judgement) -> Iterator[str]:
     lines = [f"base: commit `{judgement.base[:12]}`"]
     lines += [f"this: `{judgement.head[:12]}` and the work tree"] if judgement.head else []
     lines += [f"serving: commit `{judgement.served[:12]}`"] if judgement.served else []
@@ -251,18 +246,3 @@ def _lineage(judgement: "Judgement") -> Iterator[str]:
 def more(items: Sequence[object], what: str = "") -> str:
     """Return how many items a table or list leaves out."""
     return f"\n\nand {len(items) - MOST_ROWS:,} more{what}" if len(items) > MOST_ROWS else ""
-
-
-def listed(lines: Iterable[str]) -> str:
-    """Return a Markdown list."""
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def cut(text: object, most: int = MOST_TEXT) -> str:
-    """Return a text from data, files or people: escaped, and not too long."""
-    return escape(short(str(text), most))
-
-
-def short(text: str, most: int) -> str:
-    """Return the beginning of a text that is too long."""
-    return text if len(text) <= most else f"{text[:most]}..."

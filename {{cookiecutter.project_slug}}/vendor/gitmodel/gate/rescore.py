@@ -4,7 +4,6 @@ The former version is laid out in a folder of its own, with its own code; its bu
 remote, or is made anew.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from gitmodel.base.project import TEST, UserError
-from gitmodel.contract.table import groups
 from gitmodel.gate.results import Results
 from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.git.snapshot import bundles, laid_out, python
+from gitmodel.results.rows import read_test
 
 SCORE = """
 import sys
@@ -44,27 +43,6 @@ def test_rows(candidate: Results) -> pd.DataFrame:
     if not set(candidate.ids) <= set(frame.index):
         raise CannotJudge(f"{TEST} does not hold the rows of the predictions: run `dvc repro`")
     return frame.loc[candidate.ids]
-
-
-def read_test(columns: list[str] | None = None) -> pd.DataFrame:
-    """Return data/test.parquet, or some of its columns."""
-    if not TEST.exists():
-        raise CannotJudge(
-            f"{TEST} is missing: run `dvc repro` (or `dvc checkout`), groups and new rows are judged by it"
-        )
-    try:
-        return pd.read_parquet(TEST, columns=columns)
-    except (ValueError, OSError):  # pyarrow's errors are of these kinds
-        raise CannotJudge(f"{TEST} is damaged or lacks columns of schema.yaml: run `dvc repro`") from None
-
-
-def groups_of_rows(ids: np.ndarray, columns: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-    """Return column -> value -> positions among the test rows of these ids."""
-    frame = read_test(["row", *columns]).set_index("row")
-    if not set(ids) <= set(frame.index):
-        raise CannotJudge(f"{TEST} does not hold the rows of the predictions: run `dvc repro`")
-    frame = frame.loc[ids]
-    return {name: groups(frame[name]) for name in columns}
 
 
 def require_columns(base: Results, candidate: Results) -> None:

@@ -1,11 +1,7 @@
 """The results of one version of the model, as committed or as they stand: metrics, predictions, contract, rules."""
 
-import csv
-import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
@@ -19,48 +15,24 @@ from gitmodel.contract.schema import Schema
 from gitmodel.gate.rules import Rules, rules_of
 from gitmodel.git.commits import CannotJudge, Incomparable, read_at
 from gitmodel.metrics.builtin import TASK_METRICS, headline
+from gitmodel.results.predictions import HERE, Predictions, Reader, need, parse, read_work_tree
 
 NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabilities have 6 digits
-NEARLY_ONE = 0.01  # what the probabilities of a row add up to
-HERE = "the work tree"
-Reader = Callable[[Path], bytes | None]
 
 
 @dataclass(frozen=True)
-class Results:
-    """A version: ids (n,), labels (n,) as texts, predictions (n, classes) or (n,), and what comes with them."""
+class Results(Predictions):
+    """A version: its predictions, and what comes with them."""
 
-    where: str
-    schema: Schema
-    rules: Rules
-    params: dict[str, Any]
-    lock: dict[str, Any]
-    metrics: dict[str, Any]
-    ids: np.ndarray
-    labels: np.ndarray
-    predicted: np.ndarray
-
-    @cached_property
-    def truth(self) -> np.ndarray:
-        """The labels as codes of the sorted classes, or as values."""
-        if self.schema.task == "regression":
-            return self.labels.astype(float)
-        return np.searchsorted(np.array(self.schema.classes, dtype=object), self.labels)
-
-    def take(self, rows: np.ndarray) -> "Results":
-        """Return the same version on some of its rows."""
-        return replace(self, ids=self.ids[rows], labels=self.labels[rows], predicted=self.predicted[rows])
+    rules: Rules = field(default_factory=Rules)
+    params: dict[str, Any] = field(default_factory=dict)
+    lock: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 def from_work_tree() -> Results:
     """Return the results that lie in the work tree."""
-    return _results(HERE, _read_work_tree)
-
-
-def work_tree_predictions(schema: Schema) -> Results:
-    """Return the predictions that lie in the work tree, and nothing else: not yet committed, nor to be judged."""
-    content = _need(_read_work_tree, PREDICTIONS, HERE)
-    return Results(HERE, schema, Rules(), {}, {}, {}, *_predictions(content, HERE, schema))
+    return _results(HERE, read_work_tree)
 
 
 def from_commit(commit: str) -> Results | None:
@@ -84,23 +56,13 @@ def read_rules(commit: str) -> Rules | None:
     )
 
 
-def _read_work_tree(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
-
-
 def _results(where: str, read: Reader) -> Results:
-    schema, params = _schema(where, read), _yaml(_need(read, PARAMS, where), PARAMS, where)
-    metrics = _metrics(_need(read, METRICS, where), where, schema)
-    ids, labels, predicted = _predictions(_need(read, PREDICTIONS, where), where, schema)
-    lock = _yaml(_need(read, LOCK, where), LOCK, where)
-    return Results(where, schema, rules_of(params, where), params, lock, metrics, ids, labels, predicted)
-
-
-def _need(read: Reader, path: Path, where: str) -> bytes:
-    content = read(path)
-    if content is None:
-        raise CannotJudge(f"{path} is missing in {where}: run `dvc repro`, then commit dvc.lock and reports/")
-    return content
+    schema, params = _schema(where, read), _yaml(need(read, PARAMS, where), PARAMS, where)
+    metrics = _metrics(need(read, METRICS, where), where, schema)
+    found = parse(need(read, PREDICTIONS, where), where, schema)
+    lock = _yaml(need(read, LOCK, where), LOCK, where)
+    rules = rules_of(params, where)
+    return Results(where, schema, found.ids, found.labels, found.predicted, rules, params, lock, metrics)
 
 
 def _yaml(content: bytes, path: Path, where: str) -> dict[str, Any]:
@@ -115,7 +77,7 @@ def _yaml(content: bytes, path: Path, where: str) -> dict[str, Any]:
 
 def _schema(where: str, read: Reader) -> Schema:
     try:
-        return contract.parse(_yaml(_need(read, SCHEMA, where), SCHEMA, where), SCHEMA)
+        return contract.parse(_yaml(need(read, SCHEMA, where), SCHEMA, where), SCHEMA)
     except UserError as error:
         raise CannotJudge(f"{error} (in {where})") from None
 
@@ -143,42 +105,6 @@ def _metrics(content: bytes, where: str, schema: Schema) -> dict[str, Any]:
         if name not in TASK_METRICS[schema.task]:
             raise CannotJudge(f"{METRICS} in {where}: {name!r} is no metric of the task {schema.task}: was it renamed?")
     return dict(metrics)
-
-
-def _predictions(content: bytes, where: str, schema: Schema) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    remedy = "run `dvc repro --force evaluate`"
-    expected = ["row", "label", *([f"p_{name}" for name in schema.classes] or ["prediction"])]
-    try:
-        rows = list(csv.reader(io.StringIO(content.decode())))
-        if rows[:1] != [expected]:
-            raise ValueError(f"its columns are not {', '.join(expected[:6])}")
-        if len(rows) == 1:
-            raise ValueError("it has no rows")
-        if any(len(row) != len(expected) for row in rows):
-            raise ValueError("not all rows are as long as the header")
-        table = np.array(rows[1:], dtype=object)
-        predicted = table[:, 2:].astype(float)
-    except (ValueError, csv.Error) as error:
-        raise CannotJudge(f"{PREDICTIONS} in {where} is damaged ({error}): {remedy}") from None
-    ids, labels = table[:, 0], table[:, 1]
-    if len(set(ids)) < len(ids):
-        raise CannotJudge(f"{PREDICTIONS} in {where} holds a row twice: {remedy}")
-    if not np.isfinite(predicted).all():
-        raise CannotJudge(f"{PREDICTIONS} in {where} holds a prediction that is not a number: {remedy}")
-    if schema.classes and ((predicted < 0).any() or (np.abs(predicted.sum(axis=1) - 1) > NEARLY_ONE).any()):
-        raise CannotJudge(f"{PREDICTIONS} in {where} holds probabilities that do not add up to 1: {remedy}")
-    _require_labels(labels, schema, where, remedy)
-    return ids, labels, predicted if schema.classes else predicted[:, 0]
-
-
-def _require_labels(labels: np.ndarray, schema: Schema, where: str, remedy: str) -> None:
-    try:
-        unknown = set(labels) - set(schema.classes) if schema.classes else set()
-        broken = unknown or (not schema.classes and not np.isfinite(labels.astype(float)).all())
-    except ValueError:
-        broken = True
-    if broken:
-        raise CannotJudge(f"{PREDICTIONS} in {where} holds labels that schema.yaml does not know: {remedy}")
 
 
 def require_comparable(base: Results, candidate: Results) -> None:

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gitmodel.base.project import BUNDLE, LOCK, UserError, md5_of, one_line, read_yaml, say
+from gitmodel.git.cache import CACHE, FOLDER, object_path, objects
 from gitmodel.git.programs import git, last_line
-
-CACHE = Path(".dvc/cache/files/md5")
 
 
 @contextmanager
@@ -78,8 +77,6 @@ def drop_damaged(folder: Path) -> None:
 
     DVC takes a damaged object for a whole one, so that it would neither be fetched nor made anew.
     """
-    from gitmodel.verify.storage import FOLDER, object_path, objects  # stages import this module, and not that one
-
     lock = read_yaml(folder / LOCK) if (folder / LOCK).exists() else {}
     outs = [out for stage in lock.get("stages", {}).values() for out in stage.get("outs", [])]
     for digest in [out["md5"] for out in outs if out.get("path") == BUNDLE.as_posix() and "md5" in out]:

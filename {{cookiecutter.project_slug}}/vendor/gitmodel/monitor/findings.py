@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gitmodel.gate.judge import holm
+from gitmodel.metrics.significance import holm
 
 ALERT, QUIET, UNKNOWN = "alert", "quiet", "unknown"
 RETRAIN = "train on newer rows: `model ingest`, then `make repro`"

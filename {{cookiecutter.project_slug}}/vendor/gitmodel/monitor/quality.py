@@ -16,9 +16,9 @@ from gitmodel.bundle.estimate import estimate, metrics_of, most_rows
 from gitmodel.bundle.performance import measured
 from gitmodel.bundle.sample import Sample
 from gitmodel.contract.schema import Schema
-from gitmodel.gate.judge import FEWEST_OF_EACH, NEEDS_BOTH
 from gitmodel.gate.rules import rules_of
 from gitmodel.metrics.builtin import TASK_METRICS, calibration_pairs, gain
+from gitmodel.metrics.groups import FEWEST_OF_EACH, NEEDS_BOTH
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.bias import LABEL
 from gitmodel.monitor.findings import RETRAIN, Finding

@@ -3,9 +3,8 @@
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
-from gitmodel.base.markdown import figure, folded, prose, table, title
+from gitmodel.base.markdown import LONGEST, cut, figure, folded, listed, prose, short, table, title
 from gitmodel.base.project import one_line, some
-from gitmodel.gate.report import LONGEST, cut, listed, short
 from gitmodel.metrics.builtin import HIGHER_IS_BETTER
 from gitmodel.monitor import history
 from gitmodel.monitor.counts import day

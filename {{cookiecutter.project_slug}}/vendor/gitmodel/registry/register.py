@@ -109,8 +109,10 @@ def examine(registry: Registry, rule: Rules, accepted: str) -> Evidence:
 
 def judge(found: Evidence, registry: Registry, rule: Rules, accepted: str) -> None:
     """Add the verdict of the gate against what serves; UserError if it does not pass and nobody accepts it."""
+    from gitmodel.base.markdown import short
     from gitmodel.gate import report
-    from gitmodel.gate.command import CANNOT_JUDGE, Judgement, against, settle
+    from gitmodel.gate.command import against, settle
+    from gitmodel.gate.judgement import CANNOT_JUDGE, Judgement
 
     served = registry.stages.get(rule.stages[-1])
     metrics = json.loads(found.fields["Metrics"])
@@ -126,6 +128,6 @@ def judge(found: Evidence, registry: Registry, rule: Rules, accepted: str) -> No
     if judgement.exit_status:
         why = judgement.reason or ": ".join([headline, *(report.reasons(judgement) or judgement.loosened)[:1]])
         remedy = "" if judgement.verdict == CANNOT_JUDGE else f": improve it, or `--accept REASON` ({more})"
-        raise UserError(f"against {name}, which serves as {served.stage}: {report.short(why, MOST_WHY)}{remedy}")
+        raise UserError(f"against {name}, which serves as {served.stage}: {short(why, MOST_WHY)}{remedy}")
     found.text += [f"Against {name}, which serves as {served.stage}: {lines[0]}", *(f"- {line}" for line in lines[1:])]
     found.fields |= {"Gate": judgement.verdict, "Against": name, "Accepted": accepted}

@@ -14,10 +14,10 @@ from typing import Any
 from tqdm import tqdm
 
 from gitmodel.base.project import LOCK, md5_of
+from gitmodel.git.cache import FOLDER, files, known, listing, object_path, objects
 from gitmodel.git.programs import last_line
 from gitmodel.verify.lock import RENEW, Failure
 
-FOLDER = ".dir"  # ends the hash of a folder: that of the list of its files
 REMOTE_CONFIG = ".dvc/config"
 
 Seen = Callable[[int], object]
@@ -103,34 +103,6 @@ def changed_output(output: Output, restorable: bool) -> str:
 def progress() -> Any:
     """Show on a terminal's stderr how many bytes were hashed, if it takes longer than two seconds."""
     return tqdm(desc="hashing", unit="B", unit_scale=True, delay=2, disable=None, leave=False)
-
-
-def objects(digest: str, cache: Path) -> list[str]:
-    """Return the hash of an output, and those of its files if it is a folder whose list is in the cache."""
-    return [digest, *files(listing(cache, digest)).values()] if digest.endswith(FOLDER) else [digest]
-
-
-def listing(cache: Path, digest: str) -> bytes:
-    """Return the list of a folder's files; empty if it is not in the cache."""
-    return object_path(cache, digest).read_bytes() if known(cache, digest) else b""
-
-
-def files(content: bytes) -> dict[str, str]:
-    """Return name -> hash of a folder's files; none if the list is damaged."""
-    try:
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(content or b"[]")}
-    except (ValueError, TypeError, KeyError):
-        return {}
-
-
-def known(cache: Path, digest: str) -> bool:
-    """Tell whether the cache has an object."""
-    return object_path(cache, digest).exists()
-
-
-def object_path(cache: Path, digest: str) -> Path:
-    """Return where the cache has an object."""
-    return cache / digest[:2] / digest[2:]
 
 
 def hash_of(path: Path, seen: Seen) -> str:

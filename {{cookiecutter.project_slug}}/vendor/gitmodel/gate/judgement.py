@@ -1,0 +1,45 @@
+"""The judgement of a change: the verdict, the findings, and what was compared."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, improved
+from gitmodel.gate.rules import Rules
+
+FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
+EXIT = {PASS: 0, FIRST: 0, INCONCLUSIVE: 0, REGRESSION: 1, INCOMPARABLE: 2, CANNOT_JUDGE: 2}
+FORMAT = 1
+
+
+@dataclass
+class Judgement:
+    """All that the report says; `docs/gate.md` describes its JSON."""
+
+    verdict: str = CANNOT_JUDGE
+    reason: str = ""
+    base: str = ""
+    head: str = ""
+    served: str = ""
+    accepted: str = ""
+    rules: Rules = field(default_factory=Rules)
+    findings: list[Finding] = field(default_factory=list)
+    loosened: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after
+    rows: dict[str, int] = field(default_factory=dict)
+    rescored: bool = False  # too few test rows are in both versions, so the base's model scored those of this one
+
+    @property
+    def exit_status(self) -> int:
+        """0, 1 or 2; a reason to accept opens the gate for what a person can weigh, not for damaged results."""
+        if self.accepted and self.verdict != CANNOT_JUDGE:
+            return 0
+        if self.verdict == INCONCLUSIVE and self.rules.strict:
+            return 1
+        return max(EXIT[self.verdict], int(bool(self.loosened)))
+
+
+def as_json(judgement: Judgement) -> dict[str, Any]:
+    """Return the judgement as docs/gate.md describes it."""
+    better = judgement.verdict == PASS and improved(judgement.findings)
+    return {"format": FORMAT, "exit_status": judgement.exit_status, "better": better, **asdict(judgement)}

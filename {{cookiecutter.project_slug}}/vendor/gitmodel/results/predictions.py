@@ -1,0 +1,95 @@
+"""The predictions for the test rows, reports/predictions.csv."""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from gitmodel.base.project import PREDICTIONS, UserError
+from gitmodel.contract.schema import Schema
+
+NEARLY_ONE = 0.01  # what the probabilities of a row add up to
+HERE = "the work tree"
+Reader = Callable[[Path], bytes | None]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Rows of a version: ids (n,), labels (n,) as texts, predictions (n, classes) or (n,)."""
+
+    where: str
+    schema: Schema
+    ids: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """The labels as codes of the sorted classes, or as values."""
+        if self.schema.task == "regression":
+            return self.labels.astype(float)
+        return np.searchsorted(np.array(self.schema.classes, dtype=object), self.labels)
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Return the same version on some of its rows."""
+        return replace(self, ids=self.ids[rows], labels=self.labels[rows], predicted=self.predicted[rows])
+
+
+def work_tree_predictions(schema: Schema) -> Predictions:
+    """Return the predictions that lie in the work tree, committed or not."""
+    return parse(need(read_work_tree, PREDICTIONS, HERE), HERE, schema)
+
+
+def read_work_tree(path: Path) -> bytes | None:
+    """Return the content of a file of the work tree; None if it is not there."""
+    return path.read_bytes() if path.exists() else None
+
+
+def need(read: Reader, path: Path, where: str) -> bytes:
+    """Return the content of a result; UserError if it is not there."""
+    content = read(path)
+    if content is None:
+        raise UserError(f"{path} is missing in {where}: run `dvc repro`, then commit dvc.lock and reports/")
+    return content
+
+
+def parse(content: bytes, where: str, schema: Schema) -> Predictions:
+    """Return sound predictions from the content of a predictions.csv; UserError names what is wrong."""
+    remedy = "run `dvc repro --force evaluate`"
+    expected = ["row", "label", *([f"p_{name}" for name in schema.classes] or ["prediction"])]
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode())))
+        if rows[:1] != [expected]:
+            raise ValueError(f"its columns are not {', '.join(expected[:6])}")
+        if len(rows) == 1:
+            raise ValueError("it has no rows")
+        if any(len(row) != len(expected) for row in rows):
+            raise ValueError("not all rows are as long as the header")
+        table = np.array(rows[1:], dtype=object)
+        predicted = table[:, 2:].astype(float)
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{PREDICTIONS} in {where} is damaged ({error}): {remedy}") from None
+    ids, labels = table[:, 0], table[:, 1]
+    if len(set(ids)) < len(ids):
+        raise UserError(f"{PREDICTIONS} in {where} holds a row twice: {remedy}")
+    if not np.isfinite(predicted).all():
+        raise UserError(f"{PREDICTIONS} in {where} holds a prediction that is not a number: {remedy}")
+    if schema.classes and ((predicted < 0).any() or (np.abs(predicted.sum(axis=1) - 1) > NEARLY_ONE).any()):
+        raise UserError(f"{PREDICTIONS} in {where} holds probabilities that do not add up to 1: {remedy}")
+    _require_labels(labels, schema, where, remedy)
+    return Predictions(where, schema, ids, labels, predicted if schema.classes else predicted[:, 0])
+
+
+def _require_labels(labels: np.ndarray, schema: Schema, where: str, remedy: str) -> None:
+    try:
+        unknown = set(labels) - set(schema.classes) if schema.classes else set()
+        broken = unknown or (not schema.classes and not np.isfinite(labels.astype(float)).all())
+    except ValueError:
+        broken = True
+    if broken:
+        raise UserError(f"{PREDICTIONS} in {where} holds labels that schema.yaml does not know: {remedy}")

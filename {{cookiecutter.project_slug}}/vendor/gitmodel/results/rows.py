@@ -1,0 +1,28 @@
+"""The test rows, data/test.parquet, and the groups among them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from gitmodel.base.project import TEST, UserError
+from gitmodel.contract.table import groups
+
+
+def read_test(columns: list[str] | None = None) -> pd.DataFrame:
+    """Return data/test.parquet, or some of its columns."""
+    if not TEST.exists():
+        raise UserError(f"{TEST} is missing: run `dvc repro` (or `dvc checkout`), groups and new rows are judged by it")
+    try:
+        return pd.read_parquet(TEST, columns=columns)
+    except (ValueError, OSError):  # pyarrow's errors are of these kinds
+        raise UserError(f"{TEST} is damaged or lacks columns of schema.yaml: run `dvc repro`") from None
+
+
+def groups_of_rows(ids: np.ndarray, columns: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Return column -> value -> positions among the test rows of these ids."""
+    frame = read_test(["row", *columns]).set_index("row")
+    if not set(ids) <= set(frame.index):
+        raise UserError(f"{TEST} does not hold the rows of the predictions: run `dvc repro`")
+    frame = frame.loc[ids]
+    return {name: groups(frame[name]) for name in columns}
