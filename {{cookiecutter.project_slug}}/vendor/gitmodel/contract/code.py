@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gitmodel.base.project import UserError
-from gitmodel.seam import SOURCE
+from gitmodel.seam import SOURCE, reach_source
 
 LIBRARY = "gitmodel"
 LAYOUT = {"ctx", "kind", "type_comment", "type_ignores"}  # parts of a syntax tree that say nothing
@@ -29,8 +29,11 @@ def code_hash(module: str) -> str:
 
 def used(module: str) -> tuple[dict[str, Path], set[str]]:
     """Return the user's modules that a module needs, itself included (name -> file), and the packages they import."""
+    reach_source()
     own: dict[str, Path] = {}
     packages: set[str] = set()
+    if not _file(module):
+        raise UserError(f"{module} is not here: restore it with Git")
     waiting = [module]
     while waiting:
         name = waiting.pop()
