@@ -90,11 +90,14 @@ def is_own(name: str, module: str) -> bool:
 
 
 def _file(module: str) -> Path | None:
-    try:
-        spec = find_spec(module)
-    except (ModuleNotFoundError, ValueError):
-        return None
-    return Path(spec.origin) if spec and spec.origin and spec.has_location else None
+    """Return the file of a module without importing anything; None if it has none."""
+    top, *rest = module.split(".")
+    spec = find_spec(top)
+    if spec is None or not rest:
+        return Path(spec.origin) if spec and spec.has_location and spec.origin else None
+    places = [Path(folder, *rest) for folder in spec.submodule_search_locations or []]
+    files = [file for place in places for file in (place.with_name(f"{place.name}.py"), place / "__init__.py")]
+    return next((file for file in files if file.is_file()), None)
 
 
 def _tree(path: Path) -> ast.Module:
