@@ -28,6 +28,7 @@ QUICK = {"max_iter: 100": "max_iter: 5", "importance_repeats: 3": "importance_re
 STAGES = "from {package} import prepare, train, evaluate, package\n" + "".join(
     f"{stage}.main()\n" for stage in ("prepare", "train", "evaluate", "package")
 )
+collect_ignore = ["gitmodel"]  # the library's tests have an environment of their own: see its conftest.py
 ABREAST = "tests/test_any_table.py"  # its tests share little and take long
 
 

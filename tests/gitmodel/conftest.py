@@ -1,88 +1,100 @@
-"""What the tests share: a small bundle that the present code makes of this project's own table."""
+"""What the library's tests share: a generated project, and a small bundle that the library makes of its table.
+
+`GITMODEL_SAMPLE` names a generated project to use. Without it, cookiecutter of build/venv generates one.
+"""
 
 import contextlib
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from gitmodel.base.project import BUNDLE, PARAMS, SCHEMA, TEST, UserError
+from gitmodel.base.project import BUNDLE, PARAMS, SCHEMA, TEST
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract import schema
-from gitmodel.contract.table import is_parquet, read_cells
+from gitmodel.contract.table import read_cells
 from gitmodel.pipeline import evaluate, package, prepare, train
 
-ROOT = Path(__file__).parents[1]
+TEMPLATE = Path(__file__).parents[2]
+PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
+VENDOR = PROJECT / "vendor"
+COOKIECUTTER = TEMPLATE / "build/venv/bin/cookiecutter"
 ROWS = 2_000
-ROWS_OF_EACH_CLASS = 20
 FAST = {
-    "train": {"max_iter": 10, "n_estimators": 10},
+    "train": {"gradient_boosting": {"max_iter": 10}, "random_forest": {"n_estimators": 10}},
     "evaluate": {"importance_rows": 100, "importance_repeats": 1},
 }
 
-
-@pytest.fixture(scope="session")
-def contract():
-    """Return the project's schema.yaml; skips where the table has not been adopted yet."""
-    try:
-        return schema.load(ROOT / SCHEMA)
-    except UserError as error:
-        pytest.skip(str(error))
+os.environ["PYTHONPATH"] = f"src{os.pathsep}{VENDOR}"  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")
-def workspace(contract, tmp_path_factory):
-    """Run the four stages on a part of the project's table, in a folder of their own."""
-    table = ROOT / contract.table
-    if not table.exists():
-        pytest.skip(f"{contract.table} is not here: run `make init`, or `git restore {contract.table}`")
-    folder = tmp_path_factory.mktemp("project")
-    cut(table, folder / contract.table, contract)
-    (folder / SCHEMA).write_bytes((ROOT / SCHEMA).read_bytes())
-    (folder / PARAMS).write_text(yaml.safe_dump(fast_params()), encoding="utf-8")
+def sample(tmp_path_factory):
+    """Return the folder of a generated project, to be read and left as it is."""
+    if named := os.environ.get("GITMODEL_SAMPLE"):
+        return Path(named).resolve()
+    folder = tmp_path_factory.mktemp("sample")
+    answers = ["--no-input", "--default-config", "--output-dir", str(folder)]
+    subprocess.run([COOKIECUTTER, str(TEMPLATE), *answers], check=True, capture_output=True)
+    (project,) = folder.iterdir()
+    return project
+
+
+@pytest.fixture(scope="session")
+def contract(sample):
+    """Return the schema.yaml of the sample."""
+    return schema.load(sample / SCHEMA)
+
+
+@pytest.fixture(scope="session")
+def workspace(sample, contract, tmp_path_factory):
+    """Run the four stages on a part of the sample's table, in a folder of their own."""
+    folder = room(sample, tmp_path_factory.mktemp("project"))
+    cut(sample / contract.table, folder / contract.table, contract)
+    (folder / PARAMS).write_text(yaml.safe_dump(fast_params(sample)), encoding="utf-8")
     with contextlib.chdir(folder):
         for stage in (prepare, train, evaluate, package):
             stage.main()
     return folder
 
 
-@pytest.fixture(scope="session", params=["present code", str(BUNDLE)])
-def bundle(request, contract, workspace):
-    """Load the bundle that the present code makes, then the one that `dvc repro` made."""
-    if request.param == "present code":
-        return Bundle.load(workspace / BUNDLE)
-    if not (ROOT / BUNDLE).exists():
-        pytest.skip(f"{BUNDLE} is not here: run `dvc repro` or `dvc pull`")
-    made = Bundle.load(ROOT / BUNDLE)
-    if made.schema != contract:
-        pytest.skip(f"{BUNDLE} was made with another {SCHEMA}: run `dvc repro`")
-    return made
+@pytest.fixture(scope="session")
+def bundle(workspace):
+    """Load the bundle that the library makes."""
+    return Bundle.load(workspace / BUNDLE)
 
 
 @pytest.fixture(scope="session")
 def frame(workspace):
-    """Return at most 200 typed test rows of the project's table."""
+    """Return at most 200 typed test rows of the sample's table."""
     return pd.read_parquet(workspace / TEST).head(200)
 
 
-def fast_params():
-    """Return the project's params.yaml with settings that are quick and rough."""
-    params = yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))
-    return {name: {**section, **FAST.get(name, {})} for name, section in params.items()}
+def room(sample, folder):
+    """Copy what the stages read besides the table: the contract, the parameters, the user's files."""
+    for name in (SCHEMA, PARAMS, "pyproject.toml"):
+        shutil.copy(sample / name, folder)
+    shutil.copytree(sample / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    return folder
+
+
+def fast_params(sample):
+    """Return the params.yaml of the sample with settings that are quick and rough."""
+    params = yaml.safe_load((sample / PARAMS).read_text(encoding="utf-8"))
+    for name, settings in FAST.items():
+        for key, value in settings.items():
+            params[name][key] = {**params[name][key], **value} if isinstance(value, dict) else value
+    return params
 
 
 def cut(source, target, contract):
-    """Write about 2,000 rows of a table, from all over it and of every class, in the form of the table."""
+    """Write about 2,000 rows of a table, from all over it."""
     cells = read_cells(source, contract.reading)
     kept = np.zeros(len(cells), dtype=bool)
     kept[:: max(len(cells) // ROWS, 1)] = True
-    if contract.classes:
-        kept |= (cells.groupby(contract.target).cumcount() < ROWS_OF_EACH_CLASS).to_numpy()
     target.parent.mkdir(parents=True, exist_ok=True)
-    if is_parquet(source):
-        cells[kept].to_parquet(target, index=False)
-        return
-    reading = contract.reading
-    missing = reading.missing[0] if reading.missing else ""
-    cells[kept].to_csv(target, index=False, sep=reading.separator, encoding=reading.encoding, na_rep=missing)
+    cells[kept].to_csv(target, index=False, na_rep="")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, fast_params
+from conftest import fast_params, room
 from gitmodel.backtest import command as backtest
 from gitmodel.backtest import report, timeline
 from gitmodel.base.project import PARAMS, SCHEMA, UserError
@@ -33,11 +33,12 @@ SLICES = 8
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(sample, tmp_path, monkeypatch):
     """Work in an empty folder with the project's parameters, quick ones, and margins of the metrics of two classes."""
-    params = fast_params()
+    params = fast_params(sample)
+    room(sample, tmp_path)
     params["gate"]["margins"] = {"log_loss": 0.005, "roc_auc": 0.005}
-    params["train"] = {"model": "gradient_boosting", "seed": 0, "max_categories": 5, "max_iter": 10}
+    params["train"] |= {"max_categories": 5}
     (tmp_path / "data").mkdir()
     (tmp_path / PARAMS).write_text(yaml.safe_dump(params), encoding="utf-8")
     (tmp_path / SCHEMA).write_text(CONTRACT, encoding="utf-8")
@@ -158,13 +159,13 @@ def test_the_reports_agree(folder, capsys):
     ElementTree.parse(folder / "out.svg")
 
 
-def test_every_field_of_the_json_is_documented(folder):
+def test_every_field_of_the_json_is_documented(sample, folder):
     """docs/monitor.md names each key."""
     write(table(turn=0.8))
     found = backtest.as_json(backtest.backtest(schema.load(), SLICES))
     metric = found["metrics"][0]
     keys = [*found, *found["slices"][0], *metric, *metric["ages"][0]]
-    text = (ROOT / "docs/monitor.md").read_text(encoding="utf-8")
+    text = (sample / "docs/monitor.md").read_text(encoding="utf-8")
     assert [key for key in keys if f"`{key}`" not in text] == []
 
 

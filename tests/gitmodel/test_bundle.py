@@ -17,7 +17,7 @@ NAMES = (files.MODEL, files.SCHEMA, files.PROFILE, files.MANIFEST)
 SERVING = """
 import sys
 import numpy as np
-from PKG.ops.bundle import Bundle
+from gitmodel.bundle.bundle import Bundle
 bundle = Bundle.load(sys.argv[1])
 missing = {"category": None, "text": None, "datetime": np.datetime64("NaT", "us")}
 kinds = {name: bundle.schema.columns[name].type for name in bundle.schema.features()}
@@ -93,8 +93,8 @@ def test_a_manifest_cannot_name_files_elsewhere(copy):
 
 def test_another_format_is_refused(copy):
     """A bundle of later code is not guessed at."""
-    edit_manifest(copy, format=2)
-    with pytest.raises(UserError, match="format 2"):
+    edit_manifest(copy, format=3)
+    with pytest.raises(UserError, match="format 3"):
         Bundle.load(copy)
 
 

@@ -14,12 +14,12 @@ import pytest
 import yaml
 from gitmodel import plots
 from gitmodel.base.project import METRICS, PLOTS, PREDICTIONS, UserError
+from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.metrics import builtin as m
 from gitmodel.pipeline import evaluate
 from gitmodel.plots import curves, svg
 
-ROOT = Path(__file__).parents[1]
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("a", "b", "c"), "regression": None}
 TASKS = tuple(CLASSES)
 NASTY = ("$x^2$ _{", '"quoted", <b> & \n%', "性別 😀", "\x01\u202e", "long " * 40)
@@ -180,7 +180,7 @@ def test_slices_of_a_boolean_column_are_true_and_false():
 def test_the_column_that_decides_matters_and_the_others_do_not(task):
     """The model looks at x alone, and `group` is not a feature."""
     frame, schema = frame_for(task), schema_for(task)
-    arguments = (Follows(task), frame, evaluate.true_values(frame, schema), schema, 3)
+    arguments = (Follows(task), frame, evaluate.true_values(frame, schema), Features(schema), 3)
     table = evaluate.importance(*arguments)
     assert table["column"].tolist() == ["x", "self"]
     assert table["importance"][0] > 0 == table["importance"][1]
@@ -189,10 +189,10 @@ def test_the_column_that_decides_matters_and_the_others_do_not(task):
 
 def test_rows_are_predicted_in_chunks_as_at_once(monkeypatch):
     """The size of a chunk changes memory, not results."""
-    frame, schema = frame_for("binary"), schema_for("binary")
-    whole = evaluate.predict({"model": Follows("binary")}, frame, schema)["model"]
+    frame, features = frame_for("binary"), Features(schema_for("binary"))
+    whole = evaluate.predict({"model": Follows("binary")}, frame, features)["model"]
     monkeypatch.setattr(evaluate, "CHUNK_ROWS", 7)
-    np.testing.assert_array_equal(whole, evaluate.predict({"model": Follows("binary")}, frame, schema)["model"])
+    np.testing.assert_array_equal(whole, evaluate.predict({"model": Follows("binary")}, frame, features)["model"])
 
 
 @pytest.mark.parametrize("values", [np.full((2, 2), np.nan), np.ones((2, 3)), np.ones(2)])
@@ -270,11 +270,11 @@ def test_plots_are_the_same_bytes_every_time(task, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_plots_hold_what_dvc_draws(task, tmp_path, monkeypatch):
+def test_plots_hold_what_dvc_draws(sample, task, tmp_path, monkeypatch):
     """Each plot of dvc.yaml has its file and its columns, whatever the task."""
     monkeypatch.chdir(tmp_path)
     drawn(task)
-    for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]:
+    for entry in yaml.safe_load((sample / "dvc.yaml").read_text(encoding="utf-8"))["plots"]:
         ((name, axes),) = entry.items()
         files = [Path(name)] if Path(name).is_file() else list(Path(name).iterdir())
         assert files

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
 from gate_cases import MARGINS, NAME, TASKS, Project, results_for
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
 from gitmodel.gate import command as gate
@@ -587,10 +586,10 @@ def test_figures_are_written_as_people_read_them(value, digits, sign, expected):
     assert expected == report.figure(value, digits, sign)
 
 
-def test_every_field_of_the_json_is_documented():
+def test_every_field_of_the_json_is_documented(sample):
     """Machines read what docs/gate.md describes."""
     fields = {*gate.as_json(gate.Judgement()), *asdict(Finding("base", "metric", "accuracy"))}
-    documented = (ROOT / "docs/gate.md").read_text(encoding="utf-8").partition("## `--json`")[2]
+    documented = (sample / "docs/gate.md").read_text(encoding="utf-8").partition("## `--json`")[2]
     assert not [name for name in fields if f"`{name}`" not in documented]
 
 

@@ -1,13 +1,12 @@
 """What docs/ml-test-score.md claims exists, and its sums are right."""
 
 import re
-from pathlib import Path
 
 import pytest
+from conftest import PROJECT, TEMPLATE
 from gitmodel.cli import COMMANDS
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs/ml-test-score.md").read_text(encoding="utf-8")
+PAGE = (PROJECT / "docs/ml-test-score.md").read_text(encoding="utf-8")
 SECTIONS = {
     name: (float(total), re.findall(r"^\| ([A-Z].*?) \| ([\d.]+) \| (.*) \|$", text, re.MULTILINE))
     for name, total, text in re.findall(r"^## (\w+): ([\d.]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
@@ -39,13 +38,13 @@ def missing(name):
     words = name.split()
     if "::" in name:
         file, test = name.split("::")
-        there = re.search(rf"^def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+        there = re.search(rf"^def {test}\(", (TEMPLATE / file).read_text(encoding="utf-8"), re.MULTILINE)
     elif words[0] == "model":
         there = words[1] in COMMANDS
     elif words[0] == "make":
-        there = f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+        there = f"\n{words[1]}:" in (PROJECT / "Makefile").read_text(encoding="utf-8")
     elif "/" in name or name.endswith((".yaml", ".py")):
-        there = any(ROOT.glob(name)) or any(ROOT.glob(f"src/*/{name}"))
+        there = any(found for place in (".", "src/*", "vendor/gitmodel") for found in PROJECT.glob(f"{place}/{name}"))
     else:  # a key of schema.yaml or params.yaml, an option, a function
         there = any(words[0].strip(":").split(".")[-1] in text for text in sources())
     return None if there else name
@@ -53,11 +52,11 @@ def missing(name):
 
 def sources():
     """Yield the texts in which keys, options and functions are named."""
-    for path in (ROOT / "params.yaml", *ROOT.glob("src/*/*.py"), *ROOT.glob("src/*/ops/**/*.py")):
+    for path in (PROJECT / "params.yaml", *PROJECT.glob("src/*/*.py"), *PROJECT.glob("vendor/gitmodel/**/*.py")):
         yield path.read_text(encoding="utf-8")
 
 
 def test_a_name_without_a_thing_is_found():
     """The check above can fail."""
-    for name in ("model fly", "make coffee", "tests/test_train.py::test_nothing", ".github/none.yml", "--xyz"):
+    for name in ("model fly", "make coffee", "tests/gitmodel/test_train.py::test_nothing", ".github/none.yml", "--xyz"):
         assert missing(name) == name

@@ -14,7 +14,7 @@ import onnx
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, fast_params
+from conftest import fast_params, room
 from gitmodel import estimator
 from gitmodel.base.project import (
     BUNDLE,
@@ -28,6 +28,7 @@ from gitmodel.base.project import (
     TEST,
     TRAIN,
     UserError,
+    read_params,
     replacing_folder,
 )
 from gitmodel.bundle import bundle as files
@@ -35,6 +36,7 @@ from gitmodel.bundle import parity, profile
 from gitmodel.bundle.bundle import Bundle, digest
 from gitmodel.bundle.export import to_onnx
 from gitmodel.card import card
+from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Column, load
 from gitmodel.contract.table import STRING, groups, rows
 from gitmodel.metrics.groups import gap, measurable
@@ -104,9 +106,9 @@ def results(task, better=True):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(sample, tmp_path, monkeypatch):
     """Return a function that makes a folder with split rows, parameters and metrics, trains in it and packages."""
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(room(sample, tmp_path))
 
     def make(task="binary", kind="mixed", model="gradient_boosting", better=True, **target_options):
         features = columns(kind)
@@ -119,8 +121,10 @@ def project(tmp_path, monkeypatch):
         schema = {"table": "data/raw.csv", "target": "y", "task": task, "identity": list(features)}
         schema |= {"columns": described | {"y": TARGETS[task]}, "positive": "1" if task == "binary" else None}
         SCHEMA.write_text(yaml.safe_dump(schema, allow_unicode=True), encoding="utf-8")
-        params = fast_params()
-        params["train"] |= {"model": model, "min_samples_leaf": 5}
+        params = fast_params(sample)
+        params["train"]["model"] = model
+        for name in ("gradient_boosting", "random_forest"):
+            params["train"][name]["min_samples_leaf"] = 5
         PARAMS.write_text(yaml.safe_dump(params), encoding="utf-8")
         METRICS.parent.mkdir(exist_ok=True)
         METRICS.write_text(json.dumps(results(task, better)), encoding="utf-8")
@@ -169,9 +173,12 @@ def test_the_label_is_the_most_likely_class(project, counts):
     schema = project()
     frame = pd.read_parquet(TRAIN)[: sum(counts)]
     labels = np.repeat(schema.classes, counts)
-    params = {**fast_params()["train"], "min_samples_leaf": 20}
-    model = train.fit("gradient_boosting", estimator.inputs(frame, schema), labels, schema, params)
-    bundle = Bundle(to_onnx(model, schema), schema, {})
+    params = read_params("train")
+    params["gradient_boosting"]["min_samples_leaf"] = 20
+    features = Features(schema)
+    inputs = estimator.inputs(frame, features)
+    model = train.fit(train.build(train.Data.of(inputs, features, params), params), inputs, labels)
+    bundle = Bundle(to_onnx(model, schema), features, {})
     found, probabilities = bundle.run(rows(frame[schema.features()]), "label", "probabilities")
     assert [schema.classes[code] for code in probabilities.argmax(axis=1)] == list(found)
     assert {schema.classes[int(np.argmax(counts))]} == set(found)
@@ -209,13 +216,13 @@ def test_the_same_model_gives_the_same_bytes(project):
 def test_the_bytes_do_not_depend_on_the_hash_seed(project):
     """Python orders sets differently in each process; the model does not show it."""
     project()
-    name = package.__name__.removesuffix(".package")
-    code = f"from {name}.ops import estimator, export, project; from {name}.schema import load; import hashlib;"
+    code = "from gitmodel import estimator; from gitmodel.base import project; from gitmodel.bundle import export;"
+    code += "from gitmodel.contract.schema import load; import hashlib;"
     code += "print(hashlib.sha256(export.to_onnx(estimator.load(project.MODEL), load())).hexdigest())"
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code],
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": seed},
+            env=os.environ | {"PYTHONHASHSEED": seed},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -282,10 +289,10 @@ def test_a_native_categorical_split_is_refused(project, monkeypatch):
     """Boosted trees that split sets of categories export silently wrong (skl2onnx 1.20)."""
     schema = project("binary", "numbers")
     frame = pd.read_parquet(TRAIN).assign(a=lambda frame: (frame["a"].fillna(0) * 5).abs().round())
-    features, labels = estimator.inputs(frame, schema), train.targets(frame, schema)
-    fitted = train.pipeline("gradient_boosting", features, schema, fast_params()["train"])
+    features = Features(schema)
+    inputs, labels = estimator.inputs(frame, features), train.targets(frame, schema)
     trees = HistGradientBoostingClassifier(categorical_features=[0], max_iter=10, min_samples_leaf=5)
-    fitted.set_params(estimator=trees).fit(features, labels)
+    fitted = train.Data.of(inputs, features, read_params("train")).pipeline(trees).fit(inputs, labels)
     monkeypatch.setattr(estimator, "load", lambda path: fitted)
     frame.to_parquet(TEST, index=False)
     before = digest()
@@ -300,8 +307,8 @@ def test_a_step_without_onnx_form_is_refused(project):
     from sklearn.isotonic import IsotonicRegression
     from sklearn.pipeline import make_pipeline
 
-    features = estimator.inputs(pd.read_parquet(TRAIN), schema)
-    fitted = make_pipeline(IsotonicRegression()).fit(features[["b"]], features["b"])
+    inputs = estimator.inputs(pd.read_parquet(TRAIN), Features(schema))
+    fitted = make_pipeline(IsotonicRegression()).fit(inputs[["b"]], inputs["b"])
     with pytest.raises(UserError, match="has no ONNX form") as error:
         to_onnx(fitted, schema)
     assert "\n" not in str(error.value)
@@ -476,7 +483,8 @@ def test_predictions_equal_those_of_the_trained_model(workspace, contract):
     """The project's own bundle, on its own test rows."""
     with contextlib.chdir(workspace), warnings.catch_warnings(action="ignore"):
         frame = pd.read_parquet(TEST)
-        expected = estimator.predict(estimator.load(MODEL), estimator.inputs(frame, contract))
-        actual = Bundle.load().predict(rows(frame))
+        bundle = Bundle.load()
+        expected = estimator.predict(estimator.load(MODEL), estimator.inputs(frame, bundle.features))
+        actual = bundle.predict(rows(frame))
     unit = 1 if contract.classes else expected.std() or 1
     np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-4 * unit)

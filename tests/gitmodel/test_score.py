@@ -16,6 +16,7 @@ from gitmodel import cli
 from gitmodel.base.project import BUNDLE, MODEL
 from gitmodel.bundle.bundle import Bundle, digest
 from gitmodel.contract import stream
+from gitmodel.contract.features import Features
 from gitmodel.contract.identity import identity_columns
 from gitmodel.contract.schema import Reading
 from gitmodel.contract.table import read_cells, read_table
@@ -55,7 +56,7 @@ def table(cells, contract, tmp_path):
 def expected(workspace, contract):
     """Return what the trained model predicts for these rows, and their ids."""
     typed = read_table(contract, workspace / contract.table)[0].head(300)
-    predicted = predict(load(workspace / MODEL), inputs(typed, contract))
+    predicted = predict(load(workspace / MODEL), inputs(typed, Features(contract)))
     return predicted, [row[:16] for row in add_row_id(typed, contract)["row"]]
 
 
@@ -293,9 +294,9 @@ def test_a_stopped_run_leaves_no_half_file(score, workspace, cells, contract, tm
 
 SLOW = """
 import time
-from PKG.ops import cli
-from PKG.ops import stream
-from PKG.ops.score import scorer
+from gitmodel import cli
+from gitmodel.contract import stream
+from gitmodel.score import scorer
 stream.PART_ROWS = 50
 predictions = scorer.Scorer._predictions
 def slow(*args):
@@ -308,7 +309,7 @@ cli.main()
 
 def test_stdout_holds_the_predictions_alone(workspace, table, cells):
     """`model score INPUT -` can be piped; what else there is to say goes to stderr."""
-    command = [sys.executable, "-m", "PKG.ops.cli", "score", str(table), "-"]
+    command = [sys.executable, "-m", "gitmodel.cli", "score", str(table), "-"]
     done = subprocess.run([*command, "--bundle", str(workspace / BUNDLE)], capture_output=True, text=True, check=True)
     predictions = pd.read_csv(io.StringIO(done.stdout), dtype=str)
     assert (len(cells), ["row", "version"]) == (len(predictions), list(predictions)[:2])

@@ -137,7 +137,7 @@ def test_answers_are_those_of_the_trained_model(workspace, frame, model, app):
     found = values(told["predictions"], schema.classes)
     np.testing.assert_array_equal(model.bundle.predict(typed_rows(frame)).astype(float), found)
     trained = estimator.load(workspace / MODEL)
-    expected = estimator.predict(trained, estimator.inputs(frame, schema))
+    expected = estimator.predict(trained, estimator.inputs(frame, model.bundle.features))
     scale = 1 if schema.classes else float(np.std(expected)) or 1.0
     np.testing.assert_allclose(found / scale, expected / scale, atol=1e-3)
     if schema.classes:
@@ -502,7 +502,7 @@ def test_a_taken_port_is_one_line():
 
 def command(*words):
     """Return the command that serves, in this environment."""
-    return [sys.executable, "-m", "PKG.ops.cli", "serve", *map(str, words)]
+    return [sys.executable, "-m", "gitmodel.cli", "serve", *map(str, words)]
 
 
 def test_a_changed_bundle_is_not_served(workspace, tmp_path):
@@ -583,6 +583,6 @@ def test_it_starts_says_where_and_ends_in_good_order(workspace, model, good, tmp
 
 def test_serving_imports_nothing_of_training():
     """The whole command needs no pandas, scikit-learn or DVC."""
-    script = "import sys, PKG.ops.serve; print(sorted({*sys.argv[1:]} & {*sys.modules}))"
+    script = "import sys, gitmodel.serve.command; print(sorted({*sys.argv[1:]} & {*sys.modules}))"
     done = subprocess.run([sys.executable, "-c", script, *HEAVY], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -18,7 +18,7 @@ DAY = 86_400
 WRITE_UNTIL_KILLED = """
 import itertools, sys, time
 from pathlib import Path
-from PKG.ops.serve.log import PredictionLog
+from gitmodel.serve.log import PredictionLog
 log = PredictionLog(Path(sys.argv[1]))
 for number in itertools.count():
     log.write({"number": number, "server": sys.argv[2], "text": "x" * 500})
@@ -29,7 +29,7 @@ for number in itertools.count():
 KILLED_IN_A_LINE = """
 import os, signal, sys
 from pathlib import Path
-from PKG.ops.serve import log
+from gitmodel.serve import log
 def half(file, block, write=os.write):
     write(file, block[: len(block) - 5])
     os.kill(os.getpid(), signal.SIGKILL)
@@ -42,7 +42,7 @@ written.close()
 FULL_THEN_FREE = """
 import resource, sys
 from pathlib import Path
-from PKG.ops.serve.log import PredictionLog, read
+from gitmodel.serve.log import PredictionLog, read
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
 log = PredictionLog(Path(sys.argv[1]))

@@ -5,12 +5,20 @@ import pandas as pd
 import pytest
 from gitmodel import estimator
 from gitmodel.base.project import UserError
+from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.contract.table import STRING
 from gitmodel.pipeline import train
 
 COLUMNS = {"x": Column("number", nullable=True), "kind": Column("category", nullable=True)}
-PARAMS = {"seed": 0, "max_categories": 5, "max_iter": 10, "max_leaf_nodes": 8, "n_estimators": 10, "C": 1, "alpha": 1}
+MODELS = ("gradient_boosting", "random_forest", "linear")
+PARAMS = {
+    "seed": 0,
+    "max_categories": 5,
+    "gradient_boosting": {"max_iter": 10, "max_leaf_nodes": 8},
+    "random_forest": {"n_estimators": 10},
+    "linear": {"C": 1, "alpha": 1},
+}
 TARGETS = {
     "binary": ("category", ("no", "yes")),
     "multiclass": ("category", ("1", "2", "3")),
@@ -36,31 +44,38 @@ def rows_for(task, size=200):
     return frame
 
 
+@pytest.fixture(autouse=True)
+def project(sample, monkeypatch):
+    """Work where the estimators of the user are."""
+    monkeypatch.chdir(sample)
+
+
 def fitted(model, task, **params):
-    """Return the fitted model, its features and its targets."""
+    """Return the fitted model, what it takes and its targets."""
     schema, frame = schema_for(task), rows_for(task)
-    features, target = estimator.inputs(frame, schema), train.targets(frame, schema)
-    params = {**PARAMS, **params}
-    return train.fit(model, features, target, schema, params), features, target
+    features = Features(schema)
+    inputs, target = estimator.inputs(frame, features), train.targets(frame, schema)
+    changed = {**PARAMS, "model": model, model: {**PARAMS.get(model, {}), **params}}
+    return train.fit(train.build(train.Data.of(inputs, features, changed), changed), inputs, target), inputs, target
 
 
 @pytest.mark.parametrize("task", TARGETS)
-@pytest.mark.parametrize("model", train.ESTIMATORS)
+@pytest.mark.parametrize("model", MODELS)
 def test_every_model_learns_every_task(model, task):
     """With x given, each model gets most rows right, missing values and all."""
-    model, features, target = fitted(model, task)
-    assert model.score(features, target) > 0.8
+    model, inputs, target = fitted(model, task)
+    assert model.score(inputs, target) > 0.8
 
 
-@pytest.mark.parametrize("model", train.ESTIMATORS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_saved_model_is_the_same_bytes_and_predicts_the_same(model, tmp_path):
     """Fitting and saving twice gives equal files; what is loaded predicts as what was saved."""
     for name in ("one", "two"):
-        model_fitted, features, _ = fitted(model, "binary")
+        model_fitted, inputs, _ = fitted(model, "binary")
         estimator.save(model_fitted, tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    expected = estimator.predict(model_fitted, features)
-    predicted = estimator.predict(estimator.load(tmp_path / "one"), features)
+    expected = estimator.predict(model_fitted, inputs)
+    predicted = estimator.predict(estimator.load(tmp_path / "one"), inputs)
     np.testing.assert_allclose(predicted, expected, rtol=1e-12)  # a forest sums its trees in any order
 
 
@@ -79,7 +94,10 @@ def test_any_parameter_of_scikit_learn_can_be_set():
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"learning_rat": 1}, "train.learning_rat in params.yaml is not a parameter of any of"),
+        (
+            {"learning_rat": 1},
+            "gradient_boosting in train.py, with train.gradient_boosting of params.yaml, .*'learning_rat'",
+        ),
         ({"learning_rate": -1}, "learning_rate"),
         ({"max_iter": "many"}, "max_iter"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import VENDOR
 from gitmodel.base.project import BUNDLE, METRICS, MODEL, PARAMS, PREDICTIONS, SCHEMA, UserError
 from gitmodel.bundle.bundle import MODEL as ONNX
 from gitmodel.git.programs import dvc, git
@@ -16,7 +16,8 @@ from gitmodel.verify import lock, results, storage
 from gitmodel.verify.command import verify
 from gitmodel.verify.lock import LOCK
 
-SOURCE = Path("src/PKG")
+SOURCE = Path("src/income_model")
+METRICS_CODE = Path("vendor/gitmodel/metrics")
 SHARED = (".dvcignore", ".gitignore", ".gitattributes", "dvc.yaml", "requirements.txt")
 CACHE = Path(".dvc/cache/files/md5")
 RENEW = "run `dvc repro`, then commit dvc.lock and reports/"
@@ -24,15 +25,15 @@ COMMIT = "run `git add --all && git commit`"
 
 
 @pytest.fixture(scope="module")
-def committed_project(workspace, tmp_path_factory):
+def committed_project(sample, workspace, tmp_path_factory):
     """Return a repository whose last commit holds results of the present code, and DVC's cache what they need."""
     folder = shutil.copytree(workspace, tmp_path_factory.mktemp("verified") / "project")
-    shutil.copytree(ROOT / SOURCE, folder / SOURCE, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(VENDOR, folder / "vendor", ignore=shutil.ignore_patterns("__pycache__"))
     for name in SHARED:
-        shutil.copy(ROOT / name, folder)
+        shutil.copy(sample / name, folder)
     (folder / ".dvc").mkdir()
     (folder / ".dvc/config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
-    (folder / ".dvc/.gitignore").write_bytes((ROOT / ".dvc/.gitignore").read_bytes())
+    (folder / ".dvc/.gitignore").write_bytes((sample / ".dvc/.gitignore").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
         plain(patch, folder)
         git("-c", "init.defaultBranch=main", "init", "--quiet")
@@ -201,7 +202,7 @@ FAULTS = {
     "edited lock": (edit_lock, "requirements.txt", RENEW),
     "changed parameter": (edit_params, f"{PARAMS}: `train`", RENEW),
     "changed code": (lambda: append(SOURCE / "train.py", "# new\n"), f"{SOURCE / 'train.py'} was changed", RENEW),
-    "changed machinery": (lambda: append(SOURCE / "ops/metrics.py", "# new\n"), f"{SOURCE / 'ops'} was changed", RENEW),
+    "changed machinery": (lambda: append(METRICS_CODE / "builtin.py", "# new\n"), f"{METRICS_CODE} was changed", RENEW),
     "missing code": (
         (SOURCE / "train.py").unlink,
         f"{SOURCE / 'train.py'} is missing",

@@ -20,14 +20,16 @@ from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
 from gitmodel.backtest.timeline import Slice, Timeline, by_time, by_version
 from gitmodel.base.markdown import figure, title
 from gitmodel.base.project import PARAMS, UserError, read_params, read_yaml, say, some_rows, write_json, write_text
+from gitmodel.contract.origin import of_project
 from gitmodel.contract.schema import Schema, load
+from gitmodel.contract.table import rows
 from gitmodel.estimator import inputs, predict
 from gitmodel.gate.rules import Rules, rules_of
 from gitmodel.metrics.builtin import HIGHER_IS_BETTER, TASK_METRICS, defined, headline, positive_code, significant
 from gitmodel.metrics.resample import weighted_metric, weights
 from gitmodel.pipeline.evaluate import true_values
 from gitmodel.pipeline.prepare import checked, labelled, read_clean
-from gitmodel.pipeline.train import fit, targets
+from gitmodel.pipeline.train import Data, build, fit, targets
 
 DRAWS = 500
 MOST_ROWS = 5_000  # of a slice, when its noise is measured
@@ -86,14 +88,15 @@ def trained_and_measured(
     timeline: Timeline, schema: Schema, params: dict[str, Any]
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield (slice before which a model was trained, slice, what it predicts there), for every slice from then on."""
-    features, target = inputs(timeline.table, schema), targets(timeline.table, schema)
+    features = of_project(rows(timeline.table[schema.features()]), schema)
+    given, target = inputs(timeline.table, features), targets(timeline.table, schema)
     for position, first in enumerate(tqdm(timeline.later, desc="training", leave=False, disable=None)):
         before = slice(max(first.start - timeline.window, 0), first.start)
         require_classes(target[before], schema, first)
-        model = fit(params["model"], features[before], target[before], schema, params)
+        model = fit(build(Data.of(given[before], features, params), params), given[before], target[before])
         for later in range(position, len(timeline.later)):
-            rows = slice(timeline.later[later].start, timeline.later[later].stop)
-            yield position, later, predict(model, features[rows])
+            part = slice(timeline.later[later].start, timeline.later[later].stop)
+            yield position, later, predict(model, given[part])
 
 
 def require_classes(target: np.ndarray, schema: Schema, first: Slice) -> None:
