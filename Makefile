@@ -1,14 +1,17 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test fast lint lock
+.PHONY: help demo tour test library fast lint lock
 
 BIN := build/venv/bin
+LIBRARY := build/library
+PROJECT := {{cookiecutter.project_slug}}
+MYPY := mypy --config-file= --strict --ignore-missing-imports --no-warn-return-any
 DEMO := build/demo/income-model
 WORKFLOWS := .github/workflows/*.yml
 FIND_PYTHON := import sys; sys.version_info < (3, 11) and sys.exit(1); print(sys.executable)
 export PYTHONDONTWRITEBYTECODE := 1
 
 help:  ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
 
 demo: build/venv/generate  ## Generate the default project into build/demo/, install it, run its pipeline, show the model
 	@rm -rf build/demo
@@ -20,16 +23,20 @@ demo: build/venv/generate  ## Generate the default project into build/demo/, ins
 tour: build/venv/generate  ## Live through the life of a model, from a table to retirement, in build/tour/; write docs/tour.md
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python tour.py build/tour
 
-test: lint  ## Lint, then test the template and the projects that it generates
+test: lint library  ## Lint, then test the library, the template and the projects that it generates
 	@$(BIN)/python -m pytest
 
-fast: build/venv/dev  ## Test only what needs no installed project
+library: $(LIBRARY)/ready  ## Test the library as it lies in the template
+	@$(LIBRARY)/bin/python -m pytest tests/gitmodel --numprocesses auto --dist loadscope
+
+fast: $(LIBRARY)/ready  ## Test only what needs no installed project
 	@$(BIN)/python -m pytest -m "not slow"
 
-lint: build/venv/dev  ## Check style, types and workflows
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+lint: $(LIBRARY)/ready  ## Check style, types and workflows
+	@$(BIN)/ruff check --config pyproject.toml .
+	@$(BIN)/ruff format --config pyproject.toml --check .
 	@$(BIN)/mypy
+	@MYPYPATH="$(PROJECT)/vendor" $(LIBRARY)/bin/$(MYPY) "$(PROJECT)/vendor/gitmodel" "$(PROJECT)"/src/*/*.py
 	@$(BIN)/jactionlint $(WORKFLOWS)
 	@$(BIN)/zizmor --quiet --offline --persona auditor .github
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
@@ -53,4 +60,15 @@ build/venv/dev: requirements-dev.txt | build/venv/bin/python
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt > build/venv/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement build/venv/uv.txt
 	@VIRTUAL_ENV=build/venv $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --requirement requirements-dev.txt
+	@touch $@
+
+# The packages of a generated project, those of an S3 remote too, and pytest-xdist.
+$(LIBRARY)/ready: $(PROJECT)/requirements.txt | build/venv/dev
+	@echo "Installing the packages of a generated project into $(LIBRARY) (about 1 GB, once)"
+	@rm -rf build/draft
+	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build/draft dvc_remote=s3://bucket
+	@sed -n '/^execnet==/,/[^\\]$$/p; /^pytest-xdist==/,/[^\\]$$/p' requirements-dev.txt > build/draft/xdist.txt
+	@python=$$(python3 -c '$(FIND_PYTHON)') && $(BIN)/uv venv --quiet --allow-existing --python "$$python" $(LIBRARY)
+	@VIRTUAL_ENV=$(LIBRARY) $(BIN)/uv pip sync --quiet --require-hashes --build-constraints build/draft/*/requirements.txt \
+		build/draft/*/requirements.txt build/draft/xdist.txt
 	@touch $@

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from cookiecutter.main import cookiecutter
-from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
@@ -191,14 +190,11 @@ def project(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Install the lock once for all workers, with the packages of an S3 remote; return the environment's folder."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "environment"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            draft = tmp_path_factory.mktemp("draft")
-            install_lock(draft, folder, sys.executable)
+def installed() -> Path:
+    """Return the environment of the lock, with the packages of an S3 remote, in which the library is tested too."""
+    folder = ROOT / "build/library"
+    if not (folder / "ready").exists():
+        pytest.fail("build/library is missing: run `make build/library/ready`", pytrace=False)
     return folder
 
 

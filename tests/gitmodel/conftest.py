@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import bytecode  # noqa: F401, before anything of the library
 import numpy as np
 import pandas as pd
 import pytest

@@ -87,7 +87,7 @@ def test_what_may_change_a_number_changes_the_hash(room, module, before, after):
 
 
 def test_another_version_of_a_package_changes_the_hash(room, monkeypatch):
-    """numpy 1.0 may compute something else."""
+    """Version 1.0 of numpy may compute something else."""
     former = hash_of(room)
     monkeypatch.setattr(code, "version", lambda name: "1.0")
     assert former != hash_of(room)

@@ -21,7 +21,25 @@ QUICK = {
     "importance_repeats: 3": "importance_repeats: 1",
 }
 ROWS, ASKED = 320, 24
-WORDS = "quick slow delivery broken box Straße größer 東京 very naïve café again £5 don't 2nd 🙂 refund".split()
+WORDS = [
+    "quick",
+    "slow",
+    "delivery",
+    "broken",
+    "box",
+    "Straße",
+    "größer",
+    "東京",
+    "very",
+    "naïve",
+    "café",
+    "again",
+    "£5",
+    "don't",
+    "2nd",
+    "🙂",
+    "refund",
+]
 
 
 def cells(values: np.ndarray, form: str = "{}", missing: np.ndarray | None = None, spelt: str = "") -> list[str]:
