@@ -107,8 +107,7 @@ def paired(table: Table, task: str) -> Pairs:
     ids = np.arange(len(table.truth)).astype(str).astype(object)
     labels = table.truth.astype(str).astype(object)
     base, candidate = (
-        Results("here", schema, ids, labels, predicted.round(6))
-        for predicted in (table.base, table.candidate)
+        Results("here", schema, ids, labels, predicted.round(6)) for predicted in (table.base, table.candidate)
     )
     return Pairs(base, candidate, 0, 0, 0)
 
