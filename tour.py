@@ -141,7 +141,7 @@ def install(programs: Path, tour: Tour) -> None:
     """Make an environment that consists of a folder of programs, and of the project's own command."""
     command = tour.folder / ".venv/bin/model"
     command.parent.mkdir(parents=True)
-    command.write_text('#!/bin/sh\nexec python -m income_model.ops.cli "$@"\n')
+    command.write_text('#!/bin/sh\nexec python -m gitmodel.cli "$@"\n')
     command.chmod(0o755)
     for program in programs.iterdir():
         if program.name != "python":
@@ -151,7 +151,7 @@ def install(programs: Path, tour: Tour) -> None:
     python.chmod(0o755)
     (tour.folder / ".venv/ready").touch()
     tour.environment["PATH"] = f"{command.parent}{os.pathsep}{programs}{os.pathsep}{os.environ['PATH']}"
-    tour.environment["PYTHONPATH"] = "src"
+    tour.environment["PYTHONPATH"] = "src:vendor"
 
 
 def change(tour: Tour) -> None:

@@ -21,8 +21,8 @@ import json, sys
 from pathlib import Path
 import numpy as np, pandas as pd, yaml
 from PACKAGE import evaluate, schema
-from PACKAGE.ops.metrics import TASK_METRICS
-from PACKAGE.ops.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
+from gitmodel.metrics.builtin import TASK_METRICS
+from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
 
 task, classes, rows, blur = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 random, names = np.random.default_rng(0), ["one", "two", "three", "four"]
@@ -66,7 +66,7 @@ def measure(task: str, args: argparse.Namespace, python: Path) -> None:
     package = next(path.name for path in (args.project / "src").iterdir() if (path / "train.py").exists())
     environment = {**os.environ, "PYTHONPATH": str(args.project.absolute() / "src"), "PYTHONDONTWRITEBYTECODE": ""}
     git = ["git", "-c", "user.name=T", "-c", "user.email=t@example.com"]
-    gate = [str(python), "-m", f"{package}.ops.cli", "gate", "--base", "HEAD"]
+    gate = [str(python), "-m", "gitmodel.cli", "gate", "--base", "HEAD"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for blur in ("0.1", "0.2"):

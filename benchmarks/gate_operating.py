@@ -14,12 +14,12 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from income_model.ops.gate import resample
-from income_model.ops.gate.judge import REGRESSION, Finding, judge, overall, verdict_of
-from income_model.ops.gate.margins import proposed
-from income_model.ops.gate.results import Pairs, Results
-from income_model.ops.gate.rules import Rules
-from income_model.schema import Column, Schema
+from gitmodel.contract.schema import Column, Schema
+from gitmodel.gate.command import resample
+from gitmodel.gate.judge import REGRESSION, Finding, judge, overall, verdict_of
+from gitmodel.gate.margins import proposed
+from gitmodel.gate.results import Pairs, Results
+from gitmodel.gate.rules import Rules
 
 SIZES = (300, 1_000, 5_000)
 GROUPS = {  # column -> shares of its values, as in the census

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from gitmodel.base.project import read_yaml
+from gitmodel.contract.schema import Column, Schema, load
+from gitmodel.contract.table import convert, groups
+from gitmodel.estimator import inputs
+from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, overall
+from gitmodel.gate.margins import proposed
+from gitmodel.gate.results import Results, pair
+from gitmodel.gate.rules import Rules
 from income_model import evaluate, prepare, train
-from income_model.ops.estimator import inputs
-from income_model.ops.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, overall
-from income_model.ops.gate.margins import proposed
-from income_model.ops.gate.results import Results, pair
-from income_model.ops.gate.rules import Rules
-from income_model.ops.project import read_yaml
-from income_model.ops.table import convert, groups
-from income_model.schema import Column, Schema, load
 
 ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "build" / "demo" / "income-model"

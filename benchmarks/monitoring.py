@@ -28,12 +28,12 @@ import numpy as np, pandas as pd
 from pathlib import Path
 random, (reference, batch, folder) = np.random.default_rng(0), (int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
 def table(size, shift):
-    columns = {{}}
+    columns = {}
     for number in range(20):
-        columns[f"normal {{number}}"] = random.normal(shift * (number == 3), 1, size)
+        columns[f"normal {number}"] = random.normal(shift * (number == 3), 1, size)
     columns["amount"] = np.where(random.random(size) < 0.8, 0, random.lognormal(5, 1, size))
     for number in range(20):
-        columns[f"group {{number}}"] = np.array([f"value {{v}}" for v in range(5 + number)])[
+        columns[f"group {number}"] = np.array([f"value {v}" for v in range(5 + number)])[
             random.integers(0, 5 + number, size)]
     logit = columns["normal 0"] + columns["normal 1"] * 0.5 - 1
     columns["outcome"] = np.where(random.random(size) < 1 / (1 + np.exp(-logit)), "yes", "no")
@@ -43,7 +43,7 @@ table(batch, 0.2).drop(columns="outcome").to_parquet(folder / "batch.parquet", i
 """
 MONITOR = """
 import sys
-from {package}.ops.cli import main
+from gitmodel.cli import main
 sys.argv = ["model", "monitor", *sys.argv[1:]]
 try:
     main()
@@ -87,9 +87,9 @@ def trained(project: Path, python: Path, folder: Path, rows: int) -> Bench:
     shutil.copytree(project, folder / "project", ignore=left_out)
     (folder / "project" / "schema.yaml").write_text("table: data/raw.csv\ntarget: outcome\n", encoding="utf-8")
     bench = Bench(folder / "project", python)
-    bench.run("-c", TABLES.format(package=bench.package), str(rows // 2), str(rows), str(folder))
+    bench.run("-c", TABLES, str(rows // 2), str(rows), str(folder))
     adopt = ["adopt", str(folder / "reference.parquet"), "--target", "outcome"]
-    bench.run("-m", f"{bench.package}.ops.cli", *adopt)
+    bench.run("-m", "gitmodel.cli", *adopt)
     for stage in STAGES:
         bench.run("-m", f"{bench.package}.{stage}")
     return bench
@@ -102,7 +102,7 @@ def pairs(bench: Bench, folder: Path, rows: int, repeat: int) -> None:
     ours, theirs = [], []
     for _ in range(repeat):
         page = ["--html", str(folder / "ours.html")]
-        ours.append(bench.run("-c", MONITOR.format(package=bench.package), batch, *page))
+        ours.append(bench.run("-c", MONITOR, batch, *page))
         other = Bench(bench.path, theirs_python)
         theirs.append(other.run("-c", THEIRS, batch, reference, str(folder / "theirs.html"), folder=folder))
     show("model monitor", rows, ours)
@@ -115,8 +115,8 @@ def pairs(bench: Bench, folder: Path, rows: int, repeat: int) -> None:
 
 def memory(bench: Bench, folder: Path, rows: int) -> None:
     """Watch many rows of the project's own columns."""
-    bench.run("-c", MAKE.format(package=bench.package), str(rows), "1", str(folder))
-    show("model monitor", rows, [bench.run("-c", MONITOR.format(package=bench.package), str(folder / "rows.parquet"))])
+    bench.run("-c", MAKE, str(rows), "1", str(folder))
+    show("model monitor", rows, [bench.run("-c", MONITOR, str(folder / "rows.parquet"))])
 
 
 def evidently(python: Path) -> Path:

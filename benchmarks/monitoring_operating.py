@@ -17,18 +17,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from income_model.ops.at_test import true_values
-from income_model.ops.monitor import Monitor, read_profile
-from income_model.ops.monitor.batch import contract_of, rows_of
-from income_model.ops.monitor.distance import distance
-from income_model.ops.monitor.findings import ALERT
-from income_model.ops.monitor.settings import read_settings
-from income_model.ops.monitor.tally import of_column
-from income_model.ops.profile import Predictions, profile
-from income_model.ops.project import BUNDLE
-from income_model.ops.quick import QuickBundle
-from income_model.ops.table import judge, read_cells
-from income_model.schema import Column
+from gitmodel.base.project import BUNDLE
+from gitmodel.bundle.fast import QuickBundle
+from gitmodel.bundle.performance import true_values
+from gitmodel.bundle.profile import Predictions, profile
+from gitmodel.contract.schema import Column
+from gitmodel.contract.table import judge, read_cells
+from gitmodel.monitor.batch import contract_of, rows_of
+from gitmodel.monitor.command import Monitor, read_profile
+from gitmodel.monitor.counts import of_column
+from gitmodel.monitor.distance import distance
+from gitmodel.monitor.findings import ALERT
+from gitmodel.monitor.settings import read_settings
 
 SIZES = (200, 2_000, 20_000)
 REFERENCE, TESTED = 7_515, 2_485  # rows of the sample's training and test

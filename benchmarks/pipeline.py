@@ -28,11 +28,13 @@ MILLION = ROOT / "build" / "census_million.csv"
 TARGET = "income_over_50k"
 STAGES = ("prepare", "train", "evaluate", "package")
 OUTPUTS = ("data/train.parquet", "data/test.parquet", "models", "reports", "dvc.lock", ".dvc/cache", ".dvc/tmp")
-ONE_PROCESS = "from {package} import prepare, train, evaluate, package\n" + "".join(f"{s}.main()\n" for s in STAGES)
+ONE_PROCESS = "from gitmodel.pipeline import prepare, train, evaluate, package\n" + "".join(
+    f"{s}.main()\n" for s in STAGES
+)
 HASH = """
 import time
 from {package} import prepare, schema
-from {package}.ops.table import read_table
+from gitmodel.contract.table import read_table
 table, _ = read_table(schema.load())
 identity = table[list(schema.load().identity)]
 seconds = []
@@ -108,7 +110,7 @@ class Bench:
     def one_process_from_scratch(self) -> Cost:
         """Run the four stages in one process, without DVC."""
         self.clear()
-        return self.run("-c", ONE_PROCESS.format(package=self.package))
+        return self.run("-c", ONE_PROCESS)
 
 
 def copy_of(project: Path, folder: Path, python: Path, rows: str) -> Bench:
@@ -116,7 +118,7 @@ def copy_of(project: Path, folder: Path, python: Path, rows: str) -> Bench:
     ignored = shutil.ignore_patterns(".venv", "cache", "tmp", "__pycache__", "*_cache")
     bench = Bench(Path(shutil.copytree(project, folder / "project", ignore=ignored)), python)
     table = million() if rows == "million" else bench.path / "data" / "raw.csv"
-    cost = bench.run("-m", f"{bench.package}.ops.cli", "adopt", str(table), "--target", TARGET)
+    cost = bench.run("-m", "gitmodel.cli", "adopt", str(table), "--target", TARGET)
     print(f"`model adopt`: {cost.seconds:.1f} s, {cost.peak_mb:,.0f} MB", flush=True)
     return bench
 

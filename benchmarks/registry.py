@@ -57,10 +57,9 @@ def main() -> None:
     parser.add_argument("--python", type=Path, help="its Python, by default PROJECT/.venv/bin/python")
     args = parser.parse_args()
     python = args.python or args.project / ".venv/bin/python"
-    package = next(path.name for path in (args.project / "src").iterdir() if (path / "train.py").exists())
     environment = {**os.environ, "PYTHONPATH": str(args.project.absolute() / "src"), "PYTHONDONTWRITEBYTECODE": ""}
     environment |= {"GIT_COMMITTER_NAME": "Bob", "GIT_COMMITTER_EMAIL": "bob@example.com"}
-    model = [str(python.absolute()), "-m", f"{package}.ops.cli"]
+    model = [str(python.absolute()), "-m", "gitmodel.cli"]
     commands = {
         "start-up": ["promote", "--help"],
         "status": ["status"],

@@ -20,7 +20,7 @@ MAKE = """
 import sys
 import numpy as np, pyarrow as pa, pyarrow.csv, pyarrow.parquet
 from {package} import schema
-from {package}.ops.table import convert, read_cells
+from gitmodel.contract.table import convert, read_cells
 from pathlib import Path
 contract, (rows, csv_rows, folder) = schema.load(), (int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
 sample, _ = convert(read_cells(Path(contract.table), contract.reading), contract)
@@ -45,8 +45,8 @@ SKLEARN = """
 import json, sys, time
 import pyarrow.parquet as pq
 from {package} import schema
-from {package}.ops.estimator import inputs, load, predict
-from {package}.ops.project import MODEL
+from gitmodel.estimator import inputs, load, predict
+from gitmodel.base.project import MODEL
 from pathlib import Path
 contract, model, seconds = schema.load(), load(MODEL), 0.0
 for batch in pq.ParquetFile(sys.argv[1]).iter_batches(50_000, columns=contract.features()):
@@ -70,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         csv_rows = max(args.rows // 10, 1)
-        bench.run("-c", MAKE.format(package=bench.package), str(args.rows), str(csv_rows), name)
+        bench.run("-c", MAKE, str(args.rows), str(csv_rows), name)
         compare(bench, folder, args.rows, args.repeat)
         show("model score, CSV to CSV", csv_rows, [scored(bench, folder / "rows.csv")])
         for workers in args.workers:
@@ -82,8 +82,7 @@ def compare(bench: Bench, folder: Path, rows: int, repeat: int) -> None:
     ours, theirs, alone = [], [], []
     for _ in range(repeat):
         ours.append(scored(bench, folder / "rows.parquet"))
-        script = SKLEARN.format(package=bench.package)
-        theirs.append(bench.run("-c", script, str(folder / "rows.parquet"), str(folder / "seconds.json")))
+        theirs.append(bench.run("-c", SKLEARN, str(folder / "rows.parquet"), str(folder / "seconds.json")))
         alone.append(json.loads((folder / "seconds.json").read_text()))
     show("model score, Parquet to CSV", rows, ours)
     show("scikit-learn, read and predict", rows, theirs)
@@ -97,7 +96,7 @@ def compare(bench: Bench, folder: Path, rows: int, repeat: int) -> None:
 def scored(bench: Bench, table: Path, workers: str = "") -> Cost:
     """Run `model score`."""
     options = ["--workers", workers] if workers else []
-    module = f"{bench.package}.ops.cli"
+    module = "gitmodel.cli"
     return bench.run("-m", module, "score", str(table), str(table.with_name("predictions.csv")), *options)
 
 

@@ -36,9 +36,9 @@ VERSIONS = "from importlib.metadata import version; import sys; print(*(version(
 ROWS = """
 import json, sys
 import pandas as pd
-from PACKAGE.ops.estimator import inputs
-from PACKAGE.ops.project import TEST
-from PACKAGE.schema import load
+from gitmodel.estimator import inputs
+from gitmodel.base.project import TEST
+from gitmodel.contract.schema import load
 schema = load()
 frame = pd.read_parquet(TEST).head(int(sys.argv[1]))
 plain = lambda table: json.loads(table.to_json(orient="split", index=False, date_format="iso", double_precision=15))
@@ -234,7 +234,7 @@ def servers(project: Path, python: Path, mlflow: Path, folder: Path, rows: int) 
     model = folder / "model"
     saving = [str(mlflow / "python"), "-c", SAVE, str(project / "models" / "model.skops"), str(model)]
     subprocess.run(saving, env=alone, check=True, capture_output=True)
-    serve = [str(python), "-m", f"{package}.ops.cli", "serve", "--bundle", str(project / "models" / "bundle")]
+    serve = [str(python), "-m", "gitmodel.cli", "serve", "--bundle", str(project / "models" / "bundle")]
     ports = [free_port() for _ in range(3)]
     serve += ["--port", str(ports[0]), "--log", str(folder / "predictions")]
     other = [str(mlflow / "mlflow"), "models", "serve", "--env-manager", "local", "--model-uri", str(model)]

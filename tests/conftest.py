@@ -17,6 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent  # cookiecutter, cruft, ruff, uv: the template's own environment
+LIBRARY = ROOT / "{{cookiecutter.project_slug}}/vendor"  # as it lies here: it is copied into projects, not rendered
 DEFAULTS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 BROWSERS = ("chromium", "google-chrome", "chrome")
 FLAGS = (
@@ -24,7 +25,7 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 )
 QUICK = {"max_iter: 100": "max_iter: 5", "importance_repeats: 3": "importance_repeats: 1"}
-STAGES = "from {package} import prepare, train, evaluate, package\n" + "".join(
+STAGES = "from gitmodel.pipeline import prepare, train, evaluate, package\n" + "".join(
     f"{stage}.main()\n" for stage in ("prepare", "train", "evaluate", "package")
 )
 collect_ignore = ["gitmodel"]  # the library's tests have an environment of their own: see its conftest.py
@@ -168,7 +169,7 @@ def environment(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         with subprocess.Popen(words, cwd=warm, env=variables, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout and server.stdout.readline() == "ready\n"
             programs = os.pathsep.join([str(warm / "bin"), str(installed / "bin"), os.environ["PATH"]])
-            yield {"PATH": programs, "PYTHONPATH": "src", "VIRTUAL_ENV": str(installed), "WARM_ENV": str(warm)}
+            yield {"PATH": programs, "PYTHONPATH": "src:vendor", "VIRTUAL_ENV": str(installed), "WARM_ENV": str(warm)}
             server.kill()
 
 
@@ -176,7 +177,7 @@ def environment(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def cold(installed: Path) -> dict[str, str]:
     """Return variables that put the lock to use in processes of their own, each with its own seeds and hashes."""
     path = f"{installed / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    return {"PATH": path, "PYTHONPATH": "src", "VIRTUAL_ENV": str(installed)}
+    return {"PATH": path, "PYTHONPATH": "src:vendor", "VIRTUAL_ENV": str(installed)}
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +186,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str
     project = bake_into(tmp_path_factory.mktemp("served"))
     for slow, quick in QUICK.items():
         project.write("params.yaml", project.read("params.yaml").replace(slow, quick))
-    project.run(["python", "-c", STAGES.format(package=project.package)], **environment)
+    project.run(["python", "-c", STAGES], **environment)
     return project
 
 

@@ -1,13 +1,10 @@
 """`model adopt` against every hard table that came to mind: what it infers, says and refuses.
 
-`test_adopt_hard.py` runs this in the environment of a generated project; by hand, where pandas and pyarrow are:
-`python -m pytest --noconftest tests/hard_tables.py`.
+`test_adopt_hard.py` runs this in the environment of a generated project; by hand, in such an environment:
+`PYTHONPATH='{{cookiecutter.project_slug}}/vendor' python -m pytest --noconftest tests/hard_tables.py`.
 """
 
-import importlib
-import importlib.util
 import random
-import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -19,36 +16,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from gitmodel.adopt import command, leaks, personal, schema_file
+from gitmodel.base.project import UserError
+from gitmodel.contract import encoding
+from gitmodel.contract import schema as contract
+from gitmodel.contract import table as tables
 
-SOURCE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}" / "src" / "{{cookiecutter.package_name}}"
-NAME = "template_package"
 Adopt = Callable[..., SimpleNamespace]
 Refused = Callable[..., str]
 Columns = dict[str, list[str]]
 ROWS = 300
-
-
-def _import(module: str) -> Any:
-    """Import a module of the template's package as it stands, without generating a project."""
-    if NAME not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            NAME, SOURCE / "__init__.py", submodule_search_locations=[str(SOURCE)]
-        )
-        assert spec and spec.loader
-        sys.modules[NAME] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[NAME])
-    return importlib.import_module(f"{NAME}.{module}")
-
-
-schema_module = _import("schema")
-project = _import("ops.project")
-adopt_module = _import("ops.adopt")
-table_module = _import("ops.table")
-features = _import("features")
-kinds = _import("ops.adopt.kinds")
-leaks = _import("ops.adopt.leaks")
-personal = _import("ops.adopt.personal")
-schema_file = _import("ops.adopt.schema_file")
 
 
 @pytest.fixture(autouse=True)
@@ -62,14 +39,14 @@ def adopt(capsys: pytest.CaptureFixture[str]) -> Adopt:
     """Adopt a table and return the schema as read back, what was said, and the columns; the table must keep it."""
 
     def run(table: Path | str, target: str = "target", **options: Any) -> SimpleNamespace:
-        schema = adopt_module.adopt(Path(table), target, **options)
-        assert schema_module.load() == schema, "schema.yaml must read back as what was inferred"
-        cells = table_module.read_cells(Path(schema.table), schema.reading)
-        frame, broken = table_module.convert(cells, schema)
-        rows = table_module.rows(frame)
-        problems = [*broken, *schema_module.check(rows, schema), *schema_module.check_names(list(cells), schema)]
+        schema = command.adopt(Path(table), target, **options)
+        assert contract.load() == schema, "schema.yaml must read back as what was inferred"
+        cells = tables.read_cells(Path(schema.table), schema.reading)
+        frame, broken = tables.convert(cells, schema)
+        rows = tables.rows(frame)
+        problems = [*broken, *contract.check(rows, schema), *contract.check_names(list(cells), schema)]
         assert problems == [], "a table must keep the contract that was inferred from it"
-        numbers, categories = features.encode(rows, schema)
+        numbers, categories = encoding.encode(rows, schema)
         assert len(numbers) == len(categories) == len(cells)
         return SimpleNamespace(schema=schema, said=capsys.readouterr().out, **vars(schema))
 
@@ -82,7 +59,7 @@ def refused(adopt: Adopt) -> Refused:
 
     def run(table: Path | str, target: str = "target", **options: Any) -> str:
         before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
-        with pytest.raises(project.UserError) as error:
+        with pytest.raises(UserError) as error:
             adopt(table, target, **options)
         assert "\n" not in str(error.value)
         assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
@@ -821,7 +798,7 @@ def test_damage_while_copying_changes_nothing(adopt: Adopt, refused: Refused, mo
     adopt(write({}))
     before = Path("schema.yaml").read_bytes()
     write({"more": column("number")}, "new.csv")
-    monkeypatch.setattr(adopt_module.shutil, "copyfile", _full)
+    monkeypatch.setattr(command.shutil, "copyfile", _full)
     with pytest.raises(OSError, match="full"):
         adopt("new.csv")
     assert before == Path("schema.yaml").read_bytes()
@@ -834,8 +811,8 @@ def _full(*_: object) -> None:
 
 def test_schema_that_does_not_read_back_changes_nothing(adopt: Adopt, monkeypatch: Any) -> None:
     """Should the text of a schema not be readable, nothing is put in place."""
-    monkeypatch.setattr(adopt_module, "schema_text", lambda schema: "table: [")
-    with pytest.raises(project.UserError, match="not valid YAML"):
+    monkeypatch.setattr(command, "schema_text", lambda schema: "table: [")
+    with pytest.raises(UserError, match="not valid YAML"):
         adopt(write({}))
     assert [path.name for path in Path().iterdir() if path.is_file()] == ["table.csv"]
 
@@ -860,7 +837,7 @@ def test_hand_edited_schema_is_read(adopt: Adopt) -> None:
     )
     assert edited != text
     Path("schema.yaml").write_text(edited)
-    assert schema_module.load().columns["c"].values == ("red", "blue", "green")
+    assert contract.load().columns["c"].values == ("red", "blue", "green")
 
 
 @pytest.mark.parametrize(

@@ -238,12 +238,12 @@ def prepared(
     write_actions(folder / "actions")
     for name in ("home", "artifacts", "bin", "socket"):
         (folder / name).mkdir()
-    (folder / "bin/model").write_text(f'#!/bin/sh\nexec python -m {project.package}.ops.cli "$@"\n')
+    (folder / "bin/model").write_text('#!/bin/sh\nexec python -m gitmodel.cli "$@"\n')
     (folder / "bin/model").chmod(0o755)
     with serve(folder / "socket") as (api, variables):
         variables |= {
             "PATH": f"{folder / 'bin'}:{environment['WARM_ENV']}/bin:{BIN}:{plain_environment()['PATH']}",
-            "PYTHONPATH": "src",
+            "PYTHONPATH": "src:vendor",
             "HUB_VENV": environment["WARM_ENV"],
             "HUB_GIT": str(folder / "origin.git"),
             "HUB_CACHE": str(folder / "cache"),

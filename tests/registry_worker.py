@@ -1,6 +1,6 @@
 """Runs `model` and gto in one process, as the requests on its input ask for: starting them takes longer than they do.
 
-Started in the `tests` folder of a generated project, with its environment: `python registry_worker.py PACKAGE`.
+Started in `tests/gitmodel` with the environment of a generated project and the library on PYTHONPATH.
 """
 
 import importlib
@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-package = sys.argv[1]
 sys.path.insert(0, str(Path.cwd()))
 cases = importlib.import_module("registry_cases")
-resample = importlib.import_module(f"{package}.ops.gate.resample")
-verify = importlib.import_module(f"{package}.ops.verify")
+resample = importlib.import_module("gitmodel.metrics.resample")
+verify = importlib.import_module("gitmodel.verify.command")
 api = importlib.import_module("gto.api")
 resample.FEWEST_DRAWS = resample.MOST_DRAWS = 50  # type: ignore[attr-defined]
 verify.check = lambda: []  # type: ignore[attr-defined]  # it has tests of its own

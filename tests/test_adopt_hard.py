@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import run
+from conftest import LIBRARY, run
 
 HERE = Path(__file__).parent
 
@@ -13,6 +13,6 @@ HERE = Path(__file__).parent
 def test_hard_tables(environment: dict[str, str]) -> None:
     """Each table of hard_tables.py is adopted, or refused, as it should be."""
     pytest_alone = ["python", "-m", "pytest", "--noconftest", "-o", "addopts=", "-q", "-p", "no:cacheprovider"]
-    variables = {**environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    variables = {**environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(LIBRARY)}
     printed = run([*pytest_alone, "hard_tables.py"], HERE, True, **variables).stdout
     assert re.search(r"^\d{3} passed", printed, re.MULTILINE), "the matrix must have been collected"

@@ -36,17 +36,17 @@ RANGES = {
 VERIFY = """
 import json, sys
 import pyarrow.parquet as parquet
-from {package}.ops.bundle import Bundle
-from {package}.schema import load
-rows = {{part: parquet.ParquetFile(f"data/{{part}}.parquet").metadata.num_rows for part in ("train", "test")}}
+from gitmodel.bundle.bundle import Bundle
+from gitmodel.contract.schema import load
+rows = {part: parquet.ParquetFile(f"data/{part}.parquet").metadata.num_rows for part in ("train", "test")}
 schema = load()
-print(json.dumps({{
+print(json.dumps({
     "rows": rows,
     "manifest": Bundle.load().manifest,
     "task": schema.task,
     "classes": schema.classes,
     "ignored_classes": list(schema.ignored_classes),
-}}))
+}))
 """
 
 pytestmark = pytest.mark.slow
@@ -75,14 +75,14 @@ def live(project: BakedProject, table: Table, file: Path, environment: dict[str,
     plugins = project.path.parent / "plugins"
     plugins.mkdir()
     (plugins / "own_table.py").write_text(OWN_TABLE)
-    paths = f"{project.path / 'src'}{os.pathsep}{plugins}"
+    paths = os.pathsep.join(str(path) for path in (project.path / "src", project.path / "vendor", plugins))
     environment = {**environment, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}  # tests run abreast
 
     def do(command: str) -> str:
         return project.run(command, **environment).stdout
 
     time = ["--time", table.time] if table.time else []
-    adopt = ["python", "-m", f"{project.package}.ops.cli", "adopt", str(file), "--target", table.target]
+    adopt = ["python", "-m", "gitmodel.cli", "adopt", str(file), "--target", table.target]
     adopted = project.run([*adopt, *time], **environment).stdout
     do("git init --quiet")
     commit(project)
@@ -90,7 +90,7 @@ def live(project: BakedProject, table: Table, file: Path, environment: dict[str,
     commit(project)
     again = do("dvc repro")
     tests = project.run(["python", "-m", "pytest", "-q", "-m", "not slow", *chosen_tests(table)], **environment).stdout
-    found = project.run(["python", "-c", VERIFY.format(package=project.package)], **environment).stdout
+    found = project.run(["python", "-c", VERIFY], **environment).stdout
     return Life(project, adopted, again, project.git_status(), tests, json.loads(found))
 
 

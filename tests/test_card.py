@@ -16,33 +16,33 @@ METRICS = {
 }
 RENDER = """
 import json, sys
-from {package}.ops.card import Content, render
-from {package}.schema import parse
+from gitmodel.card.card import Content, render
+from gitmodel.contract.schema import parse
 
 names, metrics = json.loads(sys.argv[1])
-cards = {{}}
+cards = {}
 for task, test in metrics.items():
     for name in names:
         values = [name, "other", "third"][: 2 + (task == "multiclass")]
-        target = {{"type": "number"}} if task == "regression" else {{"type": "category", "values": values}}
-        columns = {{"a" + name: {{"type": "category"}}, "y" + name: target}}
-        content = {{"table": "data/raw.csv", "task": task, "identity": ["a" + name], "target": "y" + name}}
-        content |= {{"columns": columns, "sensitive": ["a" + name], "positive": name if task == "binary" else None}}
-        manifest = {{
+        target = {"type": "number"} if task == "regression" else {"type": "category", "values": values}
+        columns = {"a" + name: {"type": "category"}, "y" + name: target}
+        content = {"table": "data/raw.csv", "task": task, "identity": ["a" + name], "target": "y" + name}
+        content |= {"columns": columns, "sensitive": ["a" + name], "positive": name if task == "binary" else None}
+        manifest = {
             "name": name,
             "task": task,
             "beats_trivial": True,
             "beats_linear": True,
-            "metrics": {{"test": test}},
-            "data": {{"table": name, "md5": "0", "rows": {{"train": 1, "test": 1}}}},
-            "params": {{"train": {{"model": name}}}},
-            "packages": {{}},
-            "parity": {{"differences_up_to": 0, "test_rows": 1, "hard_rows": 1}},
-        }}
-        measured = {{"test": test, "baseline": {{}}, "slices": {{"a" + name: {{name: {{"rows": 9, **test}}}}}}}}
-        importance = [{{"column": name, "metric": "rmse", "importance": "1", "spread": "0"}}]
-        written = {{"license": "mit", "summary": name}}
-        years = {{name: (1994, 1995)}}
+            "metrics": {"test": test},
+            "data": {"table": name, "md5": "0", "rows": {"train": 1, "test": 1}},
+            "params": {"train": {"model": name}},
+            "packages": {},
+            "parity": {"differences_up_to": 0, "test_rows": 1, "hard_rows": 1},
+        }
+        measured = {"test": test, "baseline": {}, "slices": {"a" + name: {name: {"rows": 9, **test}}}}
+        importance = [{"column": name, "metric": "rmse", "importance": "1", "spread": "0"}]
+        written = {"license": "mit", "summary": name}
+        years = {name: (1994, 1995)}
         card = render(Content(manifest, measured, parse(content), written, "sha256:0", years, [], importance, ("roc",)))
         cards.setdefault(task, []).append(card)
 print(json.dumps(cards))
@@ -55,8 +55,7 @@ pytestmark = pytest.mark.slow
 def cards(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> dict[str, list[str]]:
     """Render a card for each task and name, with the code of a generated project."""
     project: BakedProject = bake_into(tmp_path_factory.mktemp("card"))
-    script = RENDER.format(package=project.package)
-    printed = project.run(["python", "-c", script, json.dumps([NAMES, METRICS])], **environment).stdout
+    printed = project.run(["python", "-c", RENDER, json.dumps([NAMES, METRICS])], **environment).stdout
     found: dict[str, list[str]] = json.loads(printed)
     return found
 

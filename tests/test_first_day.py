@@ -101,7 +101,7 @@ def test_fresh_clone_gives_the_same_bytes(project: BakedProject, tmp_path: Path)
     run(["git", "clone", "--quiet", str(project.path), "clone"], tmp_path)
     clone = BakedProject(tmp_path / "clone", project.package)
     path = f"{project.path}/.venv/bin:/usr/bin:/bin"
-    clone.run("dvc repro", PATH=path, PYTHONPATH="src")
+    clone.run("dvc repro", PATH=path, PYTHONPATH="src:vendor")
     assert clone.git_status() == ""
 
 
@@ -118,7 +118,9 @@ def test_tools_of_dvc_do_what_their_users_expect(project: BakedProject) -> None:
     """An experiment is run, compared, drawn and thrown away with DVC's own commands."""
     dvc = str(project.path / ".venv/bin/dvc")
     path = f"{project.path}/.venv/bin:/usr/bin:/bin"
-    project.run([dvc, *"exp run --quiet --set-param train.learning_rate=0.2 --name faster".split()], PATH=path)
+    project.run(
+        [dvc, *"exp run --quiet --set-param train.gradient_boosting.learning_rate=0.2 --name faster".split()], PATH=path
+    )
     try:
         shown = json.loads(project.run([dvc, "exp", "show", "--json"], PATH=path).stdout)
         assert "faster" in json.dumps(shown)

@@ -57,7 +57,7 @@ def lost_remote(changed: BakedProject) -> Iterator[None]:
 
 def gate(project: BakedProject, environment: Environment) -> tuple[int, dict[str, object], str]:
     """Judge against main; return exit status, report for machines, errors."""
-    command = f"python -m {project.package}.ops.cli gate --base main --json gate.json"
+    command = "python -m gitmodel.cli gate --base main --json gate.json"
     result = project.run(command, check=False, **environment)
     return result.returncode, json.loads(project.read("gate.json")), result.stderr
 
@@ -127,7 +127,7 @@ def registered(copy: BakedProject, environment: Environment) -> BakedProject:
 def model(project: BakedProject, environment: Environment, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `model`, as somebody."""
     person = {"GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.com"}
-    return project.run(["python", "-m", f"{project.package}.ops.cli", *words], check=False, **environment, **person)
+    return project.run(["python", "-m", "gitmodel.cli", *words], check=False, **environment, **person)
 
 
 @pytest.mark.parametrize("source", ["from DVC's cache", "from DVC's remote", "made anew from its commit"])

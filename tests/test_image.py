@@ -314,7 +314,7 @@ def shipped(project: BakedProject, environment: dict[str, str]) -> BakedProject:
         params = params.replace(slow, quick)
     project.write("params.yaml", params)
     for stage in ("prepare", "train", "evaluate", "package"):
-        project.run(["python", "-m", f"{project.package}.{stage}"], **environment)
+        project.run(["python", "-m", f"gitmodel.pipeline.{stage}"], **environment)
     return project
 
 

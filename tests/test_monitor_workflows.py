@@ -19,11 +19,12 @@ MARKER = "<!-- report of monitor.yml -->"
 SAMPLE = ROOT / "{{cookiecutter.project_slug}}/data/raw.csv"
 ROWS, MORE, WRONG = 3000, 5000, 6000  # lines of the sample: main's table, then good data, then wrong labels
 TESTED = """
-import importlib, json, os
-prepare, table, schema = (importlib.import_module(f"{name}.{module}") for name in os.listdir("src")
-    for module in ("prepare", "ops.table", "schema"))
-rows = table.read_table(schema.load())[0]
-hashes = prepare.hexadecimal(prepare.row_hash(rows[prepare.identity_columns(schema.load())])).astype(str)
+import json
+from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
+from gitmodel.contract.schema import load
+from gitmodel.contract.table import read_table
+rows = read_table(load())[0]
+hashes = hexadecimal(row_hash(rows[identity_columns(load())])).astype(str)
 print(json.dumps([bool(digits < f"{2**62:016x}") for digits in hashes]))
 """  # a quarter of the rows, by their identity
 HOSTILE = "<img src=x>@octocat ![p](//x.example) $(touch executed) `touch executed`"

@@ -14,7 +14,7 @@ Environment = dict[str, str]
 
 def init(project: BakedProject, environment: Environment, **changes: str) -> tuple[str, str]:
     """Run what `make init` runs once everything is installed."""
-    command = f"python -m {project.package}.ops.cli init"
+    command = "python -m gitmodel.cli init"
     result = project.run(command, **(environment | changes))
     return result.stdout, result.stderr
 
@@ -60,7 +60,7 @@ def test_own_table_gets_its_schema(first: tuple[BakedProject, str]) -> None:
 def test_first_model_gets_margins(first: tuple[BakedProject, str], environment: Environment) -> None:
     """What `make repro` runs after the pipeline writes margins where there are none, and is quiet where there are."""
     project, _ = first
-    command = f"python -m {project.package}.ops.cli margins --missing"
+    command = "python -m gitmodel.cli margins --missing"
     assert "rmse" in project.run(command, **environment).stdout
     written = project.read("params.yaml")
     assert list(yaml.safe_load(written)["gate"]["margins"]) == ["rmse", "mae"]
@@ -74,7 +74,7 @@ def test_notebook_runs_on_own_table(own: BakedProject, environment: Environment,
     packages = str(tmp_path / "packages")
     install = ["pip", "install", "--quiet", "--require-hashes", "--target", packages, "--requirement"]
     run([str(BIN / "uv"), *install, str(Path(__file__).with_name("notebook.txt"))], tmp_path, **environment)
-    variables = environment | {"PYTHONPATH": f"{own.path / 'src'}{os.pathsep}{packages}"}
+    variables = environment | {"PYTHONPATH": os.pathsep.join([f"{own.path}/src", f"{own.path}/vendor", packages])}
     assert "2 passed" in own.run("python -m pytest tests/test_notebook.py", **variables).stdout
 
 
@@ -104,7 +104,7 @@ def test_unusable_table_is_one_line(bake: Bake, tmp_path: Path, environment: Env
     """A table that cannot be learned from is refused with one line and no traceback."""
     (tmp_path / "t.csv").write_text("a,b\n1,x\n2,x\n3,x\n")
     project = bake(data_path=str(tmp_path / "t.csv"), target_column="b")
-    result = project.run(f"python -m {project.package}.ops.cli init", check=False, **environment)
+    result = project.run("python -m gitmodel.cli init", check=False, **environment)
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
@@ -130,7 +130,7 @@ def test_adopted_table_of_another_kind_is_kept_where_the_former_was(
     init(project, environment)
     write = f"import pandas; pandas.read_csv({str(first)!r}, sep=';').to_parquet('other.parquet')"
     project.run(["python", "-c", write], **environment)
-    project.run(f"python -m {project.package}.ops.cli adopt other.parquet --target price", **environment)
+    project.run("python -m gitmodel.cli adopt other.parquet --target price", **environment)
     (project.path / "other.parquet").unlink()
     project.run("git add --all")
     assert project.run("git ls-files data").stdout.split() == ["data/.gitignore", "data/raw.parquet.dvc"]

@@ -35,7 +35,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str
     write(table, [{"person_id": f"P{number:05}", **row} for number, row in enumerate(rows)])
     for slow, quick in QUICK.items():
         edit(project, "params.yaml", slow, quick)
-    adopt = ["python", "-m", f"{project.package}.ops.cli", "adopt", str(table), "--target", TARGET]
+    adopt = ["python", "-m", "gitmodel.cli", "adopt", str(table), "--target", TARGET]
     project.run(adopt, **environment)
     project.run("git init --quiet")
     project.run("dvc repro --quiet", **environment)
@@ -202,7 +202,7 @@ def test_damaged_bundle_is_refused(copy: BakedProject, environment: dict[str, st
     damaged[len(damaged) // 2] ^= 1
     path.unlink()  # it may be a link to DVC's cache
     path.write_bytes(damaged)
-    load = f"from {copy.package}.ops.bundle import Bundle; Bundle.load()"
+    load = "from gitmodel.bundle.bundle import Bundle; Bundle.load()"
     result = copy.run(["python", "-c", load], check=False, **environment)
     assert result.returncode != 0
     assert "model.onnx was changed after the bundle was made" in result.stderr

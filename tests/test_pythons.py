@@ -41,7 +41,7 @@ def test_every_python_gives_the_same_bytes(version: str, reproduced: BakedProjec
         pytest.skip(f"there is no Python {version} here")
     install_lock(tmp_path, tmp_path / "venv", python)
     path = f"{tmp_path / 'venv/bin'}{os.pathsep}{os.environ['PATH']}"
-    environment = {"PATH": path, "PYTHONPATH": "src", "VIRTUAL_ENV": str(tmp_path / "venv")}
+    environment = {"PATH": path, "PYTHONPATH": "src:vendor", "VIRTUAL_ENV": str(tmp_path / "venv")}
     assert reproduced.run("python --version", **environment).stdout.startswith(f"Python {version}.")
     reproduced.run("dvc repro --force --no-run-cache --quiet", **environment)
     assert reproduced.git_status() == ""

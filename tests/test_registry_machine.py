@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, BakedProject, bake_into, plain_environment
+from conftest import LIBRARY, ROOT, plain_environment
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -39,13 +39,13 @@ Environment = dict[str, str]
 class Worker:
     """A process that runs `model` and gto."""
 
-    def __init__(self, project: BakedProject, environment: Environment) -> None:
+    def __init__(self, environment: Environment) -> None:
         """Start it."""
-        source = {"PYTHONPATH": str(project.path / "src"), "GIT_CONFIG_GLOBAL": os.devnull}
+        source = {"PYTHONPATH": str(LIBRARY), "GIT_CONFIG_GLOBAL": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"}
         python = str(Path(environment["VIRTUAL_ENV"], "bin", "python"))
         self.process = subprocess.Popen(
-            [python, str(ROOT / "tests/registry_worker.py"), project.package],
-            cwd=project.path / "tests",
+            [python, str(ROOT / "tests/registry_worker.py")],
+            cwd=ROOT / "tests/gitmodel",
             env=plain_environment(**environment | source),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -63,9 +63,9 @@ class Worker:
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -> Iterator[Worker]:
+def worker(environment: Environment) -> Iterator[Worker]:
     """Return a process that runs `model` and gto."""
-    started = Worker(bake_into(tmp_path_factory.mktemp("machine")), environment)
+    started = Worker(environment)
     yield started
     started.process.kill()
     started.process.wait()

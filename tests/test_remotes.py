@@ -53,7 +53,7 @@ def test_local_remote_holds_the_table(bake: Bake, store: Path, environment: Envi
     assert project.git_status() == ""
     share(project, tmp_path / "clone", environment)
     person = {"GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@example.com"}
-    model = f"python -m {project.package}.ops.cli"
+    model = "python -m gitmodel.cli"
     project.run(f"{model} register", **environment, **person)
     for source in ("from DVC's remote", "made anew from its commit"):
         damage_bundle(project)

@@ -6,13 +6,14 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import BIN, DEFAULTS, ROOT, Bake, BakedProject, bake_into
+from conftest import BIN, DEFAULTS, LIBRARY, ROOT, Bake, BakedProject, bake_into, run
 from packaging.requirements import Requirement
 
 # The answers that are chosen from a list, and those whose kind changes what is generated.
@@ -76,8 +77,7 @@ def leftovers(project: BakedProject) -> list[str]:
     for name in sorted(project.files()):
         if name.endswith(".parquet"):
             continue
-        copied = any(Path(name).match(pattern) or name.startswith(pattern[:-1]) for pattern in copied_patterns())
-        copied = copied or (name.startswith("src/") and name.endswith(".py"))
+        copied = any(fnmatch(name, pattern) for pattern in copied_patterns())  # as cookiecutter does
         pattern = ANSWERS if copied else DELIMITERS
         for number, line in enumerate(project.read(name).splitlines(), start=1):
             if pattern.search(line) or ANSWERS.search(line):
@@ -91,7 +91,7 @@ def test_nothing_of_the_template_is_left(project: BakedProject) -> None:
 
 
 @pytest.mark.parametrize("fault", ["{{ cookiecutter.x }}", "{% if x %}", "${{ cookiecutter.x }}", "{# x #}", "{{x"])
-@pytest.mark.parametrize("name", ["Makefile", "pyproject.toml", "tests/test_x.py", "README.md"])
+@pytest.mark.parametrize("name", ["Makefile", "pyproject.toml", "dvc.yaml", "README.md"])
 def test_leftover_is_found(bake: Bake, name: str, fault: str) -> None:
     """The check above catches a planted delimiter."""
     project = bake()
@@ -163,7 +163,59 @@ def listed_files(answers: dict[str, str]) -> set[str]:
 def test_files_are_those_listed(project: BakedProject, answers: dict[str, str]) -> None:
     """A project holds exactly the files listed for its answers."""
     names = {name.replace(f"src/{project.package}/", "src/PACKAGE/") for name in project.files()}
-    assert names == listed_files(answers)
+    assert listed_files(answers) == {name for name in names if not name.startswith("vendor/")}
+
+
+def test_library_is_that_of_the_template(project: BakedProject) -> None:
+    """The library is copied whole, to the byte."""
+    listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", str(LIBRARY)], ROOT).stdout
+    paths = [ROOT / name for name in filter(None, listed.split("\0")) if (ROOT / name).exists()]
+    expected = {f"vendor/{path.relative_to(LIBRARY).as_posix()}": path.read_bytes() for path in paths}
+    vendor = {name for name in project.files() if name.startswith("vendor/")}
+    assert expected == {name: (project.path / name).read_bytes() for name in vendor}
+
+
+MOST_FILES, MOST_LINES, MOST_LINES_OF_A_FILE = 60, 350, 80
+ROOM = ("evaluate", "features", "package", "prepare", "train")
+
+
+def inherited(project: BakedProject) -> list[str]:
+    """Return the files that a user gets to know: without the library, the data and the results."""
+    return sorted(name for name in project.files() if name.partition("/")[0] not in ("vendor", "data", "reports"))
+
+
+def lines_of_the_room(project: BakedProject) -> dict[str, int]:
+    """Return the number of lines of each Python file below src/, by its name there."""
+    paths = (project.path / "src").rglob("*.py")
+    return {
+        path.relative_to(project.path / "src").as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in paths
+    }
+
+
+def test_few_files_are_inherited(bake: Bake) -> None:
+    """A default project is a matter of an afternoon."""
+    assert len(inherited(bake())) <= MOST_FILES
+
+
+def test_the_room_is_five_short_files(bake: Bake) -> None:
+    """Below src/ lie the five files to edit, each of a page or two, and no other Python."""
+    project = bake()
+    lines = lines_of_the_room(project)
+    assert {f"{project.package}/{name}.py" for name in ROOM} == set(lines)
+    assert sum(lines.values()) < MOST_LINES
+    assert {name: count for name, count in lines.items() if count > MOST_LINES_OF_A_FILE} == {}
+
+
+def test_what_grows_is_seen(bake: Bake) -> None:
+    """The counts above see a file too many and a line too many."""
+    project = bake()
+    before, lines = len(inherited(project)), sum(lines_of_the_room(project).values())
+    (project.path / f"src/{project.package}/more").mkdir()
+    project.write(f"src/{project.package}/more/x.py", "x = 1\n" * 81)
+    assert before + 1 == len(inherited(project))
+    assert lines + 81 == sum(lines_of_the_room(project).values())
+    assert f"{project.package}/more/x.py" in lines_of_the_room(project)
 
 
 def test_remote_is_configured(project: BakedProject, answers: dict[str, str]) -> None:

@@ -22,19 +22,19 @@ ROWS = 200
 EXPECTED = """
 import json, sys
 import pandas as pd
-from {package}.ops.bundle import Bundle
-from {package}.ops.project import TEST
-from {package}.ops.table import rows
+from gitmodel.bundle.bundle import Bundle
+from gitmodel.base.project import TEST
+from gitmodel.contract.table import rows
 bundle, frame = Bundle.load(), pd.read_parquet(TEST).head(int(sys.argv[1]))
 typed = rows(frame[bundle.schema.features()])
-kinds = {{name: bundle.schema.columns[name].type for name in typed}}
+kinds = {name: bundle.schema.columns[name].type for name in typed}
 def cell(name, value):
     missing = value is None or value != value
-    return None if missing else {{"integer": int, "boolean": bool}}.get(kinds[name], str)(value)
-print(json.dumps({{
-    "columns": {{name: [cell(name, value) for value in values] for name, values in typed.items()}},
+    return None if missing else {"integer": int, "boolean": bool}.get(kinds[name], str)(value)
+print(json.dumps({
+    "columns": {name: [cell(name, value) for value in values] for name, values in typed.items()},
     "probabilities": bundle.predict(typed).astype(float).tolist(),
-}}))
+}))
 """
 DTYPES = {"INT64": np.int64, "FP64": np.float64, "BOOL": np.bool_, "BYTES": np.object_}
 # Of CSV and Triton's binary bodies no description can say which are good.
@@ -48,7 +48,7 @@ def address(project: BakedProject, environment: Environment) -> Iterator[str]:
     """Serve the bundle; return where."""
     python = Path(environment["VIRTUAL_ENV"], "bin", "python")
     process = subprocess.Popen(
-        [str(python), "-m", f"{project.package}.ops.cli", "serve", "--port", "0", "--version", "v1.2.0"],
+        [str(python), "-m", "gitmodel.cli", "serve", "--port", "0", "--version", "v1.2.0"],
         cwd=project.path,
         env=plain_environment(**environment),
         stdout=subprocess.PIPE,
@@ -65,8 +65,7 @@ def address(project: BakedProject, environment: Environment) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def truth(project: BakedProject, environment: Environment) -> dict[str, Any]:
     """Return test rows by column, and what the bundle predicts for them."""
-    code = EXPECTED.format(package=project.package)
-    found: dict[str, Any] = json.loads(project.run(["python", "-c", code, str(ROWS)], **environment).stdout)
+    found: dict[str, Any] = json.loads(project.run(["python", "-c", EXPECTED, str(ROWS)], **environment).stdout)
     return found
 
 

@@ -23,17 +23,17 @@ CLIENTS = 8
 READ = """
 import json, sys
 from pathlib import Path
-from {package}.ops.serve.log import read
+from gitmodel.serve.log import read
 records = read(Path(sys.argv[1]))
 ids = [record["id"] for record in records]
-print(json.dumps({{"ids": ids, "cut_off": records.cut_off}}))
+print(json.dumps({"ids": ids, "cut_off": records.cut_off}))
 """
 ROW = """
 import json
 from {package} import schema
-from {package}.ops.bundle import PROFILE
-from {package}.ops.project import BUNDLE
-from {package}.ops.serve.rows import example
+from gitmodel.bundle.bundle import PROFILE
+from gitmodel.base.project import BUNDLE
+from gitmodel.serve.rows import example
 print(json.dumps(example(schema.load(), json.loads((BUNDLE / PROFILE).read_text(encoding="utf-8")))))
 """
 
@@ -104,7 +104,7 @@ class Clients:
 @pytest.fixture(scope="module")
 def body(project: BakedProject, environment: Environment) -> bytes:
     """Return a request of one row."""
-    row = project.run(["python", "-c", ROW.format(package=project.package)], **environment).stdout
+    row = project.run(["python", "-c", ROW], **environment).stdout
     return json.dumps({"rows": [json.loads(row)]}).encode()
 
 
@@ -118,7 +118,7 @@ def served(project: BakedProject, environment: Environment, tmp_path: Path, body
     command = [
         str(python),
         "-m",
-        f"{project.package}.ops.cli",
+        "gitmodel.cli",
         "serve",
         "--port",
         str(port),
@@ -149,8 +149,7 @@ def _answers(served: Served, body: bytes) -> bool:
 
 def logged(served: Served, project: BakedProject, environment: Environment) -> tuple[list[str], int]:
     """Return the ids in the log, and how many lines were cut off."""
-    code = READ.format(package=project.package)
-    found = json.loads(project.run(["python", "-c", code, str(served.log)], **environment).stdout)
+    found = json.loads(project.run(["python", "-c", READ, str(served.log)], **environment).stdout)
     return found["ids"], found["cut_off"]
 
 

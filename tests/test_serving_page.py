@@ -26,7 +26,7 @@ EVIL = "</script><img src=x onerror=alert(1)>"
 PREDICT = """
 import json, sys
 import numpy as np
-from {package}.ops.bundle import Bundle
+from gitmodel.bundle.bundle import Bundle
 bundle, row = Bundle.load(), json.load(sys.stdin)
 def typed(value, kind):
     if kind in ("category", "text"):
@@ -34,7 +34,7 @@ def typed(value, kind):
     if kind == "datetime":
         return np.array([value or "NaT"], dtype="datetime64[us]")
     return np.array([np.nan if value is None else float(value)])
-columns = {{name: typed(row[name], bundle.schema.columns[name].type) for name in bundle.schema.features()}}
+columns = {name: typed(row[name], bundle.schema.columns[name].type) for name in bundle.schema.features()}
 (found,) = bundle.predict(columns)
 print(json.dumps(dict(zip(bundle.classes, map(float, found))) if bundle.classes else float(found)))
 """
@@ -81,7 +81,7 @@ class Served:
 
     def predict(self, row: dict[str, Any]) -> Any:
         """Return what the bundle says without any service: probabilities by class, or a number."""
-        command = ["python", "-c", PREDICT.format(package=self.project.package)]
+        command = ["python", "-c", PREDICT]
         environment = plain_environment(**self.environment)
         return json.loads(
             subprocess.run(
@@ -100,7 +100,7 @@ class Served:
         """Serve the bundle while the block runs, and give its address."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        command = ["python", "-m", f"{self.project.package}.ops.cli", "serve", "--port", str(port)]
+        command = ["python", "-m", "gitmodel.cli", "serve", "--port", str(port)]
         environment = plain_environment(**self.environment, **changes)
         process = subprocess.Popen(command, cwd=self.project.path, env=environment)
         try:
@@ -134,7 +134,7 @@ def served(
     table = folder / "table.csv"
     make_table(table, request.param)
     project = bake_into(folder, project_name="Odd", data_path=str(table), target_column="goal")
-    settings = {**environment, "PYTHONPATH": str(project.path / "src")}
+    settings = {**environment, "PYTHONPATH": f"{project.path}/src:{project.path}/vendor"}
     quick = {
         "max_iter: 100": "max_iter: 5",
         "importance_rows: 2000": "importance_rows: 50",
@@ -145,7 +145,7 @@ def served(
         assert slow in params
         params = params.replace(slow, fast)
     project.write("params.yaml", params)
-    adopt = ["python", "-m", f"{project.package}.ops.cli", "adopt", str(table), "--target", "goal"]
+    adopt = ["python", "-m", "gitmodel.cli", "adopt", str(table), "--target", "goal"]
     project.run(adopt, **settings)
     project.run("git init --quiet", **settings)
     project.run("dvc repro --quiet", **settings)

@@ -46,7 +46,7 @@ def set_remote(project: BakedProject, address: str, environment: Environment) ->
 
 def verify(project: BakedProject, environment: Environment) -> subprocess.CompletedProcess[str]:
     """Run `model verify`."""
-    result = project.run(["python", "-m", f"{project.package}.ops.cli", "verify"], check=False, **environment)
+    result = project.run(["python", "-m", "gitmodel.cli", "verify"], check=False, **environment)
     assert "Traceback" not in result.stderr
     return result
 

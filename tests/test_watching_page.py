@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import bake_into
+from conftest import LIBRARY, ROOT, run
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
 pytestmark = pytest.mark.slow
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 WRITE = """
 from pathlib import Path
 from monitor_cases import CASES
-from {package}.ops.monitor import page
+from gitmodel.monitor import page
 for name, make in CASES.items():
     Path(name.replace(", ", "-") + ".html").write_text(page.html(make()), encoding="utf-8", newline="\\n")
 """
@@ -44,11 +44,11 @@ LOOKS = ["alert-binary", "quiet", "hostile", "stopped"]
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], browser: Browser) -> Path:
-    """Let a project write the pages of its made-up results; nothing is trained for them."""
-    project = bake_into(tmp_path_factory.mktemp("watched"))
-    paths = f"{project.path / 'src'}:{project.path / 'tests'}"
-    project.run(["python", "-c", WRITE.format(package=project.package)], **{**environment, "PYTHONPATH": paths})
-    return project.path
+    """Write the pages of made-up results; nothing is trained for them."""
+    folder = tmp_path_factory.mktemp("watched")
+    paths = f"{LIBRARY}:{ROOT / 'tests/gitmodel'}"
+    run(["python", "-c", WRITE], folder, **{**environment, "PYTHONPATH": paths})
+    return folder
 
 
 @pytest.fixture

@@ -11,7 +11,11 @@ import signal
 import socket
 import sys
 
-STAGES = ("prepare", "train", "evaluate", "package", "ops.cli", "ops.adopt", "ops.gate", "ops.score", "ops.verify")
+STAGES = ("prepare", "train", "evaluate", "package")
+LIBRARY = (
+    *(f"gitmodel.pipeline.{stage}" for stage in STAGES),
+    *("gitmodel.cli", *(f"gitmodel.{room}.command" for room in ("adopt", "gate", "score", "verify"))),
+)
 OTHERS = ("dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.stage.run", "dvc_data.index.checkout")
 MOST_BYTES = 1 << 20
 
@@ -54,13 +58,13 @@ def import_all(folder: str) -> None:
     """Import what the project imports, and forget its own modules: each command has those of its folder."""
     import importlib
 
-    sys.path.insert(0, os.path.join(folder, "src"))
-    (package,) = (name for name in os.listdir(sys.path[0]) if not name.endswith(".egg-info"))
-    for name in (*(f"{package}.{stage}" for stage in STAGES), *OTHERS):
+    (package,) = os.listdir(os.path.join(folder, "src"))
+    sys.path[:0] = [os.path.join(folder, name) for name in ("src", "vendor")]
+    for name in (*LIBRARY, *(f"{package}.{stage}" for stage in STAGES), *OTHERS):
         importlib.import_module(name)
-    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+    for name in [name for name in sys.modules if name.split(".")[0] in (package, "gitmodel")]:
         del sys.modules[name]
-    del sys.path[0]
+    del sys.path[:2]
 
 
 def obey(connection: socket.socket) -> None:
