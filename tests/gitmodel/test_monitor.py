@@ -17,6 +17,7 @@ from gitmodel.bundle.bundle import digest
 from gitmodel.bundle.manifest import hashes
 from gitmodel.bundle.profile import FEWEST_ROWS, Predictions, binned, numbers, profile
 from gitmodel.contract import stream
+from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.contract.table import NO_VALUE, read_cells
 from gitmodel.monitor import counts as tally
@@ -463,7 +464,7 @@ def reference(seed, size):
 
 def alarm(size, seed, change=lambda rows: rows, rows_before=5_000):
     """Return the columns that a batch raises an alarm about, beside one of 15 references."""
-    drift = Drift(MADE_UP, reference(seed % 15, rows_before), Settings())
+    drift = Drift(Features(MADE_UP), reference(seed % 15, rows_before), Settings())
     contract = Contract(MADE_UP, drift.tallies, Settings())
     columns = change(made_up(size, np.random.default_rng((seed, size))))
     for part in (drift, contract):

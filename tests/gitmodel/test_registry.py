@@ -16,6 +16,7 @@ from gate_cases import NAME
 from gitmodel.base.project import BUNDLE, CARD
 from gitmodel.bundle import bundle
 from gitmodel.git import snapshot as former
+from gitmodel.git.cache import object_path
 from gitmodel.metrics import resample
 from gitmodel.registry import assets, write
 from gitmodel.verify import command as verify
@@ -633,10 +634,10 @@ def test_damaged_objects_of_a_bundle_are_deleted_from_the_cache(model):
     listing = json.dumps([{"relpath": text.decode(), "md5": name} for name, text in files.items()]).encode()
     top = hashlib.md5(listing, usedforsecurity=False).hexdigest()
     for name, content in {**files, f"{top}.dir": listing}.items():
-        path = model.folder / former.CACHE / name[:2] / name[2:]
+        path = object_path(model.folder / ".dvc/cache/files/md5", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    whole, damaged = (model.folder / former.CACHE / name[:2] / name[2:] for name in files)
+    whole, damaged = (object_path(model.folder / ".dvc/cache/files/md5", name) for name in files)
     damaged.write_bytes(b"twp")
     outs = [{"path": BUNDLE.as_posix(), "md5": f"{top}.dir"}, {"path": "models/model.skops", "md5": "0" * 32}]
     model.write_yaml("there/dvc.lock", {"stages": {"package": {"outs": outs}}})

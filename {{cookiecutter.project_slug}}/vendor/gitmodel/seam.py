@@ -94,10 +94,15 @@ def reach_source() -> None:
 
 def described(error: BaseException) -> str:
     """Return an error of the user's code as one line, with the line of their file in which it was raised."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{place_of(error)}"
+
+
+def place_of(error: BaseException) -> str:
+    """Return the line of the user's file in which an error was raised, ` (line 12 of features.py)`; or nothing."""
     place, trace = "", error.__traceback__
     while trace:
         file = Path(trace.tb_frame.f_code.co_filename)
         if file.is_relative_to(SOURCE.resolve()):
             place = f" (line {trace.tb_lineno} of {file.name})"
         trace = trace.tb_next
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{place}"
+    return place

@@ -15,7 +15,7 @@ from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import identity_columns, row_hash
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import convert, read_cells
-from gitmodel.git.cache import CACHE, object_path
+from gitmodel.git.cache import object_path, stored
 from gitmodel.git.commits import git, read_at
 from gitmodel.pipeline.prepare import add_row_id
 
@@ -121,7 +121,7 @@ def versions(table: Path) -> Iterator[tuple[str, Path]]:
 def cached(content: bytes, pointer: Path) -> Path:
     """Return the file in DVC's cache that an older content of TABLE.dvc names; UserError if it is not here."""
     digest = yaml.safe_load(content)["outs"][0]["md5"]
-    found = object_path(CACHE, digest)
+    found = object_path(stored(), digest)
     if not found.exists():
         raise UserError(f"an older version of the table is not here: run `dvc fetch --all-commits {pointer}`")
     return found

@@ -43,8 +43,7 @@ class Bundle:
         directory = Path(directory)
         manifest = read_manifest(directory)
         contents = read_verified(directory) if verify else {MODEL: _read(directory / MODEL)}
-        features = restore(manifest.get("features", {}), contract.load(directory / SCHEMA), directory)
-        return cls(contents[MODEL], features, manifest, threads)
+        return cls(contents[MODEL], features_of(directory), manifest, threads)
 
     def predict(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return probabilities (n, classes), or values (n,) of a regression, for n typed rows (name -> (n,) array)."""
@@ -96,6 +95,12 @@ def read_manifest(directory: Path = BUNDLE) -> dict[str, Any]:
     if version not in READABLE:
         raise UserError(f"{directory} has format {version}, this code up to {FORMAT}: use the bundle's own code")
     return manifest
+
+
+def features_of(directory: Path = BUNDLE, called: str = "") -> Features:
+    """Return the features of a bundle, called so in messages; OtherCode if the code here makes other ones."""
+    described = read_manifest(directory).get("features", {})
+    return restore(described, contract.load(Path(directory) / SCHEMA), called or directory)
 
 
 def read_verified(directory: Path = BUNDLE) -> dict[str, bytes]:

@@ -27,6 +27,11 @@ def code_hash(module: str) -> str:
     return f"sha256:{sha256(chr(10).join(lines).encode()).hexdigest()}"
 
 
+def versions(module: str) -> dict[str, str]:
+    """Return the versions of the packages that a module of the user, or one that it uses, imports."""
+    return {name: _version(name) for name in sorted(used(module)[1])}
+
+
 def used(module: str) -> tuple[dict[str, Path], set[str]]:
     """Return the user's modules that a module needs, itself included (name -> file), and the packages they import."""
     reach_source()

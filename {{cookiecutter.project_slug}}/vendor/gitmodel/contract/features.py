@@ -12,12 +12,21 @@ import numpy as np
 from gitmodel.base.project import UserError
 from gitmodel.contract.encoding import encode
 from gitmodel.contract.schema import Column, Schema
-from gitmodel.seam import Derive, Rows, described
+from gitmodel.seam import Derive, Rows, described, place_of
 
 DERIVE = "derive in features.py"
 KINDS = {"b": "boolean", **dict.fromkeys("iufm", "number"), "M": "datetime", "U": "category"}  # by that of numpy
 PROBED = 50  # rows that are derived alone too
 REMEDY = "a value may depend on its own row only; what is learned from many rows belongs into a transformer in train.py"
+
+
+class DeriveError(UserError):
+    """The user's `derive` cannot handle some rows; `rule` says so without a cell of theirs, for logs and clients."""
+
+    def __init__(self, text: str, rule: str = "") -> None:
+        """Keep both; a text without a cell is the rule too."""
+        super().__init__(text)
+        self.rule = rule or text
 
 
 def nothing(_: Rows) -> dict[str, np.ndarray]:
@@ -60,7 +69,7 @@ class Features:
         given = inputs_of(rows, self.schema)
         made, size = called(self.derive, given), len(next(iter(given.values())))
         if made.keys() != self.derived.keys():
-            raise UserError(
+            raise DeriveError(
                 f"{DERIVE} gives {listed(made)} for these rows, {listed(self.derived)} for others: {REMEDY}"
             )
         return {**rows, **{name: typed(name, made[name], self.derived[name].type, size) for name in self.derived}}
@@ -68,6 +77,23 @@ class Features:
     def encode(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return n typed rows as the matrices of `contract.encoding.encode`."""
         return encode(self.complete(rows), self.full)
+
+    def failures(self, rows: Rows) -> dict[int, DeriveError]:
+        """Return position -> why, for each of n typed rows that `derive` cannot handle; halves are tried in turn."""
+        found: dict[int, DeriveError] = {}
+        size = len(next(iter(rows.values())))
+        waiting = [(0, size)] if self.derived and size else []
+        while waiting:
+            start, stop = waiting.pop()
+            try:
+                self.complete({name: rows[name][start:stop] for name in self.schema.features()})
+            except DeriveError as error:
+                middle = (start + stop) // 2
+                if stop - start == 1:
+                    found[start] = error
+                else:
+                    waiting += [(start, middle), (middle, stop)]
+        return found
 
     def require_own_row(self, rows: Rows) -> None:
         """Raise UserError if a derived value changes when its row is derived without the others."""
@@ -97,13 +123,16 @@ def called(derive: Derive, rows: Rows) -> dict[str, Any]:
     try:
         with np.errstate(all="ignore"):
             made = derive(rows)
+    except UserError:  # of another process, which derives with the code of another commit
+        raise
     except Exception as error:
-        raise UserError(
+        raise DeriveError(
             f"{DERIVE} failed with {described(error)}; `rows` holds the features of schema.yaml, with any value that a"
-            " served row may have"
+            " served row may have",
+            f"{DERIVE} failed with {type(error).__name__}{place_of(error)}",
         ) from None
     if not isinstance(made, Mapping):
-        raise UserError(f"{DERIVE} gives a {type(made).__name__}: return a dict of column name and values")
+        raise DeriveError(f"{DERIVE} gives a {type(made).__name__}: return a dict of column name and values")
     return dict(made)
 
 
@@ -124,11 +153,11 @@ def typed(name: str, values: Any, kind: str, size: int) -> np.ndarray:
     """Return a derived column as typed rows have it: float64, datetime64[us], or objects that are str or None."""
     array = np.asarray(values)
     if array.shape != (size,):
-        raise UserError(f"{DERIVE}: `{name}` has shape {array.shape} for {size:,} rows: give one value for each row")
+        raise DeriveError(f"{DERIVE}: `{name}` has shape {array.shape} for {size:,} rows: give one value for each row")
     try:
         return MAKERS[kind](array)
     except (TypeError, ValueError):
-        raise UserError(f"{DERIVE}: `{name}` is a {kind} for other rows, and here {array.dtype}: {REMEDY}") from None
+        raise DeriveError(f"{DERIVE}: `{name}` is a {kind} for other rows, and here {array.dtype}: {REMEDY}") from None
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:

@@ -11,16 +11,26 @@ from typing import Any
 
 from gitmodel import seam
 from gitmodel.base.project import FEATURES, UserError
-from gitmodel.contract.code import code_hash
+from gitmodel.contract.code import code_hash, versions
 from gitmodel.contract.encoding import fingerprint
 from gitmodel.contract.features import Features, nothing
 from gitmodel.contract.schema import Column, Schema
 
 FIRST_ENCODING = "8db48f356d287287"  # of bundles that do not name theirs: those of the first format
+REMEDY = (
+    "run `dvc repro`, which makes the model again, or use it with its own code, from the commit that made it"
+    " (`git worktree add FOLDER COMMIT`)"
+)
+INSTALL = "run `make install`, which installs the locked versions, or `dvc repro --force`"
 
 
 class OtherCode(UserError):
-    """The code that is here makes other features than those that the model was trained on."""
+    """The code that is here makes other features than those that the model was trained on; `cause` says which."""
+
+    def __init__(self, cause: str, remedy: str = REMEDY) -> None:
+        """Say how to go on."""
+        super().__init__(f"{cause}: {remedy}")
+        self.cause = cause
 
 
 def of_project(rows: seam.Rows, schema: Schema) -> Features:
@@ -44,29 +54,43 @@ def describe(features: Features) -> dict[str, Any]:
         "encoding": fingerprint(),
         "module": module,
         "code": code_hash(module) if module else None,
+        "packages": versions(module) if module else {},
         "derived": {name: column.type for name, column in features.derived.items()},
     }
 
 
-def restore(described: Mapping[str, Any], schema: Schema, where: Path) -> Features:
+def restore(described: Mapping[str, Any], schema: Schema, where: Path | str) -> Features:
     """Return the features of a model from what it remembers; OtherCode if the code that is here makes other ones."""
     if described.get("encoding", FIRST_ENCODING) != fingerprint():
-        raise OtherCode(f"{where} was made with another encoding than that of vendor/gitmodel here: {remedy()}")
+        raise OtherCode(f"{where} was made with another encoding than that of vendor/gitmodel here")
     derived = {name: Column(kind, nullable=True) for name, kind in (described.get("derived") or {}).items()}
     if not derived:
         return Features(schema)
     module = str(described["module"])
     seam.reach_source()
     if not seam.is_there(module):
-        raise OtherCode(f"{where} needs {module}, which derives {', '.join(derived)}, and it is not here: {remedy()}")
+        raise OtherCode(f"{where} needs {module}, which derives {', '.join(derived)}, and it is not here")
     if code_hash(module) != described["code"]:
-        raise OtherCode(f"{where} was made with other feature code than {module} is here: {remedy()}")
-    return Features(schema, import_module(module).derive, derived)
+        raise other_code(described, module, where)
+    return Features(schema, derive_of(module), derived)
 
 
-def remedy() -> str:
-    """Say how to go on."""
-    return (
-        "make it again with `dvc repro`, or use it with its own code, from the commit that made it"
-        " (`git worktree add FOLDER COMMIT`)"
-    )
+def other_code(described: Mapping[str, Any], module: str, where: Path | str) -> OtherCode:
+    """Return the error that names what is another one here: the version of a package, or else the code."""
+    here, there = versions(module), described.get("packages") or {}
+    for name in sorted(here.keys() | there.keys()):
+        if here.get(name) != there.get(name):
+            one, other = (found.get(name, "none") for found in (there, here))
+            return OtherCode(f"{where} was made with {name} {one}, which {module} uses, and here is {other}", INSTALL)
+    return OtherCode(f"{where} was made with other feature code than {module} is here")
+
+
+def derive_of(module: str) -> seam.Derive:
+    """Return `derive` of a module; UserError if it cannot be imported."""
+    try:
+        derive: seam.Derive = import_module(module).derive
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{module} cannot be imported: {seam.described(error)}") from None
+    return derive

@@ -3,30 +3,35 @@
 import json
 import shutil
 import statistics
-import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gitmodel.base.project import BUNDLE, UserError
 from gitmodel.bundle.bundle import Bundle
+from gitmodel.contract.origin import OtherCode
 from gitmodel.contract.table import rows
 from gitmodel.gate.judge import PASS, REGRESSION, Finding
 from gitmodel.gate.results import Results
 from gitmodel.gate.rules import Rules
-from gitmodel.git.cache import CACHE, object_path
+from gitmodel.git.cache import object_path, stored
+from gitmodel.git.own_code import OwnCode
+from gitmodel.git.snapshot import code_of
 from gitmodel.results.rows import read_test
 
 PAIRED_RUNS = 200
 
 
-def budgets(base: Results, candidate: Results, rules: Rules) -> list[Finding]:
+def budgets(base: Results, candidate: Results, rules: Rules, commit: str) -> list[Finding]:
     """Return size and, where both bundles are at hand, latency; each may be some times that of the base."""
     before, after = (bundle_entry(results.lock) for results in (base, candidate))
     found = []
     if before and after:
         found.append(budget("bundle size in bytes", before["size"], after["size"], rules.size))
-        times = latencies(before["md5"]) if before["md5"] != after["md5"] else None
+        times = latencies(before["md5"], commit) if before["md5"] != after["md5"] else None
         if times:
             found.append(budget("microseconds for one row", *times, rules.latency))
     return found
@@ -47,28 +52,45 @@ def bundle_entry(lock: dict[str, Any]) -> dict[str, Any] | None:
     return next((entry for entry in outputs if entry.get("path") == BUNDLE.as_posix()), None)
 
 
-def latencies(base_md5: str) -> tuple[float, float] | None:
-    """Return the median time of one row in microseconds, of the base's bundle and of this one, run in turn."""
-    with tempfile.TemporaryDirectory() as folder:
+def latencies(base_md5: str, commit: str) -> tuple[float, float] | None:
+    """Return the median time of one row in microseconds, of the base's bundle and of this one, run in turn.
+
+    Each runs with its own code: that of the base is in `commit`.
+    """
+    with TemporaryDirectory() as name:
         try:
-            copy_from_cache(base_md5, Path(folder))
-            bundles = Bundle.load(Path(folder)), Bundle.load()
+            copy_from_cache(base_md5, Path(name))
             row = rows(read_test().head(1))
-            times = [[_microseconds(bundle, row) for bundle in bundles] for _ in range(PAIRED_RUNS)]
+            candidate = Bundle.load()
+            with timed(Path(name), commit) as base:
+                times = [(base(row), microseconds(candidate, row)) for _ in range(PAIRED_RUNS)]
         except (OSError, UserError, KeyError, ValueError):  # not at hand, or of another form: nothing to compare
             return None
     before, after = (statistics.median(column) for column in zip(*times, strict=True))
     return before, after
 
 
+@contextmanager
+def timed(directory: Path, commit: str) -> Iterator[Callable[[Any], float]]:
+    """Give what measures the time that a bundle takes for typed rows, run by the code here or by its own."""
+    try:
+        bundle = Bundle.load(directory)
+    except OtherCode:
+        with code_of(commit) as folder, OwnCode(folder, directory) as own:
+            yield own.microseconds
+    else:
+        yield lambda row: microseconds(bundle, row)
+
+
 def copy_from_cache(md5: str, folder: Path) -> None:
     """Copy a folder that DVC's cache holds; OSError if it does not."""
-    listing = json.loads(object_path(CACHE, md5).read_bytes())
-    for entry in listing:
-        shutil.copyfile(object_path(CACHE, entry["md5"]), folder / entry["relpath"])
+    objects = stored()
+    for entry in json.loads(object_path(objects, md5).read_bytes()):
+        shutil.copyfile(object_path(objects, entry["md5"]), folder / entry["relpath"])
 
 
-def _microseconds(bundle: Bundle, row: Any) -> float:
+def microseconds(bundle: Bundle, row: Any) -> float:
+    """Return the time that a prediction takes."""
     start = time.perf_counter()
     bundle.predict(row)
     return (time.perf_counter() - start) * 1e6

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gitmodel.base.project import UserError, one_line, say, some, some_rows, write_json, write_text
+from gitmodel.base.project import BUNDLE, UserError, one_line, say, some, some_rows, write_json, write_text
+from gitmodel.bundle.bundle import features_of
+from gitmodel.contract.origin import OtherCode
 from gitmodel.gate.budgets import budgets
 from gitmodel.gate.judge import PASS, REGRESSION, Finding, judge, metric, overall
 from gitmodel.gate.judgement import CANNOT_JUDGE, FIRST, INCOMPARABLE, Judgement, as_json
@@ -94,6 +96,7 @@ def against(commit: str, judgement: Judgement) -> None:
     judgement.head = commits.git("rev-parse", "HEAD")
     base = from_commit(commit)
     candidate = from_work_tree()
+    require_own_code()
     if changed := commits.changed_files():
         judgement.notes.append(f"not committed: {changed[0]}{f' and {len(changed) - 1} more' if changed[1:] else ''}")
     candidate_values = recomputed(candidate)
@@ -113,8 +116,18 @@ def against(commit: str, judgement: Judgement) -> None:
     pairs = {"base": paired(base, candidate, commit, judgement)} | served(base, candidate, judgement)
     judgement.findings = judge(pairs, groups_of(pairs["base"], judgement), base.schema.sensitive, judgement.rules)
     note_unmeasured(judgement, pairs["base"].unchanged)
-    judgement.findings += baselines(base, candidate) + budgets(base, candidate, judgement.rules)
+    judgement.findings += baselines(base, candidate) + budgets(base, candidate, judgement.rules, commit)
     judgement.verdict = overall(judgement.findings)
+
+
+def require_own_code() -> None:
+    """Raise CannotJudge if models/bundle is here and needs other code than is here: the results are others too."""
+    try:
+        features_of(BUNDLE)
+    except OtherCode as error:
+        raise CannotJudge(str(error)) from None
+    except UserError:  # not here, or damaged, which `model verify` says: the gate needs only its predictions
+        return
 
 
 def note_new(base: Results, candidate: Results, notes: list[str]) -> None:

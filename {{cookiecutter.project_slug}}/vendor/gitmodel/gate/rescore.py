@@ -10,21 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import TEST, UserError
+from gitmodel.base.project import BUNDLE, TEST, UserError
+from gitmodel.contract.table import rows
 from gitmodel.gate.results import Results
 from gitmodel.git.commits import CannotJudge, Incomparable
-from gitmodel.git.snapshot import bundles, laid_out, python
+from gitmodel.git.own_code import OwnCode
+from gitmodel.git.snapshot import bundles, laid_out
 from gitmodel.results.rows import read_test
-
-SCORE = """
-import sys
-import numpy, pandas
-from {bundle} import Bundle
-from {table} import rows
-bundle = Bundle.load()
-frame = pandas.read_parquet(sys.argv[1])
-numpy.save(sys.argv[2], bundle.predict(rows(frame[bundle.schema.features()])))
-"""
 
 
 def rescored(base: Results, commit: str, candidate: Results) -> tuple[Results, str]:
@@ -67,20 +59,12 @@ def bring_bundle(folder: Path) -> str:
         ) from None
 
 
-def modules(folder: Path) -> dict[str, str]:
-    """Return the modules of a version that load a bundle and type rows; before the library they were the project's."""
-    if (folder / "vendor/gitmodel").exists():
-        return {"bundle": "gitmodel.bundle.bundle", "table": "gitmodel.contract.table"}
-    package = next(path.parent.parent.name for path in folder.glob("src/*/ops/bundle.py"))
-    return {"bundle": f"{package}.ops.bundle", "table": f"{package}.ops.table"}
-
-
 def score(frame: pd.DataFrame, folder: Path) -> np.ndarray:
     """Return what the bundle in a folder predicts for typed rows, run by that folder's own code."""
-    rows, output = folder / "rows.parquet", folder / "predicted.npy"
-    frame.to_parquet(rows)
-    run = python(folder, "-c", SCORE.format(**modules(folder)), str(rows), str(output))
-    if run.returncode:
-        reason = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Incomparable(f"the model of the base cannot score the new test rows ({reason}): accept with a reason")
-    return np.asarray(np.load(output), dtype=float)
+    try:
+        with OwnCode(folder, folder / BUNDLE) as bundle:
+            return np.asarray(bundle.predict(rows(frame)), dtype=float)
+    except UserError as error:
+        raise Incomparable(
+            f"the model of the base cannot score the new test rows ({error}): accept with a reason"
+        ) from None

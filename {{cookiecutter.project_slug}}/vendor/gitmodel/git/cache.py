@@ -1,10 +1,38 @@
-"""DVC's cache: where an object lies, and the files of a folder."""
+"""DVC's cache: where it is, where an object lies in it, and the files of a folder."""
 
 import json
+from collections.abc import Callable
+from functools import cache
+from hashlib import md5
 from pathlib import Path
 
-CACHE = Path(".dvc/cache/files/md5")
+from gitmodel.base.project import UserError, md5_of
+from gitmodel.git.programs import dvc, last_line
+
 FOLDER = ".dir"  # ends the hash of a folder: that of the list of its files
+OBJECTS = "files/md5"  # in the cache
+
+Seen = Callable[[int], object]
+
+
+def place() -> Path:
+    """Return the folder of DVC's cache, as DVC's settings have it; a team may share one."""
+    return _place(Path.cwd())
+
+
+@cache
+def _place(folder: Path) -> Path:
+    if not (folder / ".dvc").is_dir():
+        return folder / ".dvc/cache"
+    asked = dvc("cache", "dir")
+    if asked.returncode:
+        raise UserError(f"DVC does not say where its cache is: {last_line(asked.stderr)}")
+    return Path(asked.stdout.strip()).resolve()
+
+
+def stored() -> Path:
+    """Return the folder of the cache's objects."""
+    return place() / OBJECTS
 
 
 def objects(digest: str, cache: Path) -> list[str]:
@@ -33,3 +61,12 @@ def known(cache: Path, digest: str) -> bool:
 def object_path(cache: Path, digest: str) -> Path:
     """Return where the cache has an object."""
     return cache / digest[:2] / digest[2:]
+
+
+def hash_of(path: Path, seen: Seen = lambda size: None) -> str:
+    """Return the hash of a file or folder as DVC counts it; `seen` is told the bytes of each chunk that was read."""
+    if not path.is_dir():
+        return md5_of(path, seen)
+    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    content = [{"md5": md5_of(path / name, seen), "relpath": name} for name in names]
+    return md5(json.dumps(content).encode(), usedforsecurity=False).hexdigest() + FOLDER

@@ -11,28 +11,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from configobj import ConfigObj
+
 from gitmodel.base.project import BUNDLE, LOCK, UserError, md5_of, one_line, read_yaml, say
-from gitmodel.git.cache import CACHE, FOLDER, object_path, objects
+from gitmodel.git import cache
+from gitmodel.git.cache import FOLDER, object_path, objects, place
 from gitmodel.git.programs import git, last_line
+
+LOCAL = Path(".dvc/config.local")
 
 
 @contextmanager
-def laid_out(commit: str) -> Iterator[Path]:
-    """Give a folder with the project as it is in a commit, sharing this one's DVC cache and settings."""
+def code_of(commit: str) -> Iterator[Path]:
+    """Give a folder with the files that a commit holds of the project."""
     prefix = git("rev-parse", "--show-prefix")
     archive = subprocess.run(["git", "archive", f"{commit}:{prefix}"], capture_output=True)
     if archive.returncode:
         raise UserError(f"`git archive` failed: {last_line(archive.stderr.decode(errors='replace'))}")
     with tempfile.TemporaryDirectory(prefix="model-former-") as name:
-        folder = Path(name)
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-            files.extractall(folder, filter="data")
-        local = Path(".dvc/config.local")
-        settings = local.read_text(encoding="utf-8") if local.exists() else ""
-        (folder / ".dvc").mkdir(exist_ok=True)
-        (folder / local).write_text(settings, encoding="utf-8")
-        for option, value in (("cache.dir", str(Path(".dvc/cache").resolve())), ("core.no_scm", "true")):
-            dvc(folder, "config", "--local", option, value)
+            files.extractall(name, filter="data")
+        yield Path(name).resolve()
+
+
+@contextmanager
+def laid_out(commit: str) -> Iterator[Path]:
+    """Give a folder with the project as it is in a commit, sharing this one's DVC cache and settings."""
+    with code_of(commit) as folder:
+        settings = ConfigObj(str(LOCAL), encoding="utf-8") if LOCAL.exists() else ConfigObj(encoding="utf-8")
+        settings.merge({"cache": {"dir": str(place()), "type": "reflink,copy"}, "core": {"no_scm": "true"}})
+        (folder / LOCAL).parent.mkdir(exist_ok=True)
+        with (folder / LOCAL).open("wb") as file:
+            settings.write(file)
         yield folder
 
 
@@ -77,26 +87,31 @@ def drop_damaged(folder: Path) -> None:
 
     DVC takes a damaged object for a whole one, so that it would neither be fetched nor made anew.
     """
+    kept = cache.stored()
     lock = read_yaml(folder / LOCK) if (folder / LOCK).exists() else {}
     outs = [out for stage in lock.get("stages", {}).values() for out in stage.get("outs", [])]
     for digest in [out["md5"] for out in outs if out.get("path") == BUNDLE.as_posix() and "md5" in out]:
-        for name in reversed(objects(digest, CACHE)):
-            path = object_path(CACHE, name)
+        for name in reversed(objects(digest, kept)):
+            path = object_path(kept, name)
             if path.exists() and md5_of(path) != name.removesuffix(FOLDER):
                 say(f"{path} is damaged in DVC's cache: deleted")
                 path.unlink()
                 shutil.rmtree(folder / BUNDLE, ignore_errors=True)  # DVC remembers what it copied as whole
 
 
-def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder, with that folder's code; the `python` of a stage is this one, activated or not."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    environment = {
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment for that folder's code; the `python` of a stage is this one, activated or not."""
+    return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(str(folder / part) for part in ("src", "vendor")),
-        "PATH": path,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
-    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, with that folder's code."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
 
 
 def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,9 +15,12 @@ from gitmodel.base.project import UserError, one_line, some_rows
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.bundle.fast import codes_of
 from gitmodel.contract.cleaning import CLEAN
+from gitmodel.contract.features import DeriveError, Features
 from gitmodel.contract.schema import FLAGGABLE, Schema, Violation
 from gitmodel.contract.stream import Part, Source, find, in_order, open_source, parts
 from gitmodel.contract.table import STRING, convert, judge
+
+Arrays = dict[str, np.ndarray]  # typed rows, (n,) by name
 
 LOG_ROWS = 20_000  # records that are looked at together
 ANSWERING = ("main", "canary")  # the roles of models whose answers a client got
@@ -28,7 +31,8 @@ class Rows:
     """Some rows of a batch, n of them.
 
     `columns`: typed arrays (n,) as `schema.check` takes them, of the schema's columns that the batch has, without
-    the target. `predicted`: what `Bundle.predict` returns, (n, classes) or (n,), NaN where nothing could be predicted.
+    the target, and of the columns derived from them. `predicted`: what `Bundle.predict` returns, (n, classes) or (n,),
+    NaN where nothing could be predicted.
     `truth`: (n,) codes of the sorted classes or values, -1 or NaN where there is no label; None without labels.
     `broken`: what the rows break of the contract. `log`: of a prediction log, arrays (n,) `time` (datetime64[ms]),
     `latency_ms`, `version`, `digest`, `id`, `row_number`; `predicted` then holds what was logged. Empty for tables.
@@ -159,6 +163,8 @@ class Log(Batch):
         self.digest, self.records = digest, [read(path) for path in log_files(name)]
         self.columns = [column for column in self.contract.columns if column not in self.schema.unlogged]
         self.absent = set(self.contract.columns) - set(self.columns)
+        if self.absent & set(self.schema.features()):
+            self.absent |= bundle.features.derived.keys()
         self.left_out: Counter[str] = Counter()
 
     def read(self) -> Iterator[Rows]:
@@ -259,12 +265,58 @@ def rows_of(cells: pd.DataFrame, bundle: Bundle, predicted: np.ndarray | None = 
     """Return n rows of cells as they stand, judged by the contract and predicted if the service would answer them."""
     contract = contract_of(bundle.schema)
     _, arrays, broken = judge(cells, contract)
+    refused = np.zeros(len(cells), dtype=bool)
+    for violation in broken:
+        if contract.violations == "reject" or not violation.rule.startswith(FLAGGABLE):
+            refused |= violation.broken
+    derived, underived = derived_of(arrays, refused, bundle.features)
     if predicted is None:
-        predicted = np.array(bundle.predict(arrays))
-        for violation in broken:
-            if contract.violations == "reject" or not violation.rule.startswith(FLAGGABLE):
-                predicted[violation.broken] = np.nan
-    return Rows(arrays, predicted, broken=broken)
+        predicted = predictions(arrays, refused | underived, bundle)
+    return Rows({**arrays, **derived}, predicted, broken=broken)
+
+
+def derived_of(arrays: Arrays, refused: np.ndarray, features: Features) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the derived columns of n typed rows, missing in refused ones, and the mask of those it cannot be done for.
+
+    No columns where the rows lack one that the model learned from: a log may leave some out.
+    """
+    failed = np.zeros(len(refused), dtype=bool)
+    if not features.derived or not set(features.schema.features()) <= arrays.keys():
+        return {}, failed
+    try:
+        made = completed(arrays, ~refused, features)
+    except DeriveError:
+        sound = np.flatnonzero(~refused)
+        failed[sound[[*features.failures({name: values[sound] for name, values in arrays.items()})]]] = True
+        made = completed(arrays, ~(refused | failed), features)
+    return made, failed
+
+
+def completed(arrays: Arrays, sound: np.ndarray, features: Features) -> dict[str, np.ndarray]:
+    """Return the derived columns of n typed rows, missing where the mask `sound` (n,) is not set."""
+    made = features.complete({name: values[sound] for name, values in arrays.items()}) if sound.any() else {}
+    found = {}
+    for name, column in features.derived.items():
+        found[name] = missing_values(len(sound), column.type)
+        found[name][sound] = made.get(name, found[name][sound])
+    return found
+
+
+def missing_values(size: int, kind: str) -> np.ndarray:
+    """Return a typed column of `size` rows in which nothing is known."""
+    if kind == "datetime":
+        return np.full(size, np.datetime64("NaT"), dtype="datetime64[us]")
+    return np.full(size, None, dtype=object) if kind == "category" else np.full(size, np.nan)
+
+
+def predictions(arrays: Arrays, left_out: np.ndarray, bundle: Bundle) -> np.ndarray:
+    """Return what the bundle predicts for n typed rows, NaN for those of the mask `left_out` (n,)."""
+    if not left_out.any():
+        return np.array(bundle.predict(arrays))
+    some = bundle.predict({name: values[~left_out] for name, values in arrays.items()})
+    predicted = np.full((len(left_out), *some.shape[1:]), np.nan, dtype=some.dtype)
+    predicted[~left_out] = some
+    return predicted
 
 
 def contract_of(schema: Schema) -> Schema:

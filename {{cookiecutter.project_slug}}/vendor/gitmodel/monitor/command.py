@@ -27,6 +27,7 @@ from gitmodel.monitor.labels import Labels
 from gitmodel.monitor.quality import Quality, read_margins
 from gitmodel.monitor.result import CANNOT_JUDGE, Result, as_json
 from gitmodel.monitor.settings import Settings, read_settings
+from gitmodel.versions import own
 
 if TYPE_CHECKING:
     from gitmodel.monitor.domain import Joint
@@ -122,7 +123,22 @@ def watch(
     beside: Path | None = None,
 ) -> Result:
     """Compare a batch with the bundle in a folder; UserError if that cannot be done."""
-    bundle, called = QuickBundle.load(directory), digest(directory)
+    with own.opened(QuickBundle, directory) as (bundle, note):
+        found = compared(bundle, name, directory, settings, labels, label_file, beside)
+    return replace(found, notes=found.notes + ([note] if note else []))
+
+
+def compared(
+    bundle: Bundle,
+    name: str,
+    directory: Path,
+    settings: Settings,
+    labels: str | None,
+    label_file: Path | None,
+    beside: Path | None,
+) -> Result:
+    """Compare a batch with a bundle that predicts."""
+    called = digest(directory)
     monitor = Monitor(bundle, read_profile(directory, bundle), settings, called)
     batch, later = open_batch(name, bundle, called, labels), later_labels(label_file, bundle.schema)
     if later and batch.kind != "log":
@@ -154,7 +170,7 @@ class Monitor:
         self.quality, self.bias = Quality(*said, read_margins()), Bias(*said)
         self.settings = settings
         self.joint: Joint | None = None
-        self.drift = Drift(bundle.schema, profile, settings)
+        self.drift = Drift(bundle.features, profile, settings)
         self.contract = Contract(bundle.schema, self.drift.tallies, settings)
 
     def add(self, rows: Rows) -> None:
@@ -199,7 +215,7 @@ def read_profile(directory: Path, bundle: Bundle) -> dict[str, Any]:
     path = Path(directory) / PROFILE
     try:
         profile: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        Drift(bundle.schema, profile, Settings())
+        Drift(bundle.features, profile, Settings())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         remedy = "make it anew with `dvc repro --force package`"
         raise UserError(f"{path} is damaged, or of another version of this code: {remedy}") from None

@@ -43,17 +43,18 @@ class Contract:
 
     def findings(self) -> list[Finding]:
         """Return one finding for each column's rules, one for each that may be missing, and for each open category."""
-        self._require_types()
-        found = [self._rules(name) for name in self.tallies]
+        tallies = {name: tally for name, tally in self.tallies.items() if name in self.schema.columns}  # none derived
+        self._require_types(tallies)
+        found = [self._rules(name) for name in tallies]
         if self.misfits:
             found.append(self._misfits())
-        for name, tally in self.tallies.items():
+        for name, tally in tallies.items():
             found += [*self._missing(name, tally), *self._unseen(name, tally)]
         return found
 
-    def _require_types(self) -> None:
+    def _require_types(self, tallies: Mapping[str, Tally]) -> None:
         """Raise UserError for a column of another type: what it holds cannot be compared."""
-        for name, tally in self.tallies.items():
+        for name, tally in tallies.items():
             rule = not_a(self.schema.columns[name].type)
             broken = self.rules[name, rule]
             if broken and broken == self.rows - int(tally.now[-1]):

@@ -30,12 +30,13 @@ class Joint:
     def __init__(self, schema: Schema, settings: Settings, name: str) -> None:
         """Start without rows; `name` is what the reference is called."""
         self.schema, self.settings, self.name = schema, settings, name
+        self.known = set(schema.columns) - {schema.time}  # not what is derived from them
         self.samples = {True: Sample(MOST_ROWS), False: Sample(MOST_ROWS)}
         self.columns: dict[bool, list[str]] = {}
 
     def add(self, rows: Rows, batch: bool = True) -> None:
         """Take in rows of the batch, or of the reference."""
-        names = self.columns.setdefault(batch, [name for name in rows.columns if name != self.schema.time])
+        names = self.columns.setdefault(batch, [name for name in rows.columns if name in self.known])
         self.samples[batch].add(*(rows.columns[name] for name in names))
 
     def findings(self) -> list[Finding]:

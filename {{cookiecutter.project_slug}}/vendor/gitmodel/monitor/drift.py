@@ -8,6 +8,7 @@ from scipy.special import rel_entr
 
 from gitmodel.base.markdown import figure
 from gitmodel.base.project import some_rows
+from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import NO_VALUE
 from gitmodel.metrics.builtin import positive_code
@@ -44,9 +45,10 @@ NOTICEABLE = 0.05  # standard deviations: a smaller move of the mean is not what
 class Drift:
     """Counts every column of a batch, its predictions and, if it has them, its labels."""
 
-    def __init__(self, schema: Schema, profile: dict[str, Any], settings: Settings) -> None:
+    def __init__(self, features: Features, profile: dict[str, Any], settings: Settings) -> None:
         """Start at zero."""
-        self.schema, self.settings = schema, settings
+        schema = features.full
+        self.schema, self.settings, self.derived = schema, settings, set(features.derived)
         self.columns = {
             name: of_column(column, profile["columns"][name])
             for name, column in schema.columns.items()
@@ -83,7 +85,8 @@ class Drift:
         return sorted(found, key=lambda finding: -(finding.size or -1.0))
 
     def _column(self, name: str, tally: Tally) -> Finding:
-        finding = self._compared(tally, f"`{name}`", "distance", column=name)
+        subject = f"`{name}` (derived)" if name in self.derived else f"`{name}`"
+        finding = self._compared(tally, subject, "distance", column=name)
         if name == self.schema.time:
             sentence = f"{finding.sentence}; time goes on, so this is not judged"
             return replace(finding, size=None, p=None, sentence=sentence)

@@ -8,18 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gitmodel.base.project import BUNDLE, UserError, one_line, replacing_folder, say
+from gitmodel.bundle.bundle import features_of
+from gitmodel.contract.origin import OtherCode
 from gitmodel.git import snapshot
 from gitmodel.registry import assets
 from gitmodel.registry.assets import is_bundle
 from gitmodel.registry.promote import require_usable
 from gitmodel.registry.status import none_here
-from gitmodel.versions import rules, tags
+from gitmodel.versions import own, rules, tags
 from gitmodel.versions.rules import Rules
 from gitmodel.versions.tags import VERSION, Registry, Version, require_version
 
 TEXT = """Put the bundle of a version, or of the one that serves in a stage, into a folder. It comes from the work tree,
 DVC's cache, DVC's remote or the version's release on GitHub, or else is made anew from the version's commit; its digest
-must be the one in the version's tag. The work tree and its models/bundle stay as they are."""
+must be the one in the version's tag, and the code here the one that it needs. The work tree and its models/bundle stay
+as they are."""
+ANY_CODE = "also a bundle that needs other code than is here; `model monitor` runs it with its own"
 WHICH = "such as v1.2.0, or prod; or the whole name of a tag, which for a stage must be the one that counts"
 
 
@@ -29,14 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("which", metavar="VERSION|STAGE", help=WHICH)
     parser.add_argument("--output", type=Path, metavar="DIR", help="by default models/VERSION")
     parser.add_argument("--release", action="store_true", help="from the release on GitHub (gh), and nowhere else")
-    parser.set_defaults(command=lambda args: checkout(args.which, args.output, args.release))
+    parser.add_argument("--any-code", action="store_true", help=ANY_CODE)
+    parser.set_defaults(command=lambda args: checkout(args.which, args.output, args.release, args.any_code))
 
 
-def checkout(which: str, output: Path | None = None, released: bool = False) -> None:
+def checkout(which: str, output: Path | None = None, released: bool = False, any_code: bool = False) -> None:
     """Write the bundle of a version; UserError, and no folder, if it cannot be had or is not the registered one."""
     version = chosen(which)
     folder = output or BUNDLE.parent / version.name
     if is_bundle(folder, version.digest) and not released:
+        require_code(folder, version, any_code)
         return say(f"{folder} holds {version.name} already ({version.digest})")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder / "manifest.json").exists():
         raise UserError(f"{folder} exists and holds no bundle: name another folder with --output")
@@ -45,7 +51,18 @@ def checkout(which: str, output: Path | None = None, released: bool = False) -> 
         shutil.copytree(bundle, draft, dirs_exist_ok=True)
         if not is_bundle(draft, version.digest):
             raise UserError(f"the bundle of {version.name} changed while it was copied: run this again")
+        require_code(draft, version, any_code)
     say(f"{folder} holds {version.name} {source}: {version.digest}, as {version.tag.name} says")
+
+
+def require_code(bundle: Path, version: Version, any_code: bool) -> None:
+    """Raise UserError if the code that is here is not the one that a version's bundle needs."""
+    if any_code:
+        return
+    try:
+        features_of(bundle, f"the bundle of {version.name}")
+    except OtherCode as error:
+        raise own.refusal(error, version.tag.commit, version.name) from None
 
 
 def chosen(which: str) -> Version:

@@ -20,6 +20,7 @@ from gitmodel.bundle.fast import QuickBundle
 from gitmodel.contract.stream import WORKERS, Part, Source, find, in_order, open_source, parts
 from gitmodel.score.output import Output, rejected_path, remove_leftovers, require_writable
 from gitmodel.score.scorer import Scorer, columns_read
+from gitmodel.versions import own
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,7 @@ def score(args: argparse.Namespace) -> None:
     if args.workers < 1:
         raise UserError(f"--workers {args.workers}: give 1 or more")
     require_writable(args.output, args.bad_rows == "reject")
-    bundle = QuickBundle.load(args.bundle)
+    bundle = own.load(QuickBundle, args.bundle)
     sources = open_sources(str(args.input), args.output, bundle)
     called = args.version or os.environ.get("MODEL_VERSION") or version(args.bundle)
     scorer = Scorer.make(bundle, called, sources, args.bad_rows == "reject")

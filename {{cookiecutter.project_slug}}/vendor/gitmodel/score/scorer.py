@@ -10,6 +10,7 @@ import pyarrow as pa
 from gitmodel.base.project import UserError, one_line, some_rows
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract.cleaning import CLEAN
+from gitmodel.contract.features import DeriveError
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Column, Schema, Violation
 from gitmodel.contract.stream import Part, Source
@@ -88,18 +89,34 @@ class Scorer:
         part = replace(part, misfits=sorted([*part.misfits, *((number, LEFT_OUT) for number in part.left_out)]))
         if (violations or part.misfits) and not self.reject:
             raise UserError(_first_problem(part, violations))
-        bad = np.zeros(len(table), dtype=bool)
-        for violation in violations:
-            bad |= violation.broken
-        numbers = part.numbers
-        if bad.any():
-            table, numbers, arrays = table[~bad], numbers[~bad], {name: v[~bad] for name, v in arrays.items()}
-        return Scored(self._predictions(part, numbers, table, arrays), _rejects(part, bad, violations))
+        reasons = _reasons(violations)
+        try:
+            predictions = self._predictions(part, table, arrays, _others(table, reasons))
+        except DeriveError as error:
+            reasons |= self._not_derived(part, arrays, _others(table, reasons), error)
+            predictions = self._predictions(part, table, arrays, _others(table, reasons))
+        return Scored(predictions, _rejects(part, reasons))
+
+    def _not_derived(
+        self, part: Part, arrays: dict[str, np.ndarray], sound: np.ndarray, error: DeriveError
+    ) -> dict[int, str]:
+        """Return position -> why, for rows that the user's `derive` cannot handle; UserError unless `reject`."""
+        failed = self.bundle.features.failures({name: values[sound] for name, values in arrays.items()})
+        if not failed:
+            raise error
+        if not self.reject:
+            first = min(failed)
+            where = f"{part.source.path}, row {part.numbers[sound[first]]:,}"
+            raise UserError(f"{where}: {one_line(failed[first])}; or go on without such rows: --bad-rows reject")
+        return {int(sound[position]): found.rule for position, found in failed.items()}
 
     def _predictions(
-        self, part: Part, numbers: np.ndarray, table: pd.DataFrame, arrays: dict[str, np.ndarray]
+        self, part: Part, table: pd.DataFrame, arrays: dict[str, np.ndarray], sound: np.ndarray
     ) -> pa.Table:
-        size, classes = len(numbers), self.bundle.classes
+        """Return the predictions for the rows at the positions `sound`."""
+        numbers, size, classes = part.numbers, len(sound), self.bundle.classes
+        if size < len(table):
+            table, numbers, arrays = table.iloc[sound], numbers[sound], {name: v[sound] for name, v in arrays.items()}
         predicted = self.bundle.predict(arrays) if size else np.empty((0, len(classes)) if classes else 0)
         ids = hexadecimal(row_hash(table[self.identity])) if self.identity else numbers.astype("S")
         columns = {"row": pa.array(ids).cast(pa.string())}
@@ -139,12 +156,22 @@ def _shown(cell: object) -> str:
     return "an empty cell" if pd.isna(cell) else repr(cell)
 
 
-def _rejects(part: Part, bad: np.ndarray, violations: list[Violation]) -> list[Reject]:
+def _reasons(violations: list[Violation]) -> dict[int, str]:
+    """Return position -> why, for each row that breaks the contract."""
+    broken = np.flatnonzero(np.any([v.broken for v in violations], axis=0)).tolist() if violations else []
+    return {row: "; ".join(f"`{v.column}` {v.rule}" for v in violations if v.broken[row]) for row in broken}
+
+
+def _others(table: pd.DataFrame, reasons: dict[int, str]) -> np.ndarray:
+    """Return the positions of the rows against which there is no reason."""
+    return np.setdiff1d(np.arange(len(table)), [*reasons])
+
+
+def _rejects(part: Part, reasons: dict[int, str]) -> list[Reject]:
     """Return the bad rows in the order of the file."""
-    rejects = [Reject(str(part.source.path), number, reasons, {}) for number, reasons in part.misfits]
-    cells = part.cells[bad].astype(object)
+    rejects = [Reject(str(part.source.path), number, why, {}) for number, why in part.misfits]
+    cells = part.cells.iloc[[*reasons]].astype(object)
     texts = cells.where(cells.notna(), "").astype(str).to_dict("records")
-    for position, row in zip(np.flatnonzero(bad), texts, strict=True):
-        reasons = "; ".join(f"`{v.column}` {v.rule}" for v in violations if v.broken[position])
-        rejects.append(Reject(str(part.source.path), int(part.numbers[position]), reasons, row))
+    for (position, why), row in zip(reasons.items(), texts, strict=True):
+        rejects.append(Reject(str(part.source.path), int(part.numbers[position]), why, row))
     return sorted(rejects, key=lambda reject: reject.number)

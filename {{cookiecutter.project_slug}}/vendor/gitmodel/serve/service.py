@@ -15,9 +15,11 @@ import numpy as np
 
 from gitmodel.base.project import UserError, one_line
 from gitmodel.bundle.bundle import PROFILE, Bundle, digest, version
-from gitmodel.serve.judge import UNKNOWN, Batch, Judge, Refused, refusal
+from gitmodel.contract.features import DeriveError
+from gitmodel.serve.judge import UNKNOWN, Batch, Judge, Problem, Refused, refusal
 from gitmodel.serve.log import PredictionLog
 from gitmodel.serve.metrics import Metrics
+from gitmodel.versions import own
 
 MOST_WAITING = 100  # requests that the shadow may be behind
 MOST_REASONS = 20  # that the log tells of a request that was refused
@@ -36,7 +38,7 @@ class Model:
     @classmethod
     def load(cls, directory: Path, role: str = "main", called: str | None = None) -> "Model":
         """Load an intact bundle; without a version that it is called its digest names it."""
-        bundle, found = Bundle.load(directory), digest(directory)
+        bundle, found = own.load(Bundle, directory), digest(directory)
         profile = json.loads((Path(directory) / PROFILE).read_text(encoding="utf-8"))
         return cls(bundle, found, called or version(directory), role, profile)
 
@@ -163,7 +165,10 @@ class Service:
             self.log.close()
 
     def _ask(self, model: Model, batch: Batch, call: Call) -> Answer:
-        predicted = model.bundle.predict(batch.columns).astype(float)
+        try:
+            predicted = model.bundle.predict(batch.columns).astype(float)
+        except DeriveError as error:
+            raise not_derived(model.bundle.features.failures(batch.columns), error) from None
         if not np.isfinite(predicted).all():
             bad = int(np.argwhere(~np.isfinite(predicted))[0][0])
             raise refusal(422, "the model has no finite prediction for this row", row=bad)
@@ -196,6 +201,12 @@ class Service:
             write(
                 {"id": answer.id, "row_number": position, **common, "row": kept, **said, "flags": said.get("flags", [])}
             )
+
+
+def not_derived(failures: dict[int, DeriveError], error: DeriveError) -> Refused:
+    """Return the refusal that names each row for which the user's `derive` fails."""
+    told: dict[int | None, DeriveError] = {row: failures[row] for row in sorted(failures)} or {None: error}
+    return Refused(422, [Problem(row=row, column=None, rule=why.rule, type=None) for row, why in told.items()])
 
 
 def _common(model: Model) -> dict[str, Any]:

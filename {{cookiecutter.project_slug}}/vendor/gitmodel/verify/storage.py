@@ -4,23 +4,19 @@ DVC trusts what it once stored: a damaged object in the cache passes checkout, s
 folder that was pushed once are never looked for again. Here each is hashed, or asked for.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from gitmodel.base.project import LOCK, md5_of
-from gitmodel.git.cache import FOLDER, files, known, listing, object_path, objects
+from gitmodel.git.cache import FOLDER, files, hash_of, known, listing, object_path, objects
 from gitmodel.git.programs import last_line
 from gitmodel.verify.lock import RENEW, Failure
 
 REMOTE_CONFIG = ".dvc/config"
-
-Seen = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -103,15 +99,6 @@ def changed_output(output: Output, restorable: bool) -> str:
 def progress() -> Any:
     """Show on a terminal's stderr how many bytes were hashed, if it takes longer than two seconds."""
     return tqdm(desc="hashing", unit="B", unit_scale=True, delay=2, disable=None, leave=False)
-
-
-def hash_of(path: Path, seen: Seen) -> str:
-    """Return the hash of a file or folder as DVC counts it."""
-    if not path.is_dir():
-        return md5_of(path, seen)
-    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    content = [{"md5": md5_of(path / name, seen), "relpath": name} for name in names]
-    return md5(json.dumps(content).encode(), usedforsecurity=False).hexdigest() + FOLDER
 
 
 def near(path: Path) -> str:

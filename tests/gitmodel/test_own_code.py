@@ -1,0 +1,304 @@
+"""A bundle that meets other code than its own is refused in one line, or runs with its own: never another number."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+HELPER = '''"""Ratios."""
+
+
+def ratio(one, other):
+    """Return one number for each of another."""
+    return one / (1 + other)
+'''
+FEATURES = '''"""Features."""
+
+import numpy as np
+import ratiolib
+
+from income_model.ratios import ratio
+
+
+def derive(rows):
+    """Return the gain for each week."""
+    print("derive says hello")
+    gains = rows["capital_gains"] * ratiolib.ONE
+    return {"gain_per_week": ratio(gains, rows["weeks_worked"])}
+'''
+LOGGED = "numbers[:, position : position + block.shape[1]] = block\n"
+
+
+class Project:
+    """A project with a registered version, and the packages that it uses."""
+
+    def __init__(self, path: Path, python: Path) -> None:
+        self.path, self.python = path, str(python)
+
+    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a program with the project's own code."""
+        path = os.pathsep.join(str(self.path / part) for part in ("src", "vendor"))
+        programs = os.pathsep.join([str(Path(self.python).parent), os.environ["PATH"]])
+        identity = {
+            f"GIT_{who}_{what}": "t@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        variables = {**os.environ, **identity, "PATH": programs, "PYTHONPATH": path, "DVC_NO_ANALYTICS": "1"}
+        result = subprocess.run(words, cwd=self.path, env=variables, capture_output=True, text=True)
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def model(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a command of the library."""
+        return self.run(self.python, "-m", "gitmodel.cli", *words, check=check)
+
+    def edit(self, name: str, before: str, after: str) -> None:
+        """Replace a text in a file."""
+        content = (self.path / name).read_text()
+        assert before in content
+        (self.path / name).write_text(content.replace(before, after))
+
+    @property
+    def commit(self) -> str:
+        """The last commit."""
+        return self.run("git", "rev-parse", "HEAD").stdout.strip()
+
+
+def environment(folder: Path) -> Path:
+    """Make an environment with the packages of this one, and one more that can be changed; return its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (site,) = folder.glob("lib/*/site-packages")
+    (site / "more.pth").write_text(f"{folder}/more\n{Path(pd.__file__).parents[1]}\n")
+    return folder / "bin/python"
+
+
+def write_package(site: Path, version: str) -> None:
+    """Install a version of the package that `derive` uses."""
+    shutil.rmtree(site, ignore_errors=True)
+    (site / f"ratiolib-{version}.dist-info").mkdir(parents=True)
+    (site / f"ratiolib-{version}.dist-info/METADATA").write_text(f"Name: ratiolib\nVersion: {version}\n")
+    (site / "ratiolib.py").write_text("ONE = 1.0\n")
+
+
+@pytest.fixture(scope="module")
+def made(sample, tmp_path_factory):
+    """Make a project whose `derive` uses a helper module and a package; register its model as v1.0.0."""
+    path = tmp_path_factory.mktemp("made") / "income-model"
+    shutil.copytree(sample, path, ignore=shutil.ignore_patterns(".git", "__pycache__", "models", "reports", "cache"))
+    params = yaml.safe_load((path / "params.yaml").read_text())
+    params["train"]["gradient_boosting"]["max_iter"] = 5
+    params["evaluate"].update(importance_rows=100, importance_repeats=1)
+    (path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    table = next(path.glob("data/*.csv"))
+    schema = yaml.safe_load((path / "schema.yaml").read_text())
+    table = path / schema["table"]
+    pd.read_csv(table, dtype=str, keep_default_na=False).iloc[::10].to_csv(table, index=False)
+    (path / "src/income_model/ratios.py").write_text(HELPER)
+    (path / "src/income_model/features.py").write_text(FEATURES)
+    project = Project(path, environment(path.parent / "environment"))
+    write_package(path.parent / "environment/more", "1.0")
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message=start")
+    project.run(project.python, "-m", "dvc", "repro", "--quiet")
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message=model")
+    project.model("register", "v1.0.0")
+    return project
+
+
+@pytest.fixture
+def project(made, tmp_path):
+    """Return a copy of that project, to be changed."""
+    shutil.copytree(made.path, tmp_path / "income-model", symlinks=True)
+    yield Project(tmp_path / "income-model", made.python)
+    write_package(Path(made.python).parents[1] / "more", "1.0")
+
+
+def log1p(project):
+    project.edit("src/income_model/features.py", "gains = rows", "gains = np.log1p(1) * rows")
+
+
+def helper(project):
+    project.edit("src/income_model/ratios.py", "1 + other", "2 + other")
+
+
+def package(project):
+    write_package(Path(project.python).parents[1] / "more", "2.0")
+
+
+def encoding(project):
+    project.edit("vendor/gitmodel/contract/encoding.py", LOGGED, LOGGED.replace("= block", "= np.log1p(np.abs(block))"))
+
+
+PLANTS = {"derive": log1p, "helper": helper, "package": package, "encoding": encoding}
+
+
+@pytest.fixture(params=PLANTS)
+def changed(request, project):
+    """Return a project with other code than that of its bundle; nothing of it is committed."""
+    PLANTS[request.param](project)
+    return project
+
+
+def refused(result, project):
+    """Assert one line that says how to go on, status 1 and no traceback."""
+    assert result.returncode == 1, result.stdout
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert re.match("error: .* was made with ", result.stderr)
+    assert (
+        f"git worktree add ../income-model-v1.0.0 {project.commit}`" in result.stderr or "make install" in result.stderr
+    )
+
+
+def test_serve_refuses(changed, made):
+    """What serves, answers beside it or follows in its shadow runs with its own code or not at all."""
+    refused(changed.model("serve", "--port", "0", check=False), changed)
+
+
+@pytest.mark.parametrize("role", ["--canary", "--shadow"])
+def test_a_second_bundle_is_refused(project, role):
+    """The bundle that serves may fit, and the other one not."""
+    shutil.copytree(project.path / "models/bundle", project.path / "models/old")
+    log1p(project)
+    project.run(project.python, "-m", "dvc", "repro", "--quiet")
+    refused(project.model("serve", "--port", "0", role, "models/old", check=False), project)
+
+
+def test_score_refuses(changed):
+    """No prediction is written."""
+    refused(changed.model("score", "data/census_1995.csv", "out.csv", check=False), changed)
+    assert not (changed.path / "out.csv").exists()
+
+
+def test_checkout_refuses(changed):
+    """Nothing half done is left."""
+    before = sorted(os.listdir(changed.path / "models"))
+    refused(changed.model("checkout", "v1.0.0", check=False), changed)
+    assert before == sorted(os.listdir(changed.path / "models"))
+
+
+def test_checkout_for_a_command_that_runs_its_own_code(changed):
+    """`--any-code` takes it all the same."""
+    changed.model("checkout", "v1.0.0", "--any-code")
+    assert (changed.path / "models/v1.0.0/model.onnx").exists()
+
+
+def numbers(result):
+    """Return what was found, apart from the ages, which grow."""
+    return [found for found in result["findings"] if found["name"] not in ("model_days", "data_days")]
+
+
+@pytest.mark.parametrize("plant", ["derive", "helper", "encoding"])
+def test_monitor_predicts_with_the_code_of_its_commit(project, plant):
+    """The findings are those of before, and a note says by which code."""
+    words = ["monitor", "data/census_1995.csv", "--json"]
+    project.model(*words, "before.json", check=False)
+    PLANTS[plant](project)
+    result = project.model(*words, "after.json", check=False)
+    before, after = (json.loads((project.path / name).read_text()) for name in ("before.json", "after.json"))
+    note = after["notes"].pop()
+    assert result.stderr == ""
+    assert note.startswith(f"predicted with the bundle's own code, of commit {project.commit[:9]}: ")
+    assert numbers(before) == numbers(after)
+    assert "gain_per_week" in {finding["column"] for finding in after["findings"]}
+
+
+def test_monitor_cannot_judge_with_another_package(project):
+    """The code of the commit needs the package that it had."""
+    package(project)
+    result = project.model("monitor", "data/census_1995.csv", check=False)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert "made with ratiolib 1.0" in result.stderr
+
+
+def test_monitor_of_a_bundle_whose_commit_is_unknown(project):
+    """One line says that nothing can be judged."""
+    project.run("git", "tag", "--delete", "income-model@v1.0.0")
+    shutil.copytree(project.path / "models/bundle", project.path / "models/old")
+    (project.path / "models/old/note.txt").write_text("new")
+    manifest = json.loads((project.path / "models/old/manifest.json").read_text())
+    manifest["files"]["note.txt"] = {"sha256": sha256(b"new").hexdigest(), "bytes": 3}
+    (project.path / "models/old/manifest.json").write_text(json.dumps(manifest))
+    log1p(project)
+    result = project.model("monitor", "data/census_1995.csv", "--bundle", "models/old", check=False)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_a_comment_changes_nothing(project):
+    """Comments, docstrings and layout are not what decides."""
+    project.edit(
+        "src/income_model/ratios.py", '"""Return one number for each of another."""', '"""Divide."""  # really'
+    )
+    project.edit("src/income_model/features.py", "import ratiolib", "import ratiolib  # ours")
+    project.model("score", "data/census_1995.csv", "out.csv")
+
+
+def test_code_that_was_committed_since_is_other_code_too(project):
+    """The tag says by which commit the version was made."""
+    commit = project.commit
+    log1p(project)
+    project.run("git", "commit", "--quiet", "--all", "--message=other")
+    result = project.model("score", "data/census_1995.csv", "out.csv", check=False)
+    assert f"git worktree add ../income-model-v1.0.0 {commit}`" in result.stderr
+
+
+def test_the_way_that_is_named_leads_there(project):
+    """In the folder of the commit the same bundle predicts what it did."""
+    project.model("score", "data/census_1995.csv", "before.csv")
+    log1p(project)
+    result = project.model("score", "data/census_1995.csv", "out.csv", check=False)
+    project.run(*re.search("`(git worktree[^`]*)`", result.stderr)[1].split())
+    other = Project(project.path.parent / "income-model-v1.0.0", project.python)
+    table = project.path / "data/census_1995.csv"
+    other.model("score", str(table), "out.csv", "--bundle", str(project.path / "models/bundle"))
+    assert (project.path / "before.csv").read_text() == (other.path / "out.csv").read_text()
+
+
+def test_gate_needs_the_results_of_the_code_that_is_here(changed):
+    """The bundle was made with other code than would be merged."""
+    result = changed.model("gate", "--base", "HEAD", check=False)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert "was made with" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def plainly(made, tmp_path_factory):
+    """Return what the gate says of the base when a new split is all that changed."""
+    path = tmp_path_factory.mktemp("plain") / "income-model"
+    shutil.copytree(made.path, path, symlinks=True)
+    return judged(Project(path, made.python))
+
+
+def judged(project):
+    """Split and train in another way, let the gate judge it, and return its findings."""
+    project.edit("params.yaml", "test_size: 0.25", "test_size: 0.9")
+    project.run(project.python, "-m", "dvc", "repro", "--quiet")
+    project.model("gate", "--base", "HEAD", "--json", "gate.json", check=False)
+    report = json.loads((project.path / "gate.json").read_text())
+    assert report["rescored"], report["reason"]
+    return report["findings"]
+
+
+def of_base(findings):
+    """Return the metrics of the base."""
+    return {found["name"]: found["before"] for found in findings if found["kind"] == "metric"}
+
+
+@pytest.mark.parametrize("plant", ["derive", "encoding"])
+def test_the_gate_lets_the_base_predict_with_its_own_code(project, plainly, plant):
+    """New test rows are scored, and the time for a row is measured, by the code of the base's commit."""
+    PLANTS[plant](project)
+    findings = judged(project)
+    assert of_base(plainly) == of_base(findings)
+    assert "microseconds for one row" in {found["name"] for found in findings}
