@@ -38,7 +38,8 @@ def missing(name):
     words = name.split()
     if "::" in name:
         file, test = name.split("::")
-        there = re.search(rf"^def {test}\(", (TEMPLATE / file).read_text(encoding="utf-8"), re.MULTILINE)
+        path = next(root / file for root in (TEMPLATE, PROJECT) if (root / file).exists())
+        there = re.search(rf"^def {test}\(", path.read_text(encoding="utf-8"), re.MULTILINE)
     elif words[0] == "model":
         there = words[1] in COMMANDS
     elif words[0] == "make":

@@ -1,0 +1,28 @@
+"""Every metric of this project's own is a number that says how good predictions are, and nothing else."""
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from gitmodel import seam
+from gitmodel.base.project import METRICS
+
+with contextlib.chdir(ROOT):
+    OWN = seam.find("evaluate", "METRICS", [])
+
+
+@pytest.mark.parametrize("metric", OWN, ids=lambda metric: metric.name)
+def test_an_own_metric_is_measured(metric, workspace):
+    """The model and both baselines have a finite number for it."""
+    metrics = json.loads((workspace / METRICS).read_text(encoding="utf-8"))
+    measured = [metrics["test"], *metrics["baseline"].values()]
+    assert np.isfinite([results[metric.name] for results in measured]).all()
+
+
+def test_the_model_is_measured(workspace):
+    """There is a result on the test rows, and one for each baseline."""
+    metrics = json.loads((workspace / METRICS).read_text(encoding="utf-8"))
+    assert metrics["test"] and metrics["baseline"].keys() == {"trivial", "linear"}
+    assert np.isfinite([*metrics["test"].values()]).all()
