@@ -142,6 +142,12 @@ def test_names_are_legal_on_windows(project: BakedProject) -> None:
     assert len({name.lower() for name in project.files()}) == len(project.files())
 
 
+def test_files_end_with_one_line_break(project: BakedProject) -> None:
+    """The hooks of the first commit find nothing, whatever the answers."""
+    texts = {name for name in project.files() if not name.startswith(("data/", "vendor/"))}
+    assert sorted(name for name in texts if re.search(r"[^\n]\Z|\n\n\Z", project.read(name))) == []
+
+
 def test_line_ends_are_lf(project: BakedProject) -> None:
     """No file of the template holds a carriage return."""
     for name in project.files():
