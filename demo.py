@@ -1,4 +1,4 @@
-"""Show what `make demo` made: the model beside its baselines, where to look, what to do next."""
+"""Show what `make demo` made: the model next to its baselines, where to look, what to do next."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ Next:
 
   cd {project} && source .venv/bin/activate
   git add -A && git commit -m "First model"                # results are versioned with the code
-  dvc exp run -S train.learning_rate=0.2 && dvc exp show --drop 'slices|baseline'   # try a change, compare
+  dvc exp run -S train.gradient_boosting.learning_rate=0.2 && dvc exp show --drop 'slices|baseline'   # try a change, compare
   git restore . && dvc checkout                            # back to the first model
   model serve                                              # a page to try the model, and its HTTP interface
 """)
