@@ -47,6 +47,8 @@ def test_outside_a_project_nothing_is_cleaned(room, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert seam.clean() is None
+    (tmp_path / "elsewhere/pyproject.toml").write_text("[project]\nname = 'other'\n", encoding="utf-8")
+    assert seam.clean() is None
 
 
 def test_rows_that_are_left_out_are_said(room, capsys):

@@ -37,7 +37,7 @@ def test_the_documentation_names_commands_that_exist(sample, monkeypatch, capsys
     """Every command and option in the life of a model is one that `model COMMAND --help` knows; none is left out."""
     life = (sample / "docs/life.md").read_text(encoding="utf-8")
     named = set()
-    for name, rest in re.findall(r"\bmodel ([a-z]+)([^`\n]*)`", life):
+    for name, rest in re.findall(r"`model ([a-z]+)([^`\n]*)`", life):
         named.add(name)
         assert run(monkeypatch, name, "--help") == 0
         said = capsys.readouterr().out

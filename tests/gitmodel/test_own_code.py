@@ -41,6 +41,7 @@ class Project:
     """A project with a registered version, and the packages that it uses."""
 
     def __init__(self, path: Path, python: Path) -> None:
+        """Take the folder, and the Python of its environment."""
         self.path, self.python = path, str(python)
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
@@ -123,18 +124,22 @@ def project(made, tmp_path):
 
 
 def log1p(project):
+    """Change derive itself."""
     project.edit("src/income_model/features.py", "gains = rows", "gains = np.log1p(1) * rows")
 
 
 def helper(project):
+    """Change a module that derive imports."""
     project.edit("src/income_model/ratios.py", "1 + other", "2 + other")
 
 
 def package(project):
+    """Install another version of a package that derive uses."""
     write_package(Path(project.python).parents[1] / "more", "2.0")
 
 
 def encoding(project):
+    """Change the library's own encoding."""
     project.edit("vendor/gitmodel/contract/encoding.py", LOGGED, LOGGED.replace("= block", "= np.log1p(np.abs(block))"))
 
 

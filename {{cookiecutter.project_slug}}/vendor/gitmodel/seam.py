@@ -35,15 +35,22 @@ Derive = Callable[[Rows], Mapping[str, Any]]
 
 def package() -> str:
     """Return the name of the user's package; UserError if pyproject.toml does not say it."""
+    if not PYPROJECT.exists():
+        raise UserError(f"{PYPROJECT} is missing: run this in the project's folder, or restore it with Git")
+    if not (name := settings().get("package")):
+        raise UserError(f'{PYPROJECT} has no `[tool.gitmodel] package = "..."`: restore it with Git')
+    return str(name)
+
+
+def settings() -> dict[str, Any]:
+    """Return `[tool.gitmodel]` of pyproject.toml; nothing outside a project, whose file is missing or another's."""
     try:
-        with PYPROJECT.open("rb") as file:
-            return str(tomllib.load(file)["tool"]["gitmodel"]["package"])
+        found = tomllib.loads(PYPROJECT.read_text(encoding="utf-8")).get("tool", {}).get("gitmodel", {})
     except FileNotFoundError:
-        raise UserError(f"{PYPROJECT} is missing: run this in the project's folder, or restore it with Git") from None
-    except (KeyError, TypeError):
-        raise UserError(f'{PYPROJECT} has no `[tool.gitmodel] package = "..."`: restore it with Git') from None
-    except tomllib.TOMLDecodeError as error:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{PYPROJECT} is not valid TOML: {error}") from None
+    return found if isinstance(found, dict) else {}
 
 
 def find(module: str, name: str, default: Any) -> Any:
@@ -60,7 +67,7 @@ def find(module: str, name: str, default: Any) -> Any:
 
 def clean() -> Callable[[Any], Any] | None:
     """Return the user's `clean`; None outside a project, and where it returns its table as it came."""
-    function = find("prepare", "clean", None) if PYPROJECT.exists() else None
+    function = find("prepare", "clean", None) if settings() else None
     return None if function is None or returns_its_argument(function) else function
 
 
