@@ -125,7 +125,7 @@ def watch(
     """Compare a batch with the bundle in a folder; UserError if that cannot be done."""
     with own.opened(QuickBundle, directory) as (bundle, note):
         found = compared(bundle, name, directory, settings, labels, label_file, beside)
-    return replace(found, notes=found.notes + ([note] if note else []))
+    return replace(found, notes=[*found.notes, *([note] if note else [])])
 
 
 def compared(
