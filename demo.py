@@ -33,7 +33,8 @@ Next:
 
   cd {project} && source .venv/bin/activate
   git add -A && git commit -m "First model"                # results are versioned with the code
-  dvc exp run -S train.gradient_boosting.learning_rate=0.2 && dvc exp show --drop 'slices|baseline'   # try a change, compare
+  dvc exp run -S train.gradient_boosting.learning_rate=0.2 # try a change
+  dvc exp show --drop 'slices|baseline'                    # compare
   git restore . && dvc checkout                            # back to the first model
   model serve                                              # a page to try the model, and its HTTP interface
 """)

@@ -20,9 +20,10 @@ WRITE = """
 import json, sys
 from pathlib import Path
 import numpy as np, pandas as pd, yaml
-from PACKAGE import evaluate, schema
-from gitmodel.metrics.builtin import TASK_METRICS
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
+from gitmodel.contract import schema
+from gitmodel.metrics.builtin import TASK_METRICS
+from gitmodel.pipeline import evaluate
 
 task, classes, rows, blur = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 random, names = np.random.default_rng(0), ["one", "two", "three", "four"]
@@ -63,15 +64,13 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> float:
 
 def measure(task: str, args: argparse.Namespace, python: Path) -> None:
     """Write two versions, judge the second one several times, print what it takes."""
-    package = next(path.name for path in (args.project / "src").iterdir() if (path / "train.py").exists())
-    environment = {**os.environ, "PYTHONPATH": str(args.project.absolute() / "src"), "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {**os.environ, "PYTHONPATH": str(args.project.absolute() / "vendor"), "PYTHONDONTWRITEBYTECODE": ""}
     git = ["git", "-c", "user.name=T", "-c", "user.email=t@example.com"]
     gate = [str(python), "-m", "gitmodel.cli", "gate", "--base", "HEAD"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for blur in ("0.1", "0.2"):
-            script = WRITE.replace("PACKAGE", package)
-            run([str(python), "-c", script, task, str(CASES[task]), str(args.rows), blur], folder, environment)
+            run([str(python), "-c", WRITE, task, str(CASES[task]), str(args.rows), blur], folder, environment)
             if blur == "0.1":
                 for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "base"]):
                     run([*git, *words], folder, environment)

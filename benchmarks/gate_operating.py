@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 from gitmodel.contract.schema import Column, Schema
-from gitmodel.gate.command import resample
 from gitmodel.gate.judge import REGRESSION, Finding, judge, overall, verdict_of
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import Pairs, Results
 from gitmodel.gate.rules import Rules
+from gitmodel.metrics import resample
 
 SIZES = (300, 1_000, 5_000)
 GROUPS = {  # column -> shares of its values, as in the census

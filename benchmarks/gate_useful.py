@@ -8,6 +8,7 @@ the margins that `model margins` would have written for the base. `--target` pre
 """
 
 import argparse
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,15 +18,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from gitmodel.base.project import read_yaml
+from gitmodel.base.project import PARAMS, read_yaml
+from gitmodel.contract.origin import of_project
 from gitmodel.contract.schema import Column, Schema, load
-from gitmodel.contract.table import convert, groups
-from gitmodel.estimator import inputs
+from gitmodel.contract.table import convert, groups, rows
+from gitmodel.estimator import from_arrays
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, overall
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import Results, pair
 from gitmodel.gate.rules import Rules
-from income_model import evaluate, prepare, train
+from gitmodel.pipeline import evaluate, prepare, train
 
 ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "build" / "demo" / "income-model"
@@ -51,6 +53,11 @@ class Setting:
         """Return the setting with other parameters."""
         return replace(self, params={**self.params, **changes})
 
+    def tuned(self, **changes: Any) -> "Setting":
+        """Return the setting with other parameters of its estimator."""
+        model = self.params["model"]
+        return self.with_params(**{model: {**self.params[model], **changes}})
+
     def with_rows(self, rows: np.ndarray) -> "Setting":
         """Return the setting with some of the training rows, in this order."""
         return replace(self, train=self.train.iloc[rows].reset_index(drop=True))
@@ -72,19 +79,19 @@ def main() -> None:
     parser.add_argument("--project", type=Path, default=PROJECT)
     parser.add_argument("--table", type=Path, default=MILLION)
     args = parser.parse_args()
+    table_path = args.table.absolute()
+    os.chdir(args.project)  # where the library finds the project's own code
     found: dict[tuple[str, str], list[list[Finding]]] = defaultdict(list)
-    for split, (part, kind, name, base, candidate, test) in judged_pairs(
-        args.table, args.project, args.splits, args.target
-    ):
+    for split, (part, kind, name, base, candidate, test) in judged_pairs(table_path, args.splits, args.target):
         found[kind, name].append(judged(base, candidate, test))
         if part == 0:
             print(f"split {split + 1} of {args.splits}", flush=True)
     print(table(found))
 
 
-def judged_pairs(path: Path, project: Path, splits: int, target: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
+def judged_pairs(path: Path, splits: int, target: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield split, (number, kind, name, base, candidate, test rows) for each change on each split."""
-    schema, params = aimed(load(project / "schema.yaml"), target), read_yaml(project / "params.yaml")
+    schema, params = aimed(load(), target), read_yaml(PARAMS)
     cells = pd.read_csv(path, nrows=ROWS * splits, dtype=str, keep_default_na=False).sample(frac=1, random_state=1)
     for split in range(splits):
         table, _ = convert(cells.iloc[split::splits].reset_index(drop=True), schema)
@@ -112,12 +119,12 @@ def aimed(schema: Schema, target: str) -> Schema:
 def changes(boosting: Setting, random: np.random.Generator) -> Iterator[tuple[str, str, Setting, Setting]]:
     """Yield kind, name, base and candidate of each change."""
     rows, names = len(boosting.train), list(boosting.schema.columns)
-    forest, sampling = boosting.with_params(model="random_forest"), boosting.with_params(max_features=0.5)
+    forest, sampling = boosting.with_params(model="random_forest"), boosting.tuned(max_features=0.5)
     order = {name: boosting.schema.columns[name] for name in random.permutation(names)}
     fewer = np.sort(random.choice(rows, int(0.98 * rows), replace=False))
     for name, base in (("forest", forest), ("boosting on half of the columns a split", sampling)):
         yield "harmless", f"another seed, {name}", base, base.with_params(seed=1)
-    yield "harmless", "5 % more iterations", boosting, boosting.with_params(max_iter=105)
+    yield "harmless", "5 % more iterations", boosting, boosting.tuned(max_iter=105)
     for name, base in (("boosting", boosting), ("forest", forest)):
         yield (
             "harmless",
@@ -127,7 +134,7 @@ def changes(boosting: Setting, random: np.random.Generator) -> Iterator[tuple[st
         )
     for name, base in (("boosting", boosting), ("forest", forest)):
         yield "harmless", f"another order of training rows, {name}", base, base.with_rows(random.permutation(rows))
-    yield "harmless", "l2_regularization 1.1 for 1.0", boosting, boosting.with_params(l2_regularization=1.1)
+    yield "harmless", "l2_regularization 1.1 for 1.0", boosting, boosting.tuned(l2_regularization=1.1)
     yield "harmless", "2 % fewer training rows", boosting, boosting.with_rows(fewer)
     half = np.sort(random.choice(rows, rows // 2, replace=False))
     yield "damage", "half of the training rows", boosting, boosting.with_rows(half)
@@ -136,7 +143,7 @@ def changes(boosting: Setting, random: np.random.Generator) -> Iterator[tuple[st
     yield "damage", "labels of 5 % of the training rows shuffled", boosting, shuffled(boosting, random, 0.05)
     leaky = boosting.with_column(LEAK, Column("number"))
     yield "damage", "without a column that leaks", leaky, boosting
-    yield "damage", "learning_rate 0.01 for 0.1", boosting, boosting.with_params(learning_rate=0.01)
+    yield "damage", "learning_rate 0.01 for 0.1", boosting, boosting.tuned(learning_rate=0.01)
 
 
 def shuffled(setting: Setting, random: np.random.Generator, share: float) -> Setting:
@@ -150,9 +157,12 @@ def shuffled(setting: Setting, random: np.random.Generator, share: float) -> Set
 def results(setting: Setting, test: pd.DataFrame) -> Results:
     """Train as the stage does, and return what reports/ would hold, with 6 digits as there."""
     schema = setting.schema
-    features, target = inputs(setting.train, schema), train.targets(setting.train, schema)
-    model = train.fit(setting.params["model"], features, target, schema, setting.params)
-    predicted = evaluate.predict({"model": model}, test, schema)["model"]
+    arrays = rows(setting.train[schema.features()])
+    features = of_project(arrays, schema)
+    inputs = from_arrays(arrays, features)
+    unfitted = train.build(train.Data.of(inputs, features, setting.params), setting.params)
+    model = train.fit(unfitted, inputs, train.targets(setting.train, schema))
+    predicted = evaluate.predict({"model": model}, test, features)["model"]
     ids, labels = (test[name].astype(str).to_numpy(dtype=object) for name in ("row", schema.target))
     return Results("here", schema, ids, labels, predicted.round(6), params=setting.params)
 

@@ -91,7 +91,7 @@ def trained(project: Path, python: Path, folder: Path, rows: int) -> Bench:
     adopt = ["adopt", str(folder / "reference.parquet"), "--target", "outcome"]
     bench.run("-m", "gitmodel.cli", *adopt)
     for stage in STAGES:
-        bench.run("-m", f"{bench.package}.{stage}")
+        bench.run("-m", f"gitmodel.pipeline.{stage}")
     return bench
 
 

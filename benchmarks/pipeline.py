@@ -33,14 +33,15 @@ ONE_PROCESS = "from gitmodel.pipeline import prepare, train, evaluate, package\n
 )
 HASH = """
 import time
-from {package} import prepare, schema
+from gitmodel.contract import schema
+from gitmodel.contract.identity import row_hash
 from gitmodel.contract.table import read_table
 table, _ = read_table(schema.load())
 identity = table[list(schema.load().identity)]
 seconds = []
 for _ in range(3):
     start = time.perf_counter()
-    prepare.row_hash(identity)
+    row_hash(identity)
     seconds.append(time.perf_counter() - start)
 print(len(table), sorted(seconds)[1])
 """
@@ -62,15 +63,15 @@ class Bench:
     path: Path
     python: Path
 
-    @property
-    def package(self) -> str:
-        """Return the name of the project's package."""
-        return next(path.name for path in (self.path / "src").iterdir() if (path / "train.py").exists())
-
     def run(self, *arguments: str, folder: Path | None = None) -> Cost:
         """Run Python with these arguments in the project's folder; SystemExit with what it said if it fails."""
         path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(self.path / "src"), "PYTHONDONTWRITEBYTECODE": ""}
+        environment = {
+            **os.environ,
+            "PATH": path,
+            "PYTHONPATH": f"{self.path}/src:{self.path}/vendor",
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
         with tempfile.TemporaryFile() as output:
             start = time.perf_counter()
             process = subprocess.Popen(
@@ -90,8 +91,8 @@ class Bench:
 
     def ask(self, code: str) -> str:
         """Return what some Python code prints."""
-        environment = {**os.environ, "PYTHONPATH": str(self.path / "src")}
-        command = [str(self.python), "-c", code.format(package=self.package)]
+        environment = {**os.environ, "PYTHONPATH": f"{self.path}/src:{self.path}/vendor"}
+        command = [str(self.python), "-c", code]
         return subprocess.run(
             command, cwd=self.path, env=environment, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
@@ -165,7 +166,7 @@ def measure_stages(bench: Bench) -> None:
     """Print the time and the peak memory of each stage by itself."""
     bench.clear()
     for stage in STAGES:
-        cost = bench.run("-m", f"{bench.package}.{stage}")
+        cost = bench.run("-m", f"gitmodel.pipeline.{stage}")
         print(f"{stage}: {cost.seconds:.1f} s, processors {cost.cpu_seconds:.1f} s, {cost.peak_mb:,.0f} MB", flush=True)
 
 

@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--python", type=Path, help="its Python, by default PROJECT/.venv/bin/python")
     args = parser.parse_args()
     python = args.python or args.project / ".venv/bin/python"
-    environment = {**os.environ, "PYTHONPATH": str(args.project.absolute() / "src"), "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {**os.environ, "PYTHONPATH": str(args.project.absolute() / "vendor"), "PYTHONDONTWRITEBYTECODE": ""}
     environment |= {"GIT_COMMITTER_NAME": "Bob", "GIT_COMMITTER_EMAIL": "bob@example.com"}
     model = [str(python.absolute()), "-m", "gitmodel.cli"]
     commands = {

@@ -19,7 +19,7 @@ from pipeline import DEMO, Bench, Cost
 MAKE = """
 import sys
 import numpy as np, pyarrow as pa, pyarrow.csv, pyarrow.parquet
-from {package} import schema
+from gitmodel.contract import schema
 from gitmodel.contract.table import convert, read_cells
 from pathlib import Path
 contract, (rows, csv_rows, folder) = schema.load(), (int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
@@ -44,13 +44,15 @@ pa.csv.write_csv(noisy(csv_rows), folder / "rows.csv")
 SKLEARN = """
 import json, sys, time
 import pyarrow.parquet as pq
-from {package} import schema
-from gitmodel.estimator import inputs, load, predict
 from gitmodel.base.project import MODEL
+from gitmodel.contract import schema
+from gitmodel.contract.origin import of_model
+from gitmodel.estimator import inputs, load, predict
 from pathlib import Path
 contract, model, seconds = schema.load(), load(MODEL), 0.0
+known = of_model(contract)
 for batch in pq.ParquetFile(sys.argv[1]).iter_batches(50_000, columns=contract.features()):
-    features = inputs(batch.to_pandas(), contract)
+    features = inputs(batch.to_pandas(), known)
     start = time.perf_counter()
     predict(model, features)
     seconds += time.perf_counter() - start

@@ -36,13 +36,14 @@ VERSIONS = "from importlib.metadata import version; import sys; print(*(version(
 ROWS = """
 import json, sys
 import pandas as pd
-from gitmodel.estimator import inputs
 from gitmodel.base.project import TEST
+from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import load
+from gitmodel.estimator import inputs
 schema = load()
 frame = pd.read_parquet(TEST).head(int(sys.argv[1]))
 plain = lambda table: json.loads(table.to_json(orient="split", index=False, date_format="iso", double_precision=15))
-raw, encoded = plain(frame[schema.features()]), plain(inputs(frame, schema))
+raw, encoded = plain(frame[schema.features()]), plain(inputs(frame, of_model(schema)))
 whole = {name for name in schema.features() if schema.columns[name].type == "integer"}
 boolean = {name for name in schema.features() if schema.columns[name].type == "boolean"}
 def cell(name, value):
@@ -224,11 +225,10 @@ def mlflow_environment(path: Path, python: Path) -> Path:
 
 def servers(project: Path, python: Path, mlflow: Path, folder: Path, rows: int) -> list[Server]:
     """Return `model serve`, mlflow and the echo, with the same rows to send."""
-    package = next(path.name for path in (project / "src").iterdir() if (path / "train.py").exists())
     path = f"{mlflow}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PYTHONPATH": str(project / "src"), "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {**os.environ, "PYTHONPATH": f"{project}/src:{project}/vendor", "PYTHONDONTWRITEBYTECODE": ""}
     alone = {**os.environ, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    code = [str(python), "-c", ROWS.replace("PACKAGE", package), str(rows)]
+    code = [str(python), "-c", ROWS, str(rows)]
     asked = subprocess.run(code, cwd=project, env=environment, check=True, capture_output=True, text=True).stdout
     bodies = {name: [json.dumps(body) for body in some] for name, some in json.loads(asked).items()}
     model = folder / "model"

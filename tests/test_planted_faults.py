@@ -183,7 +183,10 @@ def test_several_breaches_are_all_named(healthy: BakedProject, environment: dict
 def test_export_that_disagrees_is_refused(copy: BakedProject, environment: dict[str, str]) -> None:
     """A forest behind a scaler is exported wrongly, and says nothing; its bundle does not replace the good one."""
     stage = f"src/{copy.package}/train.py"
-    edit(copy, stage, '"random_forest": [imputer]', '"random_forest": [imputer, StandardScaler()]')
+    step = 'SimpleImputer(strategy="median", keep_empty_features=True)'
+    edit(copy, stage, step, f"{step}, StandardScaler()")
+    line = "from sklearn.impute import SimpleImputer\n"
+    edit(copy, stage, line, f"{line}from sklearn.preprocessing import StandardScaler\n")
     edit(copy, "params.yaml", "model: gradient_boosting", "model: random_forest")
     before = (copy.path / "models/bundle/manifest.json").read_bytes()
     result = copy.run("dvc repro", check=False, **environment)
@@ -214,20 +217,15 @@ def test_healthy_project_is_reproduced_to_the_byte(copy: BakedProject, environme
 
 
 RANDOM_STAGES = {
-    "prepare": "\n\ndef in_test(table, schema, test_size):\n    return np.random.random(len(table)) < test_size\n",
-    "train": (
-        "\n\n_fit = fit\n\n\ndef fit(model, features, target, schema, params):\n"
-        "    half = np.random.permutation(len(features))[: len(features) // 2]\n"
-        "    return _fit(model, features.iloc[half], target[half], schema, params)\n"
-    ),
+    "prepare": ("    return table\n", "    return table.sample(frac=0.9)\n"),
+    "train": ("kind(random_state=data.seed, verbose=data.verbose, **params))", "kind(max_features=0.5, **params))"),
 }
 
 
 @pytest.mark.parametrize("stage", RANDOM_STAGES)
 def test_stage_that_draws_at_random_is_caught(stage: str, copy: BakedProject, environment: dict[str, str]) -> None:
     """Numbers drawn without a seed show as a change of the committed results."""
-    ending = '\n\nif __name__ == "__main__":'
-    edit(copy, f"src/{copy.package}/{stage}.py", ending, RANDOM_STAGES[stage] + ending)
+    edit(copy, f"src/{copy.package}/{stage}.py", *RANDOM_STAGES[stage])
     copy.run("dvc repro --quiet", **environment)
     commit(copy)
     assert "dvc.lock" in differences_from_scratch(copy, environment)

@@ -47,7 +47,7 @@ def test_better_model_is_green(origin: Origin) -> None:
     origin.reproduce()
     judged, comment = origin.judge(origin.push("More trees"))
     assert judged.conclusion == "success", judged.log
-    assert "| train.max_iter | 20 | 50 |" in comment
+    assert "| train.gradient_boosting.max_iter | 20 | 50 |" in comment
     assert re.search(r"log loss ↓ .* ✅ better \|", comment)
 
 

@@ -91,14 +91,14 @@ def test_a_pushed_project_is_sound_here_and_in_a_clone(
 ) -> None:
     """What was checked is listed; a clone that has fetched nothing is sound too, and says what it did not check."""
     said = require_sound(project, environment)
-    assert "DVC's remote has all 11 objects" in said
+    assert "DVC's remote has all 12 objects" in said
     assert "not here" not in said
     run(["git", "clone", "--quiet", str(project.path), "clone"], tmp_path)
     clone = BakedProject(tmp_path / "clone", project.package)
     set_remote(clone, str(tmp_path / "store"), environment)
     said = require_sound(clone, environment)
     assert "not here, so not checked: data/raw.csv, data/test.parquet" in said
-    assert "DVC's remote has all 11 objects" in said
+    assert "DVC's remote has all 12 objects" in said
     clone.run("dvc pull --quiet", **environment)
     assert "not here" not in require_sound(clone, environment)
 
@@ -122,8 +122,8 @@ def test_ci_reproduces_from_nothing(project: BakedProject, environment: Environm
         "reports/metrics.json",
         "reports/predictions.csv",
     }
-    changed = f"params.yaml: train.max_leaf_nodes is 2, the committed dvc.lock was made with 8: {RENEW}"
-    assert f"error: {changed}" in lines
+    changed = "params.yaml: train.gradient_boosting.max_leaf_nodes is 2, the committed dvc.lock was made with 8"
+    assert f"error: {changed}: {RENEW}" in lines
     commit_all(project.path, "Its results")
     lines = verify(project, environment).stderr.splitlines()
     unpushed = ["models/model.skops", "models/bundle"]
