@@ -63,12 +63,12 @@ build/venv/dev: requirements-dev.txt | build/venv/bin/python
 	@touch $@
 
 # The packages of a generated project, those of an S3 remote too, and pytest-xdist.
-$(LIBRARY)/ready: $(PROJECT)/requirements.txt | build/venv/dev
+$(LIBRARY)/ready: $(PROJECT)/requirements.txt tests/boosting.txt | build/venv/dev
 	@echo "Installing the packages of a generated project into $(LIBRARY) (about 1 GB, once)"
 	@rm -rf build/draft
 	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build/draft dvc_remote=s3://bucket
 	@sed -n '/^execnet==/,/[^\\]$$/p; /^pytest-xdist==/,/[^\\]$$/p' requirements-dev.txt > build/draft/xdist.txt
 	@python=$$(python3 -c '$(FIND_PYTHON)') && $(BIN)/uv venv --quiet --allow-existing --python "$$python" $(LIBRARY)
 	@VIRTUAL_ENV=$(LIBRARY) $(BIN)/uv pip sync --quiet --require-hashes --build-constraints build/draft/*/requirements.txt \
-		build/draft/*/requirements.txt build/draft/xdist.txt
+		build/draft/*/requirements.txt build/draft/xdist.txt tests/boosting.txt
 	@touch $@

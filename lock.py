@@ -15,6 +15,7 @@ from cookiecutter.main import cookiecutter
 ROOT = Path(__file__).parent
 PROJECT_LOCK = ROOT / "{{cookiecutter.project_slug}}" / "requirements.txt"
 SERVING_LOCK = PROJECT_LOCK.with_name("requirements-serve.txt")
+BOOSTING_LOCK = ROOT / "tests/boosting.txt"  # what the library exports too, in the versions of the project
 RELEASE_LOCK = PROJECT_LOCK.with_name("requirements-release.txt")
 # One remote of each kind that needs packages of its own; the others need none.
 REMOTES = {"": "", "s3": "s3://b", "gs": "gs://b", "azure": "azure://b", "ssh": "ssh://h/p"}
@@ -69,11 +70,13 @@ def lock_project() -> dict[Path, str]:
         groups = {
             group: compile_lock(["--group", f"{path}/pyproject.toml:{group}"], *same) for group in ("serve", "release")
         }
-        return {PROJECT_LOCK: merge(locks), SERVING_LOCK: groups["serve"], RELEASE_LOCK: groups["release"]}
+        boosting = compile_lock(["--group", "pyproject.toml:boosting"], *same)
+        project = {PROJECT_LOCK: merge(locks), SERVING_LOCK: groups["serve"], RELEASE_LOCK: groups["release"]}
+        return {**project, BOOSTING_LOCK: boosting}
 
 
 def main() -> None:
-    """Write the six lock files."""
+    """Write the seven lock files."""
     print("Resolving the generated project for every kind of remote", flush=True)
     for path, text in lock_project().items():
         path.write_text(text, newline="\n")

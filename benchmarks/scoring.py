@@ -47,7 +47,8 @@ import pyarrow.parquet as pq
 from gitmodel.base.project import MODEL
 from gitmodel.contract import schema
 from gitmodel.contract.origin import of_model
-from gitmodel.estimator import inputs, load, predict
+from gitmodel.estimator import inputs, predict
+from gitmodel.skops_file import load
 from pathlib import Path
 contract, model, seconds = schema.load(), load(MODEL), 0.0
 known = of_model(contract)

@@ -19,6 +19,7 @@ from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract import schema
 from gitmodel.contract.table import read_cells
 from gitmodel.pipeline import evaluate, package, prepare, train
+from room import Room
 
 TEMPLATE = Path(__file__).parents[2]
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -73,6 +74,14 @@ def bundle(workspace):
 def frame(workspace):
     """Return at most 200 typed test rows of the sample's table."""
     return pd.read_parquet(workspace / TEST).head(200)
+
+
+@pytest.fixture
+def user_room(tmp_path_factory, monkeypatch):
+    """Work in a project whose user's package is empty, with a name of its own."""
+    folder = tmp_path_factory.mktemp("room")
+    monkeypatch.chdir(folder)
+    return Room(folder)
 
 
 def room(sample, folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from gate_cases import NAME, Project
 from gitmodel.base.project import BUNDLE, LOCK, METRICS, TEST
-from gitmodel.bundle.bundle import MANIFEST, MODEL, PROFILE, SCHEMA
+from gitmodel.bundle.bundle import MANIFEST, ONNX, PROFILE, SCHEMA
 
 START = 1_750_000_000
 MINUTE = 60
@@ -54,7 +54,7 @@ class Model(Project):
         folder = self.folder / BUNDLE
         folder.mkdir(parents=True, exist_ok=True)
         files = {}
-        for name in (MODEL, SCHEMA, PROFILE):
+        for name in (ONNX, SCHEMA, PROFILE):
             (folder / name).write_text(f"{name} {self.number}", encoding="utf-8")
             files[name] = {"sha256": sha256((folder / name).read_bytes()).hexdigest()}
         metrics = json.loads((self.folder / METRICS).read_text(encoding="utf-8"))

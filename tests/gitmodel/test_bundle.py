@@ -13,7 +13,7 @@ from gitmodel.bundle import bundle as files
 from gitmodel.bundle.bundle import Bundle, digest, read_verified
 from gitmodel.contract.table import rows
 
-NAMES = (files.MODEL, files.SCHEMA, files.PROFILE, files.MANIFEST)
+NAMES = (files.ONNX, files.SCHEMA, files.PROFILE, files.MANIFEST)
 SERVING = """
 import sys
 import numpy as np
@@ -111,7 +111,7 @@ def test_a_broken_model_is_one_line(copy, tmp_path, monkeypatch, lock, remedy):
     """What onnxruntime says is put in one line, with a remedy that works there: DVC's in its repository only."""
     (tmp_path / lock).touch()
     monkeypatch.chdir(tmp_path)
-    (copy / files.MODEL).write_bytes(b"not a model")
+    (copy / files.ONNX).write_bytes(b"not a model")
     with pytest.raises(UserError, match=f"cannot be loaded .*: {remedy}") as error:
         Bundle.load(copy, verify=False)
     assert "\n" not in str(error.value)

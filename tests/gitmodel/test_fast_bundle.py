@@ -27,7 +27,7 @@ def test_codes_are_positions_and_one_more():
 
 def test_a_model_that_reads_strings_otherwise_is_left_alone(workspace):
     """One more step that needs the strings themselves, and nothing is rewritten."""
-    content = (workspace / BUNDLE / files.MODEL).read_bytes()
+    content = (workspace / BUNDLE / files.ONNX).read_bytes()
     model = onnx.load_from_string(content)
     if "categories" not in {entry.name for entry in model.graph.input}:
         assert (content, {}) == with_codes(content)

@@ -13,6 +13,7 @@ FLOORS = [
     "contract",
     "metrics",
     "estimator",
+    "skops_file",
     "plots",
     "bundle",
     "results",

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import fast_params, room
-from gitmodel import estimator
+from gitmodel import estimator, skops_file
 from gitmodel.base.project import (
     BUNDLE,
     CARD,
@@ -32,8 +32,9 @@ from gitmodel.base.project import (
     replacing_folder,
 )
 from gitmodel.bundle import bundle as files
+from gitmodel.bundle import form, parity
 from gitmodel.bundle import parity, profile
-from gitmodel.bundle.bundle import Bundle, digest
+from gitmodel.bundle.bundle import Bundle, OnnxModel, digest
 from gitmodel.bundle.export import to_onnx
 from gitmodel.card import card
 from gitmodel.contract.features import Features
@@ -177,9 +178,9 @@ def test_the_label_is_the_most_likely_class(project, counts):
     params["gradient_boosting"]["min_samples_leaf"] = 20
     features = Features(schema)
     inputs = estimator.inputs(frame, features)
-    model = train.fit(train.build(train.Data.of(inputs, features, params), params), inputs, labels)
-    bundle = Bundle(to_onnx(model, schema), features, {})
-    found, probabilities = bundle.run(rows(frame[schema.features()]), "label", "probabilities")
+    model = train.fit(train.build(train.Data.of(inputs, features, params), params), inputs, labels, schema)
+    bundle = Bundle(OnnxModel(to_onnx(model, schema)), features, {})
+    found, probabilities = bundle.labelled(rows(frame[schema.features()]))
     assert [schema.classes[code] for code in probabilities.argmax(axis=1)] == list(found)
     assert {schema.classes[int(np.argmax(counts))]} == set(found)
 
@@ -216,9 +217,9 @@ def test_the_same_model_gives_the_same_bytes(project):
 def test_the_bytes_do_not_depend_on_the_hash_seed(project):
     """Python orders sets differently in each process; the model does not show it."""
     project()
-    code = "from gitmodel import estimator; from gitmodel.base import project; from gitmodel.bundle import export;"
+    code = "from gitmodel import skops_file; from gitmodel.base import project; from gitmodel.bundle import export;"
     code += "from gitmodel.contract.schema import load; import hashlib;"
-    code += "print(hashlib.sha256(export.to_onnx(estimator.load(project.MODEL), load())).hexdigest())"
+    code += "print(hashlib.sha256(export.to_onnx(skops_file.load(project.MODEL), load())).hexdigest())"
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code],
@@ -228,7 +229,7 @@ def test_the_bytes_do_not_depend_on_the_hash_seed(project):
         )
         for seed in "01"
     ]
-    expected = files.read_manifest()["files"][files.MODEL]["sha256"]
+    expected = files.read_manifest()["files"][files.ONNX]["sha256"]
     assert [process.communicate()[0].strip() for process in processes] == [expected, expected]
 
 
@@ -240,7 +241,7 @@ def poison(monkeypatch, change):
         change(exported)
         return exported.SerializeToString()
 
-    monkeypatch.setattr(package, "to_onnx", wrong)
+    monkeypatch.setattr(form, "to_onnx", wrong)
 
 
 def tree_values(model, name):
@@ -266,26 +267,36 @@ def swap_labels(model):
 
 
 @pytest.mark.parametrize("fault", [change_leaf, swap_labels])
-def test_an_export_that_disagrees_is_refused(project, monkeypatch, fault):
-    """One wrong leaf, or swapped labels: the former bundle stays, and nothing is left behind."""
+def test_an_export_that_disagrees_does_not_ship(project, monkeypatch, capsys, fault):
+    """One wrong leaf, or swapped labels: the model itself ships, as a skops file, and that is said."""
+    project()
+    poison(monkeypatch, fault)
+    package.main()
+    assert re.search(r"disagree on \d+ of 100 test rows .* ships as model.skops", capsys.readouterr().err)
+    assert {files.SKOPS} == {files.ONNX, files.SKOPS} & files.read_manifest()["files"].keys()
+    assert Bundle.load(BUNDLE).manifest["runtime"].keys() == {"scikit-learn"}
+
+
+def test_a_model_that_fails_leaves_the_former_bundle(project, monkeypatch):
+    """No form predicts what the model cannot: nothing is replaced, and nothing is left behind."""
     project()
     before = digest()
-    poison(monkeypatch, fault)
-    with pytest.raises(UserError, match=r"disagree on \d+ of 100 test rows .*: choose another `train.model`"):
+    monkeypatch.setattr(parity, "predict", lambda model, inputs: np.full((len(inputs), 2), np.nan))
+    with pytest.raises(UserError, match="predicts no finite number"):
         package.main()
     assert digest() == before and Bundle.load(BUNDLE)
     assert [path.name for path in BUNDLE.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_threshold_off_by_one_float_is_refused(project, monkeypatch):
+def test_a_threshold_off_by_one_float_is_found(project, monkeypatch):
     """Where test rows lie on a threshold, the next float is the wrong side."""
     project(kind="neighbouring floats")
     poison(monkeypatch, round_threshold)
-    with pytest.raises(UserError, match="disagree"):
-        package.main()
+    package.main()
+    assert files.SKOPS in files.read_manifest()["files"]
 
 
-def test_a_native_categorical_split_is_refused(project, monkeypatch):
+def test_a_native_categorical_split_ships_as_skops(project, monkeypatch):
     """Boosted trees that split sets of categories export silently wrong (skl2onnx 1.20)."""
     schema = project("binary", "numbers")
     frame = pd.read_parquet(TRAIN).assign(a=lambda frame: (frame["a"].fillna(0) * 5).abs().round())
@@ -293,12 +304,10 @@ def test_a_native_categorical_split_is_refused(project, monkeypatch):
     inputs, labels = estimator.inputs(frame, features), train.targets(frame, schema)
     trees = HistGradientBoostingClassifier(categorical_features=[0], max_iter=10, min_samples_leaf=5)
     fitted = train.Data.of(inputs, features, read_params("train")).pipeline(trees).fit(inputs, labels)
-    monkeypatch.setattr(estimator, "load", lambda path: fitted)
+    monkeypatch.setattr(skops_file, "load", lambda path: fitted)
     frame.to_parquet(TEST, index=False)
-    before = digest()
-    with pytest.raises(UserError, match="disagree"):
-        package.main()
-    assert digest() == before
+    package.main()
+    assert files.SKOPS in files.read_manifest()["files"]
 
 
 def test_a_step_without_onnx_form_is_refused(project):
@@ -484,7 +493,7 @@ def test_predictions_equal_those_of_the_trained_model(workspace, contract):
     with contextlib.chdir(workspace), warnings.catch_warnings(action="ignore"):
         frame = pd.read_parquet(TEST)
         bundle = Bundle.load()
-        expected = estimator.predict(estimator.load(MODEL), estimator.inputs(frame, bundle.features))
+        expected = estimator.predict(skops_file.load(MODEL), estimator.inputs(frame, bundle.features))
         actual = bundle.predict(rows(frame))
     unit = 1 if contract.classes else expected.std() or 1
     np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-4 * unit)

@@ -20,8 +20,9 @@ from gitmodel.contract.features import Features
 from gitmodel.contract.identity import identity_columns
 from gitmodel.contract.schema import Reading
 from gitmodel.contract.table import read_cells, read_table
-from gitmodel.estimator import inputs, load, predict
+from gitmodel.estimator import inputs, predict
 from gitmodel.pipeline.prepare import add_row_id
+from gitmodel.skops_file import load
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from gitmodel import estimator
+from gitmodel import estimator, skops_file
 from gitmodel.base.project import BUNDLE, MODEL, UserError
 from gitmodel.bundle import bundle as files
 from gitmodel.contract.schema import MISSING
@@ -136,7 +136,7 @@ def test_answers_are_those_of_the_trained_model(workspace, frame, model, app):
     assert (200, model.name, model.version) == (status, told["model"], told["version"])
     found = values(told["predictions"], schema.classes)
     np.testing.assert_array_equal(model.bundle.predict(typed_rows(frame)).astype(float), found)
-    trained = estimator.load(workspace / MODEL)
+    trained = skops_file.load(workspace / MODEL)
     expected = estimator.predict(trained, estimator.inputs(frame, model.bundle.features))
     scale = 1 if schema.classes else float(np.std(expected)) or 1.0
     np.testing.assert_allclose(found / scale, expected / scale, atol=1e-3)
@@ -508,7 +508,7 @@ def command(*words):
 def test_a_changed_bundle_is_not_served(workspace, tmp_path):
     """One line, and no server."""
     copy = shutil.copytree(workspace / BUNDLE, tmp_path / "bundle")
-    (copy / files.MODEL).write_bytes(b"changed")
+    (copy / files.ONNX).write_bytes(b"changed")
     done = subprocess.run(
         command("--bundle", copy, "--port", 0), cwd=tmp_path, capture_output=True, text=True, timeout=60
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from gitmodel import estimator
+from gitmodel import estimator, skops_file
 from gitmodel.base.project import UserError
 from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Column, Schema
@@ -56,7 +56,11 @@ def fitted(model, task, **params):
     features = Features(schema)
     inputs, target = estimator.inputs(frame, features), train.targets(frame, schema)
     changed = {**PARAMS, "model": model, model: {**PARAMS.get(model, {}), **params}}
-    return train.fit(train.build(train.Data.of(inputs, features, changed), changed), inputs, target), inputs, target
+    return (
+        train.fit(train.build(train.Data.of(inputs, features, changed), changed), inputs, target, schema),
+        inputs,
+        target,
+    )
 
 
 @pytest.mark.parametrize("task", TARGETS)
@@ -72,10 +76,10 @@ def test_a_saved_model_is_the_same_bytes_and_predicts_the_same(model, tmp_path):
     """Fitting and saving twice gives equal files; what is loaded predicts as what was saved."""
     for name in ("one", "two"):
         model_fitted, inputs, _ = fitted(model, "binary")
-        estimator.save(model_fitted, tmp_path / name)
+        skops_file.save(model_fitted, tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     expected = estimator.predict(model_fitted, inputs)
-    predicted = estimator.predict(estimator.load(tmp_path / "one"), inputs)
+    predicted = estimator.predict(skops_file.load(tmp_path / "one"), inputs)
     np.testing.assert_allclose(predicted, expected, rtol=1e-12)  # a forest sums its trees in any order
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import VENDOR
 from gitmodel.base.project import BUNDLE, METRICS, MODEL, PARAMS, PREDICTIONS, SCHEMA, UserError
-from gitmodel.bundle.bundle import MODEL as ONNX
+from gitmodel.bundle.bundle import ONNX
 from gitmodel.git.programs import dvc, git
 from gitmodel.verify import lock, results, storage
 from gitmodel.verify.command import verify

@@ -1,36 +1,80 @@
-"""The trained scikit-learn pipeline: what goes in, what comes out, how it is kept."""
-
-import io
-import json
-import re
-import zipfile
-from pathlib import Path
-from typing import Any
+"""The estimator that the user brings: how it is fitted, what goes in, what comes out."""
 
 import numpy as np
 import pandas as pd
-import skops.io
 from sklearn.base import BaseEstimator
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import InvalidParameterError
 
-from gitmodel.base.project import UserError, replacing
+from gitmodel.base.project import UserError, one_line
 from gitmodel.contract.encoding import category_names, encode, number_names
 from gitmodel.contract.features import Features
+from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import rows
-from gitmodel.seam import Rows
+from gitmodel.seam import Rows, described
 
-TRUSTED = [
-    "sklearn._loss.link.IdentityLink",
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.link.MultinomialLogit",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn._loss.loss.HalfMultinomialLoss",
-    "sklearn._loss.loss.HalfSquaredError",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "numpy.dtype",
-]
+UNFIT = "choose other settings, other steps before it, another scale of the target or another estimator"
+CALIBRATE = "wrap it, as in `CalibratedClassifierCV({name}(...), method='sigmoid', ensemble=False)`"
+OTHERWISE = "choose an estimator that has `predict_proba`, or for one of several estimators those that have it"
+
+
+def fit(model: BaseEstimator, features: pd.DataFrame, target: np.ndarray, schema: Schema) -> BaseEstimator:
+    """Fit a model to values or labels as text (n,), or to the labels' positions in the schema if it takes no text."""
+    try:
+        model.fit(features, target)
+    except InvalidParameterError as error:
+        raise UserError(f"`train:` in params.yaml, or train.py: {one_line(error)[:300]}") from None
+    except Exception as error:  # of whatever code the model is made of
+        if not schema.classes or not _takes_codes(model, features, target, schema):
+            raise UserError(
+                f"{name_of(model)} cannot be fitted to one target column: {described(error)}; {UNFIT}"
+            ) from None
+    require_answers(model, schema)
+    return model
+
+
+def _takes_codes(model: BaseEstimator, features: pd.DataFrame, target: np.ndarray, schema: Schema) -> bool:
+    try:
+        model.fit(features, np.searchsorted(schema.classes, target))
+    except Exception:  # the first one says more
+        return False
+    return True
+
+
+def require_answers(model: BaseEstimator, schema: Schema) -> None:
+    """Raise UserError unless a fitted model gives probabilities of the schema's classes, if it has any."""
+    if not schema.classes:
+        return
+    name, learned = name_of(model), np.asarray(getattr(model, "classes_", None))
+    if not hasattr(model, "predict_proba"):
+        remedy = CALIBRATE.format(name=name) if hasattr(model, "decision_function") else OTHERWISE
+        raise UserError(f"{name} gives no probabilities: {remedy}")
+    if isinstance(_last(model), FixedThresholdClassifier | TunedThresholdClassifierCV):
+        raise UserError(
+            f"{name} moves a threshold, but a bundle's label is the likeliest class: use its estimator alone"
+        )
+    codes = list(range(len(schema.classes)))
+    if learned.tolist() not in ([*schema.classes], codes):
+        raise UserError(
+            f"{name} learned the classes {one_line(learned)[:100]}, not those of the schema: fit it to labels as text,"
+            " or to their positions among the sorted classes, and keep `classes_` as scikit-learn's classifiers do"
+        )
+
+
+def name_of(model: BaseEstimator) -> str:
+    """Return the name of the type that predicts, within pipelines."""
+    return type(_last(model)).__name__
+
+
+def _last(model: BaseEstimator) -> BaseEstimator:
+    """Return what predicts within pipelines, searches and regressors of a transformed target."""
+    if isinstance(model, Pipeline):
+        return _last(model[-1])
+    if isinstance(model, TransformedTargetRegressor) and model.regressor is not None:
+        return _last(model.regressor)
+    return _last(model.best_estimator_) if hasattr(model, "best_estimator_") else model
 
 
 def inputs(frame: pd.DataFrame, features: Features) -> pd.DataFrame:
@@ -65,64 +109,5 @@ def predict(estimator: BaseEstimator, features: pd.DataFrame) -> np.ndarray:
     """Return probabilities (n, classes), the classes sorted, or values (n,) of a regression."""
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba(features)
-    return estimator.predict(features)
-
-
-def save(estimator: BaseEstimator, path: Path) -> None:
-    """Write an estimator with skops, the same bytes for the same estimator."""
-    with replacing(path) as draft:
-        draft.write_bytes(_canonical(skops.io.dumps(estimator)))
-
-
-def load(path: Path) -> BaseEstimator:
-    """Read an estimator; UserError if it holds a type that is not trusted, since loading could run its code."""
-    try:
-        return skops.io.load(path, trusted=TRUSTED)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro`, or `dvc pull` if it is in the remote") from None
-    except skops.io.exceptions.UntrustedTypesFoundException as error:
-        raise UserError(f"{path}: {error}; if you know them, add them to TRUSTED in gitmodel/estimator.py") from None
-
-
-def _canonical(archive: bytes) -> bytes:
-    """Replace what differs from run to run in a skops archive: addresses, the time, the number of threads."""
-    source = zipfile.ZipFile(io.BytesIO(archive))
-    schema = json.loads(source.read("schema.json"))
-    numbers: dict[str, str] = {}
-    _number(schema, numbers)
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as output:
-        for name in sorted(source.namelist(), key=lambda name: int(numbers.get(Path(name).stem, 0))):
-            new = numbers.get(Path(name).stem, Path(name).stem) + Path(name).suffix
-            content = json.dumps(schema, indent=1).encode() if name == "schema.json" else _padded(source.read(name))
-            output.writestr(zipfile.ZipInfo(new), content)
-    return target.getvalue()
-
-
-def _padded(content: bytes) -> bytes:
-    """Fill the gaps between the fields of a structured array with zeros: they hold whatever was in memory."""
-    array: Any = np.load(io.BytesIO(content)) if content.startswith(b"\x93NUMPY") else np.empty(0)
-    if not array.dtype.names:
-        return content
-    clean = np.zeros(array.shape, array.dtype)
-    for field in array.dtype.names:
-        clean[field] = array[field]
-    target = io.BytesIO()
-    np.save(target, clean)
-    return target.getvalue()
-
-
-def _number(node: object, numbers: dict[str, str]) -> None:
-    """Number every `__id__` below `node` by first appearance, and the file named after it."""
-    if isinstance(node, dict):
-        if "__id__" in node:
-            key = str(node["__id__"])
-            if node.get("is_json"):  # constants may share an address or not, as Python's version likes
-                key = f"{key}.{len(numbers)}"
-            node["__id__"] = int(numbers.setdefault(key, str(len(numbers) + 1)))
-        if "n_threads" in node:
-            node["n_threads"]["content"] = "1"
-        if isinstance(node.get("file"), str) and (match := re.fullmatch(r"(\d+)(\.\w+)", node["file"])):
-            node["file"] = numbers.setdefault(match[1], str(len(numbers) + 1)) + match[2]
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        _number(child, numbers)
+    values = estimator.predict(features)
+    return values[:, 0] if values.ndim == 2 else values

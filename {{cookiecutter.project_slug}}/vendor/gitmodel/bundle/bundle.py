@@ -1,49 +1,90 @@
 """The bundle that ships: load it, verify it, predict with it.
 
 A bundle is a folder: model.onnx (encoded matrices in, prediction out), schema.yaml, profile.json and manifest.json,
-which holds the SHA-256 of all others. Needs onnxruntime, numpy and PyYAML, and nothing else.
+which holds the SHA-256 of all others. Needs onnxruntime, numpy and PyYAML, and nothing else. A model that has no ONNX
+form ships as model.skops instead, and needs what the manifest names as its `runtime`.
 """
 
 import json
 from collections.abc import Mapping
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import onnxruntime
 
-from gitmodel.base.project import BUNDLE, LOCK, UserError
+from gitmodel.base.project import BUNDLE, LOCK, UserError, one_line
 from gitmodel.contract import schema as contract
 from gitmodel.contract.features import Features
-from gitmodel.contract.origin import restore
+from gitmodel.contract.origin import require_code, restore
 
 FORMAT, READABLE = 2, (1, 2)
-MODEL, SCHEMA, PROFILE, MANIFEST = "model.onnx", "schema.yaml", "profile.json", "manifest.json"
+ONNX, SKOPS = "model.onnx", "model.skops"  # a bundle holds one of them
+SCHEMA, PROFILE, MANIFEST = "schema.yaml", "profile.json", "manifest.json"
 CHUNK_ROWS = 50_000
 
 
+class Model(Protocol):
+    """What predicts: of encoded numbers (n, k) and categories (n, m), probabilities (n, classes) or values (n,)."""
+
+    def __call__(self, numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
+        """Return the predictions."""
+
+
+class OnnxModel:
+    """A model that onnxruntime runs, in `session`."""
+
+    def __init__(self, content: bytes, threads: int = 1) -> None:
+        """Make a session of the bytes of model.onnx."""
+        self.session = _session(content, threads)
+        self._inputs = {node.name for node in self.session.get_inputs()}
+        self._output = self.session.get_outputs()[-1].name
+
+    def __call__(self, numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
+        """Return probabilities (n, classes) or values (n,) for numbers (n, k) and categories (n, m)."""
+        (predicted,) = self.run(numbers, categories, self._output)
+        return predicted if self._output == "probabilities" else predicted[:, 0]
+
+    def run(self, numbers: np.ndarray, categories: np.ndarray, *outputs: str) -> list[np.ndarray]:
+        """Return outputs as they are: `label` (n,), `probabilities` (n, classes), `prediction` (n, 1)."""
+        matrices = self.matrices(numbers, categories)
+        try:
+            found: list[np.ndarray] = self.session.run(outputs, {name: matrices[name] for name in self._inputs})
+        except Exception as error:  # onnxruntime has no common class of errors
+            raise UserError(f"{ONNX} cannot predict these rows ({one_line(error)[:150]})") from None
+        return found
+
+    def matrices(self, numbers: np.ndarray, categories: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what goes into the session, by name."""
+        return {"numbers": numbers, "categories": categories}
+
+
 class Bundle:
-    """A model ready to predict: `schema`, `manifest`, `session` of onnxruntime, and `classes`.
+    """A model ready to predict: `model`, `features`, `schema`, `manifest` and `classes`.
 
     The classes are in the order of the columns of probabilities; a regression has none.
     """
 
-    def __init__(self, model: bytes, features: Features, manifest: dict[str, Any], threads: int = 1) -> None:
-        """Make a session of the bytes of model.onnx; `load` is the usual way."""
-        self.features, self.schema, self.manifest = features, features.schema, manifest
-        self.session = _session(model, threads)
+    onnx: type[OnnxModel] = OnnxModel
+
+    def __init__(self, model: Model, features: Features, manifest: dict[str, Any]) -> None:
+        """Keep what predicts; `load` is the usual way."""
+        self.model, self.features, self.schema, self.manifest = model, features, features.schema, manifest
         self.classes, self._columns = self.schema.classes, self.schema.features()
-        self._inputs = {node.name for node in self.session.get_inputs()}
-        self._output = self.session.get_outputs()[-1].name
 
     @classmethod
     def load(cls, directory: Path = BUNDLE, verify: bool = True, threads: int = 1) -> Self:
         """Load a bundle, each file checked against the manifest; UserError if one is missing, changed or extra."""
         directory = Path(directory)
         manifest = read_manifest(directory)
-        contents = read_verified(directory) if verify else {MODEL: _read(directory / MODEL)}
-        return cls(contents[MODEL], features_of(directory), manifest, threads)
+        name = ONNX if ONNX in manifest["files"] else SKOPS
+        content = read_verified(directory)[name] if verify else _read(directory / name)
+        features = features_of(directory)
+        model = cls.onnx(content, threads) if name == ONNX else native(content, features, manifest, directory)
+        return cls(model, features, manifest)
 
     def predict(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return probabilities (n, classes), or values (n,) of a regression, for n typed rows (name -> (n,) array)."""
@@ -60,15 +101,39 @@ class Bundle:
         found: np.ndarray = np.array(self.classes, dtype=object)[predictions.argmax(axis=1)]
         return found
 
-    def run(self, rows: Mapping[str, np.ndarray], *outputs: str) -> list[np.ndarray]:
-        """Return outputs of model.onnx as they are: `label` (n,), `probabilities` (n, classes), `prediction` (n, 1)."""
-        matrices = dict(zip(("numbers", "categories"), self.features.encode(rows), strict=True))
-        found: list[np.ndarray] = self.session.run(outputs, {name: matrices[name] for name in self._inputs})
-        return found
+    def labelled(self, rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the (n,) labels as the model's file has them, which other programs read, and (n, classes)."""
+        if isinstance(self.model, OnnxModel):
+            labels, predicted = self.model.run(*self.features.encode(rows), "label", "probabilities")
+            return labels, predicted
+        predicted = self.predict(rows)
+        return self.labels(predicted), predicted
 
     def _predict(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        (predicted,) = self.run(columns, self._output)
-        return predicted if self.classes else predicted[:, 0]
+        return self.model(*self.features.encode(columns))
+
+
+def native(content: bytes, features: Features, manifest: Mapping[str, Any], where: Path) -> Model:
+    """Return the model in the bytes of model.skops; UserError unless packages and code are those that made it."""
+    needed = manifest.get("runtime", {})
+    missing = [f"{name}=={wanted}" for name, wanted in needed.items() if _installed(name) != wanted]
+    if missing:
+        raise UserError(f"{where / SKOPS} needs other packages than are installed: `pip install {' '.join(missing)}`")
+    require_code(manifest.get("own_code", {}), where)
+    try:
+        from gitmodel.skops_file import SkopsModel
+    except ImportError as error:
+        raise UserError(
+            f"{where / SKOPS} needs packages that are not installed ({error}): use the project's lock"
+        ) from None
+    return SkopsModel(content, features, str(manifest.get("own_package", "")))
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return installed_version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def digest(directory: Path = BUNDLE) -> str:
@@ -87,7 +152,8 @@ def read_manifest(directory: Path = BUNDLE) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(_read(directory / MANIFEST))
         version, files = manifest["format"], manifest["files"]
-        sound = {MODEL, SCHEMA, PROFILE} <= files.keys() and all(Path(name).name == name for name in files)
+        sound = {SCHEMA, PROFILE} <= files.keys() and len({ONNX, SKOPS} & files.keys()) == 1
+        sound = sound and all(Path(name).name == name for name in files)
     except (ValueError, KeyError, TypeError, AttributeError):
         sound = False
     if not sound:
@@ -142,4 +208,4 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common class of errors
-        raise UserError(f"{MODEL} cannot be loaded ({str(error).splitlines()[0][:150]}): {_remedy()}") from None
+        raise UserError(f"{ONNX} cannot be loaded ({str(error).splitlines()[0][:150]}): {_remedy()}") from None

@@ -3,39 +3,38 @@
 Predicts exactly what `Bundle` does. Needs onnx and pandas, so that it is not for serving.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import onnx
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
-from gitmodel.bundle.bundle import Bundle
-from gitmodel.contract.features import Features
+from gitmodel.bundle.bundle import Bundle, OnnxModel
 
 STRINGS, CODES = "categories", "codes"
 
 
-class QuickBundle(Bundle):
-    """A bundle whose one-hot steps look up codes; models that read strings in another way run as they are."""
+class QuickModel(OnnxModel):
+    """A model whose one-hot steps look up codes; models that read strings in another way run as they are."""
 
-    def __init__(self, model: bytes, features: Features, manifest: dict[str, Any], threads: int = 1) -> None:
+    def __init__(self, content: bytes, threads: int = 1) -> None:
         """Make a session of the rewritten model."""
-        rewritten, self._values = with_codes(model)
-        super().__init__(rewritten, features, manifest, threads)
+        rewritten, self._values = with_codes(content)
+        super().__init__(rewritten, threads)
 
-    def run(self, rows: Mapping[str, np.ndarray], *outputs: str) -> list[np.ndarray]:
-        """Return outputs of the model as `Bundle.run` does."""
+    def matrices(self, numbers: np.ndarray, categories: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the numbers and the codes of the categories."""
         if not self._values:
-            return super().run(rows, *outputs)
-        numbers, categories = self.features.encode(rows)
+            return super().matrices(numbers, categories)
         codes = np.zeros(categories.shape, dtype=np.int64)
         for column, values in self._values.items():
             codes[:, column] = codes_of(categories[:, column], values)
-        matrices = {"numbers": numbers, CODES: codes}
-        found: list[np.ndarray] = self.session.run(outputs, {name: matrices[name] for name in self._inputs})
-        return found
+        return {"numbers": numbers, CODES: codes}
+
+
+class QuickBundle(Bundle):
+    """A bundle for many rows; a model that ships as model.skops runs as it is."""
+
+    onnx = QuickModel
 
 
 def codes_of(texts: np.ndarray, values: list[str]) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from gitmodel.base.project import UserError
+from gitmodel.base.project import UserError, one_line, some_rows
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Schema
@@ -17,6 +17,7 @@ from gitmodel.estimator import inputs, predict
 HARD_ROWS = 50  # test rows that are bent into hard ones
 SINGLE_ROWS = 20  # test rows that are also predicted one at a time
 REMEDY = "choose another `train.model` or steps that export exactly; `package.tolerance` says how far is too far"
+FAILS = "put steps before its estimator, or settings, that take any row (SimpleImputer, `handle_unknown`, clipping)"
 
 
 @dataclass
@@ -40,9 +41,8 @@ class Parity:
         expected, columns = _expected(self.model, frame, self.bundle.features), self._columns(frame)
         if not self.bundle.classes:
             return self._count(self.bundle.predict(columns), expected)
-        labels, predicted = self.bundle.run(columns, "label", "probabilities")
-        self.disagreeing += self._wrong_labels(labels, expected)
-        return self._count(predicted, expected)
+        labels, predicted = self.bundle.labelled(columns)
+        return self._count(predicted, expected, self._wrong_labels(labels, expected))
 
     def compare_one_by_one(self, frame: pd.DataFrame) -> None:
         """Compare each row alone with what the trained model predicts for all together."""
@@ -54,17 +54,18 @@ class Parity:
         """Raise UserError if some rows disagreed."""
         if self.disagreeing:
             raise UserError(
-                f"model.onnx and the trained model disagree on {self.disagreeing:,} of {self.rows:,} {what}"
+                f"the exported model and the trained one disagree on {self.disagreeing:,} of {self.rows:,} {what}"
                 f" (worst difference {self.worst:.2g}, allowed {self.tolerance:.2g}): {REMEDY}"
             )
 
     def _columns(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
         return rows(frame[self.bundle.schema.features()])
 
-    def _count(self, predicted: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    def _count(self, predicted: np.ndarray, expected: np.ndarray, wrong: np.ndarray | bool = False) -> np.ndarray:
+        """Count the (n,) rows that differ too much, or are `wrong` already; return what was predicted."""
         worst_of_row = self._differences(predicted, expected)
         self.rows += len(expected)
-        self.disagreeing += int((worst_of_row > self.tolerance).sum())
+        self.disagreeing += int(((worst_of_row > self.tolerance) | wrong).sum())
         self.worst = max(self.worst, float(worst_of_row.max(initial=0)))
         return predicted
 
@@ -76,13 +77,14 @@ class Parity:
         difference = np.where(np.isfinite(difference), np.maximum(difference, 0), np.inf) / self.scale
         return difference if difference.ndim == 1 else difference.max(axis=1)
 
-    def _wrong_labels(self, labels: np.ndarray, expected: np.ndarray) -> int:
-        """Count the (n,) labels that are not the most likely class, apart from ties within the tolerance."""
+    def _wrong_labels(self, labels: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """Return the mask of (n,) labels that are not the most likely class, apart from ties within the tolerance."""
         classes, labels = np.array(self.bundle.classes), labels.astype(str)
         codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
         chosen = np.take_along_axis(expected, codes[:, None], axis=1)[:, 0]
         unlikely = expected.max(axis=1) - chosen > 2 * self.tolerance
-        return int((unlikely | (classes[codes] != labels)).sum())
+        wrong: np.ndarray = unlikely | (classes[codes] != labels)
+        return wrong
 
 
 def hard_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -123,7 +125,11 @@ def _beside(values: pd.Series, direction: float) -> np.ndarray:
 def _expected(model: BaseEstimator, frame: pd.DataFrame, features: Features) -> np.ndarray:
     given = inputs(frame, features)
     try:
-        return predict(model, given)
-    except ValueError as error:
-        cause = " ".join(str(error).split())[:150]
-        raise UserError(f"the trained model cannot predict extreme or missing values ({cause}): {REMEDY}") from None
+        expected = predict(model, given)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        cause = one_line(error)[:150]
+        raise UserError(f"the trained model fails on missing, new or extreme values ({cause}): {FAILS}") from None
+    silent = ~np.isfinite(expected).reshape(len(frame), -1).all(axis=1)
+    if silent.any():
+        raise UserError(f"the trained model predicts no finite number for {some_rows(int(silent.sum()))}: {FAILS}")
+    return expected

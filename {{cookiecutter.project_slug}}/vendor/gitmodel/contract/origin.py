@@ -75,6 +75,16 @@ def restore(described: Mapping[str, Any], schema: Schema, where: Path | str) -> 
     return Features(schema, derive_of(module), derived)
 
 
+def require_code(modules: Mapping[str, str], where: Path | str) -> None:
+    """Raise OtherCode unless each module of the user (name -> hash) is here as it was."""
+    seam.reach_source()
+    for module, expected in modules.items():
+        if not seam.is_there(module):
+            raise OtherCode(f"{where} needs {module}, and it is not here")
+        if code_hash(module) != expected:
+            raise OtherCode(f"{where} was made with other code than {module} is here")
+
+
 def other_code(described: Mapping[str, Any], module: str, where: Path | str) -> OtherCode:
     """Return the error that names what is another one here: the version of a package, or else the code."""
     here, there = versions(module), described.get("packages") or {}

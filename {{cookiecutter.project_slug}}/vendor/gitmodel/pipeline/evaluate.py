@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from tqdm import tqdm
 
-from gitmodel import estimator, plots
+from gitmodel import estimator, plots, skops_file
 from gitmodel.base.project import (
     BASELINES,
     METRICS,
@@ -50,7 +50,7 @@ def main() -> None:
     schema, params = load(), read_params("evaluate")
     test = pd.read_parquet(TEST)
     say(f"evaluating on {len(test):,} test rows")
-    estimators = {name: estimator.load(path) for name, path in {"model": MODEL, **BASELINES}.items()}
+    estimators = {name: skops_file.load(path) for name, path in {"model": MODEL, **BASELINES}.items()}
     features = of_model(schema)
     truth, predicted = true_values(test, schema), predict(estimators, test, features)
     metrics = measure_all(truth, predicted, schema)

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from sklearn.base import BaseEstimator
 
-from gitmodel import estimator, seam
+from gitmodel import seam, skops_file
 from gitmodel.base.project import (
     BUNDLE,
     CARD,
@@ -34,7 +34,7 @@ from gitmodel.base.project import (
 from gitmodel.bundle import bundle as files
 from gitmodel.bundle import manifest as contents
 from gitmodel.bundle.bundle import Bundle
-from gitmodel.bundle.export import to_onnx
+from gitmodel.bundle.form import choose
 from gitmodel.bundle.parity import SINGLE_ROWS, Parity, hard_rows
 from gitmodel.bundle.performance import AtTest
 from gitmodel.bundle.profile import Predictions
@@ -50,19 +50,17 @@ MOST_TRAINING = 20_000  # training rows that are predicted for monitoring
 def main() -> None:
     """Export models/model.skops, prove that it predicts the same, write models/bundle/ and reports/MODEL_CARD.md."""
     schema, params = load(), read_params("package")
-    model, metrics, features = estimator.load(MODEL), read_metrics(), of_model(schema)
+    model, metrics, features = skops_file.load(MODEL), read_metrics(), of_model(schema)
     say("exporting the model to ONNX")
     with replacing_folder(BUNDLE) as draft:
-        exported = to_onnx(model, features.full)
-        (draft / files.MODEL).write_bytes(exported)
+        form = choose(model, features, lambda bundle: prove(bundle, model, params["tolerance"]))
+        parity, predictions, at_test = form.proof
+        (draft / form.name).write_bytes(form.content)
         shutil.copyfile(SCHEMA, draft / files.SCHEMA)
-        at_test = AtTest(schema, read_params("gate")["min_rows"])
-        bundle = Bundle(exported, features, {})
-        parity, predictions = prove(bundle, model, params["tolerance"], at_test)
-        predictions["training"] = of_training(bundle, predictions)
+        predictions["training"] = of_training(form.bundle, predictions)
         ship_more(draft)
         write_json(draft / files.PROFILE, contents.reference(features, predictions, at_test.describe(), metrics))
-        manifest = contents.manifest(features, params["name"], metrics, parity)
+        manifest = contents.manifest(features, params["name"], metrics, parity) | form.needs
         write_json(draft / files.MANIFEST, manifest | {"files": contents.hashes(draft)})
         Bundle.load(draft)
     write_card(manifest, metrics, schema)
@@ -95,15 +93,13 @@ def read_metrics() -> dict[str, Any]:
     return metrics
 
 
-def prove(
-    bundle: Bundle, model: BaseEstimator, tolerance: float, at_test: AtTest
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Compare `bundle` with the model on all test rows and on hard ones; return what was found, and the predictions.
+def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[str, Any], dict[str, Any], AtTest]:
+    """Compare `bundle` with the model on all test rows and on hard ones.
 
-    `at_test` is told them too. The predictions to watch for are those of the test rows: on its training rows a model is
-    surer than it should be.
+    Return what was found, the predictions, and how the model fared. The predictions to watch for come from the test
+    rows: on its training rows a model is surer than it should be.
     """
-    predictions = Predictions(bundle.classes)
+    predictions, at_test = Predictions(bundle.classes), AtTest(bundle.schema, read_params("gate")["min_rows"])
     easy, hard = (Parity(bundle, model, tolerance, target_scale(bundle.schema)) for _ in range(2))
     for frame in chunks(TEST):
         predicted = easy.compare(frame)
@@ -114,7 +110,7 @@ def prove(
     hard.compare(hard_rows(frame, bundle.schema))
     hard.compare_one_by_one(frame.head(SINGLE_ROWS))
     hard.require("hard rows (missing, never seen or extreme values, or one row alone)")
-    return contents.proof(easy, hard), predictions.describe()
+    return contents.proof(easy, hard), predictions.describe(), at_test
 
 
 def of_training(bundle: Bundle, predictions: dict[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
-from sklearn.utils._param_validation import InvalidParameterError
 from threadpoolctl import threadpool_limits
 
-from gitmodel import seam
+from gitmodel import estimator, seam
 from gitmodel.base.project import (
     BASELINES,
     FEATURES,
@@ -35,7 +34,8 @@ from gitmodel.contract.features import Features
 from gitmodel.contract.origin import describe, of_project
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
-from gitmodel.estimator import from_arrays, save
+from gitmodel.estimator import from_arrays
+from gitmodel.skops_file import save
 
 LINEAR_ROWS = 100_000  # more rows hardly change a linear baseline
 LONG_ROWS = 200_000  # above, scikit-learn shows how far the training is
@@ -103,14 +103,14 @@ def main() -> None:
     inputs = from_arrays(arrays, features)
     data = Data.of(inputs, features, params)
     say(f"training {params['model']} on {inputs.shape[0]:,} rows of {inputs.shape[1]:,} features")
-    save(fit(build(data, params), inputs, target), MODEL)
+    save(fit(build(data, params), inputs, target, schema), MODEL)
     write_json(FEATURES, describe(features))
     say("training the baselines: trivial, linear")
     trivial = DummyRegressor() if data.is_regression else DummyClassifier()
     save(trivial.fit(inputs, target), BASELINES["trivial"])
     few = slice(LINEAR_ROWS)
     baseline = scaled(linear(Data.of(inputs[few], features, params)), data.task)
-    save(fit(baseline, inputs[few], target[few]), BASELINES["linear"])
+    save(fit(baseline, inputs[few], target[few], schema), BASELINES["linear"])
 
 
 def targets(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -146,14 +146,11 @@ def scaled(made: BaseEstimator, task: str) -> BaseEstimator:
     return Pipeline(steps)
 
 
-def fit(estimator: BaseEstimator, inputs: pd.DataFrame, target: np.ndarray) -> BaseEstimator:
+def fit(model: BaseEstimator, inputs: pd.DataFrame, target: np.ndarray, schema: Schema) -> BaseEstimator:
     """Return the fitted estimator: the same bytes whatever the number of processors."""
-    try:
-        # In prediction and linear algebra, sums of several threads would be rounded in another order.
-        with threadpool_limits(1, user_api="blas"), parallel_config("threading", n_jobs=-1):
-            return estimator.fit(inputs, target)
-    except InvalidParameterError as error:
-        raise UserError(f"`train:` in {PARAMS}: {error}") from None
+    # In prediction and linear algebra, sums of several threads would be rounded in another order.
+    with threadpool_limits(1, user_api="blas"), parallel_config("threading", n_jobs=-1):
+        return estimator.fit(model, inputs, target, schema)
 
 
 def linear(data: Data, C: float = 1.0, alpha: float = 1.0) -> Pipeline:
