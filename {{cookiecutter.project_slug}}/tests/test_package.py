@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 import pandas as pd
-from gitmodel import estimator, seam
+from gitmodel import estimator, seam, skops_file
 from gitmodel.base.project import BUNDLE, CARD, MODEL, TEST
 from gitmodel.bundle.bundle import Bundle, read_verified
 from gitmodel.contract.table import rows
@@ -14,7 +14,7 @@ def test_the_bundle_predicts_as_the_trained_model(workspace):
     """On every test row, up to the tolerance of a float."""
     with contextlib.chdir(workspace):
         frame, bundle = pd.read_parquet(TEST), Bundle.load()
-        expected = estimator.predict(estimator.load(MODEL), estimator.inputs(frame, bundle.features))
+        expected = estimator.predict(skops_file.load(MODEL), estimator.inputs(frame, bundle.features))
         actual = bundle.predict(rows(frame))
     unit = 1 if bundle.classes else expected.std() or 1
     np.testing.assert_allclose(actual / unit, expected / unit, rtol=1e-6, atol=1e-4)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, quick_params
-from gitmodel import estimator, seam
+from gitmodel import estimator, seam, skops_file
 from gitmodel.base.project import MODEL, PARAMS, TEST
 from gitmodel.contract.origin import of_model
 from gitmodel.pipeline import train
@@ -34,7 +34,7 @@ def predict(workspace, contract, tmp_path, monkeypatch):
         params["train"]["model"] = name
         PARAMS.write_text(yaml.safe_dump(params), encoding="utf-8")
         train.main()
-        return estimator.predict(estimator.load(MODEL), estimator.inputs(frame, of_model(contract)))
+        return estimator.predict(skops_file.load(MODEL), estimator.inputs(frame, of_model(contract)))
 
     return run
 
