@@ -217,7 +217,7 @@ def watch(tour: Tour) -> None:
 
 def learn(tour: Tour) -> None:
     """New data, a new model, the same gate."""
-    tour.tell("It learns anew", "New labelled rows become a version of the data; no old row changes sides.")
+    tour.tell("It learns again", "New labelled rows become a version of the data; no old row changes sides.")
     tour.run("git switch --quiet --create census-of-1995 && model ingest data/census_1995.csv", says="new")
     tour.run("make repro", says="rows keep the contract", keep=20)
     tour.run("model gate --base main", says="not worse|better|cannot tell")
