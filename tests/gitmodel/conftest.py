@@ -19,6 +19,7 @@ from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract import schema
 from gitmodel.contract.table import read_cells
 from gitmodel.pipeline import evaluate, package, prepare, train
+from made_cases import made, project  # noqa: F401
 from room import Room
 
 TEMPLATE = Path(__file__).parents[2]
@@ -42,8 +43,8 @@ def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample")
     answers = ["--no-input", "--default-config", "--output-dir", str(folder)]
     subprocess.run([COOKIECUTTER, str(TEMPLATE), *answers], check=True, capture_output=True)
-    (project,) = folder.iterdir()
-    return project
+    (generated,) = folder.iterdir()
+    return generated
 
 
 @pytest.fixture(scope="session")

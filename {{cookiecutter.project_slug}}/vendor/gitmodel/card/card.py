@@ -16,6 +16,7 @@ from gitmodel.card.metadata import metadata
 from gitmodel.card.sections import (
     calibration,
     data,
+    derived_columns,
     importance,
     lineage,
     metrics_table,
@@ -121,7 +122,7 @@ def _measured(content: Content) -> Iterator[str]:
         yield from _pictures(content, "calibration")
     if content.importance:
         yield "## What it goes by"
-        yield importance(content.importance)
+        yield importance(content.importance, derived_columns(content.manifest))
         yield from _pictures(content, "importance")
 
 

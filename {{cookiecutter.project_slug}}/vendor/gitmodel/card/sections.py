@@ -1,7 +1,7 @@
 """The sections of the card that people read: what it predicts, how good it is, the data, how it was made."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,18 @@ def predicts(manifest: dict[str, Any], schema: Schema) -> str:
     names = schema.features()
     watched = [name for name in schema.columns if name not in names and name != schema.target]
     lines = [f"{target}.", folded(f"Learned from {len(names):,} columns", _listed(names))]
+    if derived := derived_columns(manifest):
+        lines.append(f"Learned from columns derived from them, too (`derive` in features.py): {_listed([*derived])}.")
     if watched:
         lines.append(f"Measured but not learned from: {_listed(watched)}.")
     if schema.sensitive:
         lines.append(f"Groups whose gaps are watched: {_listed(schema.sensitive)}.")
     return "\n\n".join(lines)
+
+
+def derived_columns(manifest: dict[str, Any]) -> dict[str, str]:
+    """Return the derived columns and their types."""
+    return (manifest.get("features") or {}).get("derived") or {}
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
@@ -67,11 +74,11 @@ def read_importance(path: Path = PLOTS / "importance.csv") -> list[dict[str, str
         return list(csv.DictReader(file))
 
 
-def importance(columns: list[dict[str, str]]) -> str:
-    """Return the most important columns."""
+def importance(columns: list[dict[str, str]], derived: Collection[str] = ()) -> str:
+    """Return the most important columns; those that are derived say so."""
     metric = columns[0]["metric"]
     body = [
-        [escape(row["column"]), number(float(row["importance"])), number(float(row["spread"]))]
+        [_named(row["column"], derived), number(float(row["importance"])), number(float(row["spread"]))]
         for row in columns[:MOST_COLUMNS_SHOWN]
     ]
     more = len(columns) - len(body)
@@ -134,6 +141,10 @@ def parameters(params: dict[str, Any]) -> list[list[str]]:
 def written(card: dict[str, Any], name: str) -> str:
     """Return what people wrote, or that nobody did yet."""
     return str(card.get(name) or "").strip() or f"_Not written yet: `card.{name}` in params.yaml._"
+
+
+def _named(column: str, derived: Collection[str]) -> str:
+    return f"{escape(column)} (derived)" if column in derived else escape(column)
 
 
 def _listed(names: Iterable[str]) -> str:
