@@ -17,6 +17,7 @@ METRICS = {
 RENDER = """
 import json, sys
 from gitmodel.card.card import Content, render
+from gitmodel.card.prose import Licences, Prose
 from gitmodel.contract.schema import parse
 
 names, metrics = json.loads(sys.argv[1])
@@ -41,7 +42,7 @@ for task, test in metrics.items():
         }
         measured = {"test": test, "baseline": {}, "slices": {"a" + name: {name: {"rows": 9, **test}}}}
         importance = [{"column": name, "metric": "rmse", "importance": "1", "spread": "0"}]
-        written = {"license": "mit", "summary": name}
+        written = Prose(Licences("mit"), {"Summary": name})
         years = {name: (1994, 1995)}
         card = render(Content(manifest, measured, parse(content), written, "sha256:0", years, [], importance, ("roc",)))
         cards.setdefault(task, []).append(card)

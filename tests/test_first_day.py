@@ -72,10 +72,10 @@ def test_repro_again_does_nothing(project: BakedProject) -> None:
 
 
 def test_margins_are_those_of_the_sample(project: BakedProject) -> None:
-    """`model margins` writes what the sample's params.yaml holds already."""
-    before = project.read("params.yaml")
+    """`model margins` writes what the sample's rules.yaml holds already."""
+    before = project.read("rules.yaml")
     assert "roc_auc" in project.run(".venv/bin/model margins").stdout
-    assert project.read("params.yaml") == before
+    assert project.read("rules.yaml") == before
 
 
 def test_generated_tests_pass(project: BakedProject) -> None:

@@ -187,7 +187,7 @@ def propose(origin: Origin, rows: list[str]) -> set[str]:
 def test_better_model_is_proposed_and_merges_where_main_says_so(origin: Origin, address: str) -> None:
     """The open pull request keeps its rows; it says what the gate finds, and merges at this commit after its checks."""
     origin.start("main")
-    origin.edit("params.yaml", "auto_merge: false", "auto_merge: true")
+    origin.edit("rules.yaml", "auto_merge: false", "auto_merge: true")
     publish(origin, "Let it merge")
     former = propose(origin, SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)[MORE - 100 : MORE])
     done = dispatch(origin, "retrain", data=f"{address}/good.csv", reason=HOSTILE)

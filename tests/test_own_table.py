@@ -62,10 +62,10 @@ def test_first_model_gets_margins(first: tuple[BakedProject, str], environment: 
     project, _ = first
     command = "python -m gitmodel.cli margins --missing"
     assert "rmse" in project.run(command, **environment).stdout
-    written = project.read("params.yaml")
+    written = project.read("rules.yaml")
     assert list(yaml.safe_load(written)["gate"]["margins"]) == ["rmse", "mae"]
     assert project.run(command, **environment).stdout == ""
-    assert project.read("params.yaml") == written
+    assert project.read("rules.yaml") == written
 
 
 def test_notebook_runs_on_own_table(own: BakedProject, environment: Environment, tmp_path: Path) -> None:

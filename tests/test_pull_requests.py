@@ -66,8 +66,8 @@ def test_edited_metrics_are_red(origin: Origin) -> None:
 def test_loosened_margin_is_red(origin: Origin) -> None:
     """The rule of the base applies, and the new one is shown."""
     origin.start("looser")
-    text = origin.project.read("params.yaml")
-    origin.project.write("params.yaml", re.sub(r"    log_loss: .*", "    log_loss: 0.9", text))
+    text = origin.project.read("rules.yaml")
+    origin.project.write("rules.yaml", re.sub(r"    log_loss: .*", "    log_loss: 0.9", text))
     judged, comment = origin.judge(origin.push("A margin"))
     assert judged.conclusion == "failure"
     assert "This change loosens the rule that it is judged by" in comment

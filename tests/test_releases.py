@@ -51,7 +51,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
             run([*PUBLIC.split(), str(folder / f"{name}-public.pem"), "-in", str(folder / f"{name}.pem")], folder)
         origin.variables["HUB_WARM"] = str(origin.project.path / ".dvc/cache")  # what was trained is not trained again
         decide(origin, "register")
-        origin.edit("params.yaml", "tolerance: 1.0e-4", "tolerance: 2.0e-4")  # another bundle, without training
+        origin.edit("rules.yaml", "tolerance: 1.0e-4", "tolerance: 2.0e-4")  # another bundle, without training
         origin.reproduce()
         commit_all(origin.project.path, "Another bundle")
         decide(origin, "register")

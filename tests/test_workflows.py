@@ -265,7 +265,7 @@ def test_only_an_alert_starts_a_retraining(project: BakedProject) -> None:
     ]
     assert [step.get("if") for step in merging] == ["needs.make.outputs.merge == 'true'"]
     (judge,) = [step for step in steps(load(project, "retrain")) if step.get("id") == "judge"]
-    assert "git show HEAD^:params.yaml" in judge["run"]  # main's rule, not that of the change
+    assert "git show HEAD^:rules.yaml" in judge["run"]  # main's rule, not that of the change
     assert '[[ $auto == True && $better == true ]]; then echo "merge=true"' in judge["run"]
 
 
@@ -296,7 +296,7 @@ def test_a_merge_is_decided_by_the_rule_of_main_and_the_gate(
     script = 'model() { for last; do :; done; cp "$RUNNER_TEMP/retrain/given.json" "$last"; touch "${last%json}md"; }\n'
     git = "git -c init.defaultBranch=main -c user.name=T -c user.email=t@example.com"
     for number, section in enumerate((rule, "auto_merge: true")):  # main's, then that of the change
-        (repository / "params.yaml").write_text(f"retrain:\n  {section}\n")
+        (repository / "rules.yaml").write_text(f"retrain:\n  {section}\n")
         run(f"{git} init --quiet", repository)
         run("git add --all", repository)
         run(f"{git} commit --quiet --allow-empty --message {number}", repository)
@@ -351,7 +351,7 @@ def test_ruleset_requires_these_checks(project: BakedProject) -> None:
 def test_rule_has_an_owner(project: BakedProject) -> None:
     """Whoever owns the repository is asked when the rule changes."""
     owned = dict(line.split() for line in project.read(".github/CODEOWNERS").splitlines() if not line.startswith("#"))
-    assert owned == dict.fromkeys(["/.github/", "/params.yaml", "/vendor/"], "@octo-team")
+    assert owned == dict.fromkeys(["/.github/", "/rules.yaml", "/vendor/"], "@octo-team")
     assert all((project.path / path.strip("/")).exists() for path in owned)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from gitmodel.base.project import BUNDLE, PARAMS, SCHEMA, TEST
+from gitmodel.base.project import BUNDLE, PARAMS, PROSE, RULES, SCHEMA, TEST
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract import schema
 from gitmodel.contract.table import read_cells
@@ -86,8 +86,8 @@ def user_room(tmp_path_factory, monkeypatch):
 
 
 def room(sample, folder):
-    """Copy what the stages read besides the table: the contract, the parameters, the user's files."""
-    for name in (SCHEMA, PARAMS, "pyproject.toml"):
+    """Copy what the stages read besides the table: the contract, parameters, rules and prose, the user's files."""
+    for name in (SCHEMA, PARAMS, RULES, PROSE, "pyproject.toml"):
         shutil.copy(sample / name, folder)
     shutil.copytree(sample / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     return folder

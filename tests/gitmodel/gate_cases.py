@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from gitmodel import cli
-from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
+from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
 from gitmodel.contract import schema
 from gitmodel.gate.results import Results
 from gitmodel.gate.rules import rules_of
@@ -76,10 +76,10 @@ def results_for(task="binary", rows=400, noise=1.0, **gate):
     contract = schema.parse(content)
     truth = evaluate.true_values(frame, contract)
     labels = frame["y"].astype(str).to_numpy(dtype=object)
-    params = {"gate": {"margins": MARGINS[task], **gate}}
+    content = {"gate": {"margins": MARGINS[task], **gate}}
     predicted = predict(truth, CLASSES[task], noise)
-    rules, ids = rules_of(params, "memory"), frame["row"].to_numpy(dtype=object)
-    return Results("memory", contract, ids, labels, predicted, rules, params)
+    rules, ids = rules_of(content, "memory"), frame["row"].to_numpy(dtype=object)
+    return Results("memory", contract, ids, labels, predicted, rules, content)
 
 
 @dataclass
@@ -101,7 +101,8 @@ class Project:
         self.folder, self.task = folder, task
         self.contract = contract_for(task)
         self.frame = frame_for(task, rows)
-        self.params = {"train": {"seed": 0}, "package": {"name": NAME}, "gate": {"margins": dict(MARGINS[task])}}
+        self.params = {"train": {"seed": 0}}
+        self.rules = {"model": {"name": NAME}, "gate": {"margins": dict(MARGINS[task])}}
         self.size = 1000
         self.git("init", "--quiet", "--initial-branch=main")
         self.write()
@@ -124,6 +125,7 @@ class Project:
         bundle = {"path": "models/bundle", "md5": f"{self.size:032x}.dir", "size": self.size}
         self.write_yaml(SCHEMA, self.contract)
         self.write_yaml(PARAMS, self.params)
+        self.write_yaml(RULES, self.rules)
         self.write_yaml(LOCK, {"schema": "2.0", "stages": {"package": {"outs": [bundle]}}})
         self.write_text(METRICS, json.dumps({**metrics, "slices": {}}))
         self.write_text(PREDICTIONS, evaluate.predictions(self.frame, predicted, contract).to_csv(index=False))

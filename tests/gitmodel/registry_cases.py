@@ -43,7 +43,10 @@ class Model(Project):
         deps = [{"path": path, "md5": md5} for path, md5 in self.inputs.items()]
         lock = yaml.safe_load((self.folder / LOCK).read_text(encoding="utf-8"))
         params = {name: self.params[name] for name in ("train", "card") if name in self.params}
-        lock["stages"]["package"] |= {"deps": deps, "params": {"params.yaml": params}}
+        lock["stages"]["package"] |= {
+            "deps": deps,
+            "params": {"params.yaml": params, "rules.yaml": {"model": self.rules["model"]}},
+        }
         self.write_yaml(LOCK, lock)
         self.write_text(Path("number.txt"), str(self.number))
         self.edit(Path(".gitignore"), lambda text: text + "/models\n")

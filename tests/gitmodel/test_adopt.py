@@ -141,17 +141,17 @@ def test_refusal(columns, target, reason):
 
 
 def test_margins_of_another_task_are_dropped(capsys):
-    """They would stay in params.yaml for ever, since `make repro` writes margins only where there are none."""
+    """They would stay in rules.yaml for ever, since `make repro` writes margins only where there are none."""
     margins = "gate:\n  margins: # of ten rows\n    {}: 0.5\n    log_loss: 0.1\n  gap: 0.05 # mine\n"
-    Path("params.yaml").write_text(margins.format("roc_auc"), encoding="utf-8")
+    Path("rules.yaml").write_text(margins.format("roc_auc"), encoding="utf-8")
     adopt(write(), "bought")
-    assert margins.format("roc_auc") == Path("params.yaml").read_text(encoding="utf-8")
+    assert margins.format("roc_auc") == Path("rules.yaml").read_text(encoding="utf-8")
     adopt(write(price=np.random.default_rng(2).normal(70, 9, ROWS)), "price")
-    dropped = "gate.margins in params.yaml are dropped, since roc_auc, log_loss are of another task"
+    dropped = "gate.margins in rules.yaml are dropped, since roc_auc, log_loss are of another task"
     assert dropped in capsys.readouterr().out
-    left = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    left = yaml.safe_load(Path("rules.yaml").read_text(encoding="utf-8"))
     assert left == {"gate": {"margins": {}, "gap": 0.05}}
-    assert "# mine" in Path("params.yaml").read_text(encoding="utf-8")
+    assert "# mine" in Path("rules.yaml").read_text(encoding="utf-8")
 
 
 def test_edits_are_kept():

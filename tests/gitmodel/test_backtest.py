@@ -13,7 +13,7 @@ import yaml
 from conftest import fast_params, room
 from gitmodel.backtest import command as backtest
 from gitmodel.backtest import report, timeline
-from gitmodel.base.project import PARAMS, SCHEMA, UserError
+from gitmodel.base.project import PARAMS, RULES, SCHEMA, UserError
 from gitmodel.contract import schema
 
 CONTRACT = """
@@ -37,10 +37,11 @@ def folder(sample, tmp_path, monkeypatch):
     """Work in an empty folder with the project's parameters, quick ones, and margins of the metrics of two classes."""
     params = fast_params(sample)
     room(sample, tmp_path)
-    params["gate"]["margins"] = {"log_loss": 0.005, "roc_auc": 0.005}
+    rules = {"gate": {"margins": {"log_loss": 0.005, "roc_auc": 0.005}}}
     params["train"] |= {"max_categories": 5}
     (tmp_path / "data").mkdir()
     (tmp_path / PARAMS).write_text(yaml.safe_dump(params), encoding="utf-8")
+    (tmp_path / RULES).write_text(yaml.safe_dump(rules), encoding="utf-8")
     (tmp_path / SCHEMA).write_text(CONTRACT, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path

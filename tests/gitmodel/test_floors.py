@@ -12,6 +12,7 @@ FLOORS = [
     "seam",
     "contract",
     "metrics",
+    "rules",
     "estimator",
     "skops_file",
     "plots",

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 import yaml
 from gate_cases import MARGINS, NAME, TASKS, Project, results_for
-from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
+from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
 from gitmodel.gate import command as gate
 from gitmodel.gate import margins, report
 from gitmodel.gate.judge import Finding, judge, metric
 from gitmodel.gate.results import pair
-from gitmodel.gate.rules import Rules
 from gitmodel.metrics import builtin as plain
 from gitmodel.metrics import resample
 from gitmodel.metrics.significance import binomial_tail, holm
+from gitmodel.rules import Rules
 from scipy import stats
 
 PASS, FIRST, INCONCLUSIVE = "pass", "first model", "inconclusive"
@@ -87,9 +87,9 @@ def test_a_worse_model_is_blocked_and_a_better_one_is_not(tmp_path, task):
 def test_the_same_predictions_pass_whatever_they_are(tmp_path, task, rows):
     """Also where the rows are few, define no metric, or nothing may be lost: a change of words is not held up."""
     project = Project(tmp_path, task, rows)
-    project.params["gate"] |= {"margins": dict.fromkeys(MARGINS[task], 0.0), "strict": True}
+    project.rules["gate"] |= {"margins": dict.fromkeys(MARGINS[task], 0.0), "strict": True}
     if task == "binary":
-        project.params["gate"]["margins"] = {"roc_auc": 0.0}
+        project.rules["gate"]["margins"] = {"roc_auc": 0.0}
     project.write()
     project.branch()
     require(project.gate(), 0, PASS)
@@ -111,7 +111,7 @@ def test_the_base_is_where_the_branch_began(project):
 
 def test_what_the_rows_cannot_tell_warns_and_says_how_many_would(project):
     """A loss that chance explains passes with the number of rows that would settle it; `strict` blocks it."""
-    project.params["gate"]["margins"] = {"accuracy": 0.001}
+    project.rules["gate"]["margins"] = {"accuracy": 0.001}
     project.write()
     noise = np.where(np.arange(300) < 8, 4.0, 1.0)
     project.branch(noise)
@@ -119,7 +119,7 @@ def test_what_the_rows_cannot_tell_warns_and_says_how_many_would(project):
     require(outcome, 0, INCONCLUSIVE, " test rows would tell")
     assert findings(outcome, kind="metric")[0]["rows_needed"] > 300
     project.git("switch", "--quiet", "--force", "main")
-    project.params["gate"]["strict"] = True
+    project.rules["gate"]["strict"] = True
     project.write()
     project.commit()
     project.write(noise)
@@ -129,7 +129,7 @@ def test_what_the_rows_cannot_tell_warns_and_says_how_many_would(project):
 def test_a_group_that_gets_worse_blocks_by_itself(tmp_path):
     """The whole may hide what one group loses."""
     project = Project(tmp_path, rows=900)
-    project.params["gate"]["margins"] = {"log_loss": 0.35}
+    project.rules["gate"]["margins"] = {"log_loss": 0.35}
     project.write()
     project.branch(np.where(project.frame["region"] == "west", 2.5, 1.0))
     outcome = project.gate()
@@ -158,7 +158,7 @@ def test_a_bundle_may_not_grow_beyond_its_budget(project):
 
 def test_no_longer_beating_the_trivial_baseline_blocks(project):
     """Whatever the margins."""
-    project.params["gate"]["margins"] = {"accuracy": 1.0}
+    project.rules["gate"]["margins"] = {"accuracy": 1.0}
     project.write()
     project.branch(noise=30.0)
     require(project.gate(), 1, REGRESSION, "does not beat the trivial baseline")
@@ -212,7 +212,7 @@ def test_a_shallow_clone_says_how_to_deepen_it(project, tmp_path_factory):
 def test_few_rows_are_judged_and_fewer_need_a_person(tmp_path, rows, noise, verdict):
     """A small table has its gate too; below twenty test rows nothing can be said of a change, and none passes."""
     project = Project(tmp_path, rows=rows)
-    project.params["gate"]["margins"] = {"log_loss": 0.02}
+    project.rules["gate"]["margins"] = {"log_loss": 0.02}
     project.write()
     project.branch(noise)
     if verdict == PASS:
@@ -268,9 +268,15 @@ DAMAGES = {
     "unknown label": (PREDICTIONS, lambda text: text.replace(",yes,", ",perhaps,", 1), "does not know"),
     "empty cell": (PREDICTIONS, lambda text: text[: text.rindex(",")] + ",\n", "is damaged"),
     "broken schema": (SCHEMA, lambda text: text + "  : [", "is not valid YAML"),
-    "no such metric": (PARAMS, lambda text: text.replace("roc_auc", "rocauc"), "gate.margins.rocauc is no metric"),
-    "no such setting": (PARAMS, lambda text: text.replace("gate:", "gate:\n  stict: true"), "gate.stict in"),
-    "negative margin": (PARAMS, lambda text: text.replace("0.01", "-0.01"), "must be a number from 0 on"),
+    "no such metric": (
+        RULES,
+        lambda text: text.replace("roc_auc", "rocauc"),
+        "gate.margins.rocauc in rules.yaml of the work tree is no metric",
+    ),
+    "no such setting": (RULES, lambda text: text.replace("gate:", "gate:\n  stict: true"), "gate.stict in"),
+    "no such section": (RULES, lambda text: text.replace("gate:", "gat:"), "did you mean `gate`?"),
+    "no rules": (RULES, None, "rules.yaml is missing"),
+    "negative margin": (RULES, lambda text: text.replace("0.01", "-0.01"), "is -0.01: give a number from 0 on"),
 }
 
 
@@ -312,7 +318,7 @@ def add_class(project):
     """Allow a third class."""
     project.contract |= {"task": "multiclass", "positive": None}
     project.contract["columns"]["y"] = {"type": "category", "values": ["no", "yes", "maybe"]}
-    project.params["gate"]["margins"] = {"log_loss": 0.02}
+    project.rules["gate"]["margins"] = {"log_loss": 0.02}
 
 
 QUESTIONS = {"target": rename_target, "positive class": turn_positive, "task": add_class}
@@ -384,7 +390,7 @@ def test_rows_that_only_one_version_has_are_counted(project):
 
 def put(**changes):
     """Return what changes the section `gate`."""
-    return lambda project: project.params["gate"].update(changes)
+    return lambda project: project.rules["gate"].update(changes)
 
 
 LOOSER = {
@@ -414,11 +420,27 @@ def test_a_looser_rule_does_not_apply_and_needs_a_reason(project, change, said):
 def test_a_tighter_rule_is_only_shown(project):
     """It applies from the next change on."""
     project.branch()
-    project.params["gate"] |= {"margins": dict.fromkeys(MARGINS["binary"], 0.0), "strict": True}
+    project.rules["gate"] |= {"margins": dict.fromkeys(MARGINS["binary"], 0.0), "strict": True}
     project.write()
     outcome = project.gate()
     require(outcome, 0, PASS)
     assert "gate.margins.roc_auc" in outcome.report
+
+
+def test_a_base_from_before_there_was_a_rules_file_keeps_its_rules(project):
+    """Its rules are in params.yaml; moving them is no change, loosening them on the way is one."""
+    (project.folder / RULES).unlink()
+    before = {**project.params, "package": project.rules["model"], "gate": project.rules["gate"], "card": {"data": ""}}
+    project.write_yaml(PARAMS, before)
+    project.commit("base")
+    project.git("switch", "--quiet", "--create", "topic")
+    project.write()
+    outcome = project.gate()
+    require(outcome, 0, PASS)
+    assert (outcome.json["changes"], outcome.json["loosened"]) == ([], [])
+    project.rules["gate"] |= {"gap": 0.5}
+    project.write()
+    require(project.gate(), 1, PASS, "gate.gap: 0.05 -> 0.5")
 
 
 def test_an_accepted_regression_stays_visible(project):
@@ -431,7 +453,7 @@ def test_an_accepted_regression_stays_visible(project):
 
 def test_a_base_without_margins_is_judged_by_what_its_rows_can_tell(project):
     """Nobody has to know `model margins` to be safe."""
-    project.params["gate"] = {}
+    project.rules["gate"] = {}
     project.write()
     project.branch(noise=2.0)
     require(project.gate(), 1, REGRESSION, "model margins")
@@ -442,7 +464,7 @@ def test_a_base_without_margins_is_judged_by_what_its_rows_can_tell(project):
 
 def test_small_losses_do_not_add_up(project):
     """Each step is within its margin, the sum is not."""
-    project.params["gate"]["margins"] = {"log_loss": 0.15}
+    project.rules["gate"]["margins"] = {"log_loss": 0.15}
     project.write()
     served = project.commit("served")
     project.git("tag", "--annotate", f"{NAME}#prod#1", "--message", "serve it")
@@ -521,7 +543,7 @@ def test_a_metric_that_gets_better_never_blocks(task, seed):
 
 
 def test_margins_replace_margins_and_nothing_else():
-    """Comments and all other lines of params.yaml stay, whatever form the margins had."""
+    """Comments and all other lines of rules.yaml stay, whatever form the margins had."""
     text = "gate: # rules\n  margins: {} # by hand\n  gap: 0.05 # of groups\ncard:\n  summary: x\n"
     once = margins.with_margins(text, {"rmse": 0.2}, 1000)
     again = margins.with_margins(once, {"mae": 0.1}, 2000)
@@ -566,7 +588,7 @@ def test_the_report_stays_short(tmp_path):
     names = np.array([f"group {number} {'x' * 100}" for number in range(500)], dtype=object)
     project.frame["region"] = names[np.arange(3000) % 500]
     project.params |= {"train": {f"parameter{number}": "y" * 500 for number in range(300)}}
-    project.params["gate"]["min_rows"] = 5
+    project.rules["gate"]["min_rows"] = 5
     project.write()
     project.branch(noise=1.5)
     project.params["train"] = {name: "z" * 500 for name in project.params["train"]}

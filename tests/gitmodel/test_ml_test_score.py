@@ -46,14 +46,19 @@ def missing(name):
         there = f"\n{words[1]}:" in (PROJECT / "Makefile").read_text(encoding="utf-8")
     elif "/" in name or name.endswith((".yaml", ".py")):
         there = any(found for place in (".", "src/*", "vendor/gitmodel") for found in PROJECT.glob(f"{place}/{name}"))
-    else:  # a key of schema.yaml or params.yaml, an option, a function
+    else:  # a key of schema.yaml, params.yaml or rules.yaml, an option, a function
         there = any(words[0].strip(":").split(".")[-1] in text for text in sources())
     return None if there else name
 
 
 def sources():
     """Yield the texts in which keys, options and functions are named."""
-    for path in (PROJECT / "params.yaml", *PROJECT.glob("src/*/*.py"), *PROJECT.glob("vendor/gitmodel/**/*.py")):
+    for path in (
+        PROJECT / "params.yaml",
+        PROJECT / "rules.yaml",
+        *PROJECT.glob("src/*/*.py"),
+        *PROJECT.glob("vendor/gitmodel/**/*.py"),
+    ):
         yield path.read_text(encoding="utf-8")
 
 

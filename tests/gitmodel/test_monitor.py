@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from gitmodel import cli
-from gitmodel.base.project import BUNDLE, PARAMS, TEST, TRAIN, UserError, write_json
+from gitmodel.base.project import BUNDLE, RULES, TEST, TRAIN, UserError, write_json
 from gitmodel.bundle import bundle as files
 from gitmodel.bundle.bundle import digest
 from gitmodel.bundle.manifest import hashes
@@ -69,7 +69,7 @@ RESULT = {
 def monitor(workspace, monkeypatch, tmp_path, capsys):
     """Return what runs `model monitor` in a folder of its own and gives its status, what it says, and its JSON."""
     monkeypatch.chdir(tmp_path)
-    shutil.copyfile(workspace / PARAMS, PARAMS)
+    shutil.copyfile(workspace / RULES, RULES)
 
     def run(*words, bundle=workspace / BUNDLE):
         out = tmp_path / "result.json"
@@ -322,7 +322,7 @@ def test_settings_must_make_sense(refused, workspace):
     for name, value in wrong:
         with pytest.raises(UserError, match=f"monitor.{name}"):
             settings_of({"monitor": {name: value}})
-    PARAMS.write_text(yaml.safe_dump({"monitor": {"drift": -1}}), encoding="utf-8")
+    RULES.write_text(yaml.safe_dump({"monitor": {"drift": -1}}), encoding="utf-8")
     assert "monitor.drift" in refused(workspace / TEST)
     assert Settings() == settings_of({})
 

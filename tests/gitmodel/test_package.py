@@ -24,16 +24,15 @@ from gitmodel.base.project import (
     PARAMS,
     PLOTS,
     PREDICTIONS,
+    RULES,
     SCHEMA,
     TEST,
     TRAIN,
     UserError,
-    read_params,
     replacing_folder,
 )
 from gitmodel.bundle import bundle as files
-from gitmodel.bundle import form, parity
-from gitmodel.bundle import parity, profile
+from gitmodel.bundle import form, parity, profile
 from gitmodel.bundle.bundle import Bundle, OnnxModel, digest
 from gitmodel.bundle.export import to_onnx
 from gitmodel.card import card
@@ -174,7 +173,7 @@ def test_the_label_is_the_most_likely_class(project, counts):
     schema = project()
     frame = pd.read_parquet(TRAIN)[: sum(counts)]
     labels = np.repeat(schema.classes, counts)
-    params = read_params("train")
+    params = train.read_train()
     params["gradient_boosting"]["min_samples_leaf"] = 20
     features = Features(schema)
     inputs = estimator.inputs(frame, features)
@@ -303,7 +302,7 @@ def test_a_native_categorical_split_ships_as_skops(project, monkeypatch):
     features = Features(schema)
     inputs, labels = estimator.inputs(frame, features), train.targets(frame, schema)
     trees = HistGradientBoostingClassifier(categorical_features=[0], max_iter=10, min_samples_leaf=5)
-    fitted = train.Data.of(inputs, features, read_params("train")).pipeline(trees).fit(inputs, labels)
+    fitted = train.Data.of(inputs, features, train.read_train()).pipeline(trees).fit(inputs, labels)
     monkeypatch.setattr(skops_file, "load", lambda path: fitted)
     frame.to_parquet(TEST, index=False)
     package.main()
@@ -413,7 +412,7 @@ def test_the_card_is_metadata_and_a_page(project):
     _, front, page = CARD.read_text(encoding="utf-8").split("---\n", 2)
     (entry,) = yaml.safe_load(front)["model-index"]
     assert entry["results"][0]["metrics"][0]["value"] == RESULTS["multiclass"][0]["log_loss"]
-    assert digest() in page and "_Not written yet: `card.intended_use` in params.yaml._" in page
+    assert digest() in page and "_Not written yet: `## Intended use` in card.md._" in page
 
 
 def test_the_card_shows_the_pictures_that_exist(project):
@@ -446,8 +445,8 @@ def test_the_card_shows_the_gaps_that_the_gate_judges(project):
     package.main()
     text = CARD.read_text(encoding="utf-8")
     assert "**largest gap**" not in text and "Too few rows to compare two groups" in text  # fewer than 50 each
-    params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
-    PARAMS.write_text(yaml.safe_dump(params | {"gate": params["gate"] | {"min_rows": 10}}), encoding="utf-8")
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    RULES.write_text(yaml.safe_dump(rules | {"gate": rules["gate"] | {"min_rows": 10}}), encoding="utf-8")
     package.main()
     text = CARD.read_text(encoding="utf-8")
     assert "**largest gap**" in text and f"{found[0].rates['error']:.1%}" in text and "<img" not in text

@@ -87,7 +87,9 @@ def test_the_first_version_carries_its_evidence(model):
 CHANGES = {
     "nothing": (lambda model: None, "v1.0.1"),
     "code": (lambda model: model.inputs.update({"src/a/train.py": "2"}), "v1.0.1"),
-    "words": (lambda model: model.params.update(card={"summary": "better"}), "v1.0.1"),
+    "words": (lambda model: model.inputs.update({"card.md": "2"}), "v1.0.1"),
+    "words of before": (lambda model: model.params.update(card={"summary": "better"}), "v1.0.1"),
+    "rule": (lambda model: model.rules["model"].update(tolerance=0.5), "v1.0.1"),
     "parameter": (lambda model: model.params["train"].update(seed=1), "v1.1.0"),
     "data": (lambda model: model.inputs.update({"data/raw.csv": "2"}), "v1.1.0"),
     "features": (lambda model: model.inputs.update({"src/a/features.py": "2"}), "v1.1.0"),
@@ -135,7 +137,7 @@ def test_a_version_is_one_commit_and_exists_once(model):
 
 def test_a_worse_model_is_registered_for_a_reason_only(model):
     """The gate compares with what serves in the last stage; the tag keeps verdict and reason."""
-    model.params["gate"]["margins"] = {"log_loss": 0.01}
+    model.rules["gate"]["margins"] = {"log_loss": 0.01}
     model.write(0.2)
     model.commit()
     model.do("promote", model.do("register").split()[2], "prod")
@@ -231,7 +233,7 @@ def test_promoting_twice_says_so(model):
 
 def test_the_rules_of_promotion_hold(model):
     """Order of stages, a second person, stages that exist."""
-    model.params["registry"] = {"stages": ["try", "prod"], "in_order": True, "two_person": ["prod"]}
+    model.rules["registry"] = {"stages": ["try", "prod"], "in_order": True, "two_person": ["prod"]}
     version = model.version()
     assert "'staging' is no stage: try, prod are" in model.refused("promote", version, "staging")
     assert "has not been in try" in model.refused("promote", version, "prod")
@@ -251,7 +253,7 @@ WRONG = [[], {"stage": ["a"]}, {"stages": []}, {"stages": ["a b"]}, {"stages": "
 @pytest.mark.parametrize("section", WRONG, ids=str)
 def test_rules_that_make_no_sense_are_named(model, section):
     """The line says which."""
-    model.write_yaml("params.yaml", {**model.params, "registry": section})
+    model.write_yaml("rules.yaml", {**model.rules, "registry": section})
     assert "registry" in model.refused("promote", "v1.0.0", "prod")
 
 
@@ -274,8 +276,8 @@ def test_hostile_names_are_refused_before_git_sees_them(model, name, monkeypatch
         model.refused(command, "--", name)
     model.refused("register", "--", name)
     model.refused("rollback", "prod", f"--to={name}")
-    model.params["package"]["name"] = name
-    model.write_yaml("params.yaml", model.params)
+    model.rules["model"]["name"] = name
+    model.write_yaml("rules.yaml", model.rules)
     model.refused("status")
     asked = [word for command in seen for word in command[1:]]
     assert not [word for word in asked if name.strip() and name in word and name not in ("*", "..", " ")]
@@ -471,7 +473,7 @@ def keys(tmp_path, model):
 
 def test_signatures_are_made_and_asked_for(model, keys):
     """With a key Git signs; where signatures are required, neither strangers nor unsigned tags count."""
-    model.params["registry"] = {"require_signed_tags": True, "two_person": ["prod"]}
+    model.rules["registry"] = {"require_signed_tags": True, "two_person": ["prod"]}
     unsigned = model.write() or model.commit()
     assert "no signature that can be trusted" in model.refused("register")
     model.tag(f"{NAME}@v0.1.0", unsigned)
@@ -496,7 +498,7 @@ def test_what_was_not_signed_is_marked_and_can_be_done_anew(model, keys):
     version = model.version()
     model.do("promote", version, "prod")
     assert "not signed" not in model.do("status") + model.do("history", "prod")
-    model.params["registry"] = {"require_signed_tags": True}
+    model.rules["registry"] = {"require_signed_tags": True}
     model.git("config", "user.signingKey", str(keys["Ann"]))
     signed = model.version()
     assert "then register that, signed, as a new version" in model.refused("checkout", version)

@@ -114,5 +114,5 @@ def test_a_parameter_that_cannot_be_is_refused(params, expected):
 
 def test_an_unknown_model_is_refused():
     """The message lists the models there are."""
-    with pytest.raises(UserError, match="choose one of gradient_boosting, random_forest, linear"):
+    with pytest.raises(UserError, match="choose from gradient_boosting, random_forest, linear"):
         fitted("neural_network", "binary")

@@ -22,7 +22,7 @@ COMMANDS = {
     ),
     "margins": (
         "gitmodel.gate.margins",
-        "Write into params.yaml how much worse each metric may get, as far as the test rows can tell.",
+        "Write into rules.yaml how much worse each metric may get, as far as the test rows can tell.",
     ),
     "verify": ("gitmodel.verify.command", "Check that the committed results are true and whole."),
     "serve": ("gitmodel.serve.command", "Serve the model over HTTP."),

@@ -14,7 +14,7 @@ from gitmodel import seam
 from gitmodel.adopt.infer import Wishes, infer
 from gitmodel.adopt.schema_file import schema_text
 from gitmodel.adopt.types import Cells, all_match, cells_of, examples, extra_missing
-from gitmodel.base.project import PARAMS, SCHEMA, UserError, read_yaml, replacing, say
+from gitmodel.base.project import PARAMS, RULES, SCHEMA, UserError, read_yaml, replacing, say
 from gitmodel.contract.cleaning import CLEAN, cleaned
 from gitmodel.contract.schema import TASKS, Reading, Schema, load
 from gitmodel.contract.table import STRING, header, is_parquet, read_cells, require_table, sniff
@@ -122,17 +122,17 @@ def put_in_place(table: Path, place: Path, schema: Schema) -> list[str]:
 
 
 def drop_margins(schema: Schema, drafts: ExitStack) -> list[str]:
-    """Take the gate's margins out of params.yaml that are for another task; return what to say about it."""
-    content = read_yaml(PARAMS) if PARAMS.exists() else {}
+    """Take the gate's margins out of rules.yaml that are for another task; return what to say about it."""
+    content = read_yaml(RULES) if RULES.exists() else {}
     gate = content.get("gate")
     margins = gate.get("margins") if isinstance(gate, dict) else None
     wrong = [name for name in margins if name not in SLICE_METRICS[schema.task]] if isinstance(margins, dict) else []
-    text = PARAMS.read_text(encoding="utf-8") if wrong else ""
+    text = RULES.read_text(encoding="utf-8") if wrong else ""
     if without_margins(text) == text:
         return []
-    drafts.enter_context(replacing(PARAMS)).write_text(without_margins(text), encoding="utf-8", newline="\n")
+    drafts.enter_context(replacing(RULES)).write_text(without_margins(text), encoding="utf-8", newline="\n")
     dropped = f"{', '.join(wrong)} are of another task"
-    return [f"gate.margins in {PARAMS} are dropped, since {dropped}: `make repro` writes new ones"]
+    return [f"gate.margins in {RULES} are dropped, since {dropped}: `make repro` writes new ones"]
 
 
 def keep_edits(text: str) -> list[str]:

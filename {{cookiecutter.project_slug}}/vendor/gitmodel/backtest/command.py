@@ -15,21 +15,22 @@ from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from gitmodel import rules as judging
 from gitmodel.backtest.report import in_short, markdown, picture
 from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
 from gitmodel.backtest.timeline import Slice, Timeline, by_time, by_version
 from gitmodel.base.markdown import figure, title
-from gitmodel.base.project import PARAMS, UserError, read_params, read_yaml, say, some_rows, write_json, write_text
+from gitmodel.base.project import UserError, say, some_rows, write_json, write_text
 from gitmodel.contract.origin import of_project
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
 from gitmodel.estimator import inputs, predict
-from gitmodel.gate.rules import Rules, rules_of
 from gitmodel.metrics.builtin import HIGHER_IS_BETTER, TASK_METRICS, defined, headline, positive_code, significant
 from gitmodel.metrics.resample import weighted_metric, weights
 from gitmodel.pipeline.evaluate import true_values
 from gitmodel.pipeline.prepare import checked, labelled, read_clean
-from gitmodel.pipeline.train import Data, build, fit, targets
+from gitmodel.pipeline.train import Data, build, fit, read_train, targets
+from gitmodel.rules import Rules
 
 DRAWS = 500
 MOST_ROWS = 5_000  # of a slice, when its noise is measured
@@ -65,7 +66,7 @@ def backtest(schema: Schema, slices: int) -> Backtest:
     """Return how the model of params.yaml ages on the project's table; UserError if nothing tells old from new rows."""
     table = labelled(checked(read_clean(schema), schema), schema)
     timeline = by_time(table, schema, slices) if schema.time else by_version(table, schema)
-    rules, params = rules_of(read_yaml(PARAMS), str(PARAMS)), read_params("train")
+    rules, params = judging.read_gate(), read_train()
     with threadpool_limits(1, user_api="blas"):
         predictions = list(trained_and_measured(timeline, schema, params))
     names = metric_names(schema, rules)

@@ -1,6 +1,5 @@
 """What every stage and command needs: where files are, the parameters, messages and errors."""
 
-import difflib
 import json
 import os
 import shutil
@@ -15,6 +14,8 @@ from typing import Any, NoReturn
 import yaml
 
 PARAMS = Path("params.yaml")
+RULES = Path("rules.yaml")
+PROSE = Path("card.md")
 LOCK = Path("dvc.lock")
 SCHEMA = Path("schema.yaml")
 TRAIN = Path("data/train.parquet")
@@ -87,29 +88,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold `key: value` lines")
     return content
-
-
-class Section(dict[str, Any]):
-    """One section of params.yaml; UserError for a parameter that is not there."""
-
-    def __init__(self, name: str, content: dict[str, Any]) -> None:
-        """Keep the name for messages."""
-        super().__init__(content)
-        self.name = name
-
-    def __missing__(self, key: str) -> NoReturn:
-        """Name what may have been meant."""
-        close = difflib.get_close_matches(key, self, 1)
-        hint = f"`{close[0]}` may be a misspelling of it" if close else "restore it with Git"
-        raise UserError(f"{PARAMS} has no {self.name}.{key}: {hint}")
-
-
-def read_params(section: str) -> Section:
-    """Return one section of params.yaml."""
-    params = read_yaml(PARAMS).get(section)
-    if not isinstance(params, dict):
-        raise UserError(f"{PARAMS} has no section `{section}:`: restore it with Git")
-    return Section(section, params)
 
 
 def md5_of(path: Path, seen: Callable[[int], object] = lambda size: None) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from gitmodel.base.project import TEST, TRAIN, md5_of, read_params
+from gitmodel.base.project import TEST, TRAIN, md5_of
+from gitmodel.base.settings import read_params
 from gitmodel.bundle.bundle import FORMAT
 from gitmodel.bundle.parity import Parity
 from gitmodel.bundle.profile import profile
@@ -23,7 +24,7 @@ PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
 
 def manifest(features: Features, name: str, metrics: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
     """Return what the bundle says of itself, apart from its files."""
-    schema = features.schema
+    schema, params = features.schema, read_params()
     sizes = {part: pq.ParquetFile(path).metadata.num_rows for part, path in (("train", TRAIN), ("test", TEST))}
     return {
         "format": FORMAT,
@@ -37,7 +38,7 @@ def manifest(features: Features, name: str, metrics: dict[str, Any], parity: dic
         "beats_linear": beats(metrics, schema.task, "linear"),
         "metrics": {part: metrics[part] for part in ("test", "baseline")},
         "data": {"table": schema.table, "md5": md5_of(Path(schema.table)), "rows": sizes},
-        "params": {section: read_params(section) for section in ("prepare", "train", "package")},
+        "params": {section: params[section] for section in ("prepare", "train")},
         "parity": parity,
         "packages": {name: version(name) for name in PACKAGES},
     }

@@ -1,18 +1,20 @@
 """The model card, reports/MODEL_CARD.md: metadata as Hugging Face reads it, then a page for people.
 
 Model cards: Mitchell et al. 2019 (FAT*). Names and values that come from data are escaped; what people write in
-the section `card:` of params.yaml is Markdown and stands as it is.
+card.md is Markdown and stands as it is.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gitmodel import rules
 from gitmodel.base.markdown import escape, folded, table
-from gitmodel.base.project import CARD, PLOTS, read_params, write_text
+from gitmodel.base.project import CARD, PLOTS, write_text
 from gitmodel.bundle.bundle import digest
 from gitmodel.card.groups import Group, gaps, gaps_table, groups_by_rates, slices
 from gitmodel.card.metadata import metadata
+from gitmodel.card.prose import Prose, read_prose
 from gitmodel.card.sections import (
     calibration,
     data,
@@ -23,17 +25,11 @@ from gitmodel.card.sections import (
     parameters,
     predicts,
     read_importance,
-    written,
     years,
 )
 from gitmodel.contract.schema import Schema
 
-PARTS = {
-    "intended_use": "Intended use",
-    "misuse": "Out of scope and misuse",
-    "limits": "Limits and risks",
-    "contact": "Contact",
-}
+TITLES = {"Misuse": "Out of scope and misuse", "Limits": "Limits and risks"}  # of headings of card.md
 FIRST_PICTURES = ("roc", "residuals")
 OWN_SECTION = ("calibration", "importance")  # pictures that stand beside their words
 
@@ -45,7 +41,7 @@ class Content:
     manifest: dict[str, Any]
     metrics: dict[str, Any]
     schema: Schema
-    card: dict[str, Any]
+    prose: Prose
     digest: str
     years: dict[str, tuple[int, int]]
     groups: list[Group]
@@ -59,10 +55,10 @@ def write_card(manifest: dict[str, Any], metrics: dict[str, Any], schema: Schema
         manifest,
         metrics,
         schema,
-        read_params("card"),
+        read_prose(),
         digest(),
         years(schema),
-        groups_by_rates(schema, read_params("gate")["min_rows"]),
+        groups_by_rates(schema, rules.read_gate().min_rows),
         read_importance(),
         tuple(path.stem for path in sorted(PLOTS.glob("*.svg"))),
     )
@@ -71,31 +67,31 @@ def write_card(manifest: dict[str, Any], metrics: dict[str, Any], schema: Schema
 
 def render(content: Content) -> str:
     """Return the card as Markdown."""
-    manifest, metrics, card = content.manifest, content.metrics, content.card
+    manifest, metrics, prose = content.manifest, content.metrics, content.prose
     parts = [
-        f"---\n{metadata(manifest, card)}---",
+        f"---\n{metadata(manifest, prose.licences.license)}---",
         f"# {escape(manifest['name'])}",
-        written(card, "summary"),
+        prose.written("Summary"),
         *_warnings(manifest),
         "## What it predicts",
         predicts(manifest, content.schema),
-        *_section(card, "intended_use"),
-        *_section(card, "misuse"),
+        *_section(prose, "Intended use"),
+        *_section(prose, "Misuse"),
         "## How good it is",
         f"On {manifest['data']['rows']['test']:,} test rows that it was not trained on:",
         metrics_table(metrics),
         *_pictures(content, *sorted({*content.pictures} - {*OWN_SECTION}, key=_first)),
         *_measured(content),
-        *_section(card, "limits"),
+        *_section(prose, "Limits"),
         "## The data",
-        data(manifest, card, content.years),
-        written(card, "data"),
+        data(manifest, prose.data_license, content.years),
+        prose.written("Data"),
         "## How it was made",
         lineage(manifest, content.digest),
         folded("Parameters", table(["parameter", "value"], parameters(manifest["params"]))),
         "## How to make it again",
         REPRODUCE,
-        *_section(card, "contact"),
+        *_section(prose, "Contact"),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -144,6 +140,6 @@ def _warnings(manifest: dict[str, Any]) -> Iterator[str]:
         yield "> [!NOTE]\n> A linear model, which is simpler, is at least as good."
 
 
-def _section(card: dict[str, Any], name: str) -> Iterator[str]:
-    yield f"## {PARTS[name]}"
-    yield written(card, name)
+def _section(prose: Prose, heading: str) -> Iterator[str]:
+    yield f"## {TITLES.get(heading, heading)}"
+    yield prose.written(heading)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gitmodel.base.markdown import escape, folded, number, table, title
 from gitmodel.base.project import PLOTS, TEST, TRAIN
+from gitmodel.base.settings import flat
 from gitmodel.contract.schema import Schema
 from gitmodel.metrics.builtin import CALIBRATION_BINS, HIGHER_IS_BETTER
 
@@ -101,7 +102,7 @@ def years(schema: Schema) -> dict[str, tuple[int, int]]:
     return found
 
 
-def data(manifest: dict[str, Any], card: dict[str, Any], years: dict[str, tuple[int, int]]) -> str:
+def data(manifest: dict[str, Any], data_license: str, years: dict[str, tuple[int, int]]) -> str:
     """Return which table it was, from when, under which licence, and its hash."""
     known, rows = manifest["data"], manifest["data"]["rows"]
     spans = [f"{escape(name)} {first}" + f" to {last}" * (last > first) for name, (first, last) in years.items()]
@@ -109,7 +110,7 @@ def data(manifest: dict[str, Any], card: dict[str, Any], years: dict[str, tuple[
         f"Table: {escape(known['table'])}, MD5 `{known['md5']}`",
         f"Rows: {sum(rows.values()):,}, of which {rows['train']:,} to train on and {rows['test']:,} to test on",
         f"Years: {', '.join(spans) or 'no column holds dates'}",
-        f"Licence: {written(card, 'data_license')}",
+        f"Licence: {data_license}",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -131,16 +132,7 @@ def lineage(manifest: dict[str, Any], bundle_digest: str) -> str:
 
 def parameters(params: dict[str, Any]) -> list[list[str]]:
     """Return rows `section.name`, value."""
-    return [
-        [escape(f"{section}.{name}"), escape(value)]
-        for section, values in params.items()
-        for name, value in values.items()
-    ]
-
-
-def written(card: dict[str, Any], name: str) -> str:
-    """Return what people wrote, or that nobody did yet."""
-    return str(card.get(name) or "").strip() or f"_Not written yet: `card.{name}` in params.yaml._"
+    return [[escape(name), escape(value)] for name, value in flat(params)]
 
 
 def _named(column: str, derived: Collection[str]) -> str:

@@ -16,11 +16,11 @@ from gitmodel.contract.origin import OtherCode
 from gitmodel.contract.table import rows
 from gitmodel.gate.judge import PASS, REGRESSION, Finding
 from gitmodel.gate.results import Results
-from gitmodel.gate.rules import Rules
 from gitmodel.git.cache import object_path, stored
 from gitmodel.git.own_code import OwnCode
 from gitmodel.git.snapshot import code_of
 from gitmodel.results.rows import read_test
+from gitmodel.rules import Rules
 
 PAIRED_RUNS = 200
 

@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gitmodel.base.project import BUNDLE, UserError, one_line, say, some, some_rows, write_json, write_text
+from gitmodel.base.settings import flat
 from gitmodel.bundle.bundle import features_of
 from gitmodel.contract.origin import OtherCode
 from gitmodel.gate.budgets import budgets
@@ -29,11 +30,12 @@ from gitmodel.gate.results import (
     require_comparable,
     require_consistent,
 )
-from gitmodel.gate.rules import Rules, loosened
+from gitmodel.gate.rules import loosened
 from gitmodel.git import commits
 from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.metrics.builtin import TASK_METRICS, beats, headline
 from gitmodel.results.rows import groups_of_rows
+from gitmodel.rules import Rules
 from gitmodel.versions import tags
 from gitmodel.versions.rules import rules_of
 
@@ -157,7 +159,7 @@ def rules_with_margins(base: Results, notes: list[str]) -> Rules:
     if known:
         return replace(base.rules, margins=known)
     notes.append(
-        f"the base's params.yaml has no margins for a {base.schema.task} task: judged by what its test rows can tell;"
+        f"the base's rules.yaml has no margins for a {base.schema.task} task: judged by what its test rows can tell;"
         " `model margins` writes them"
     )
     return replace(base.rules, margins=proposed(base))
@@ -219,7 +221,7 @@ def served(base: Results, candidate: Results, judgement: Judgement) -> dict[str,
 
 def serving(base: Results) -> str | None:
     """Return the commit that serves users, by the name and the stages that the base knows; None if there is none."""
-    section = base.params.get("package")
+    section = base.params.get("model")
     name = section.get("name") if isinstance(section, dict) else None
     if not name:
         return None
@@ -267,14 +269,6 @@ def baselines(base: Results | None, candidate: Results) -> list[Finding]:
 
 def changed_parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return name, former and new value of each parameter that differs; `-` where there is none."""
-    old, new = flat(before), flat(after)
+    old, new = ({name: str(value) for name, value in flat(dict(found)) if value != {}} for found in (before, after))
     names = sorted(old.keys() | new.keys())
     return [(name, old.get(name, "-"), new.get(name, "-")) for name in names if old.get(name) != new.get(name)]
-
-
-def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as `section.name` and texts."""
-    found: dict[str, str] = {}
-    for name, value in params.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
-    return found

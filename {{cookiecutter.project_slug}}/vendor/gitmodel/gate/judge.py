@@ -14,13 +14,13 @@ import numpy as np
 
 from gitmodel.base.project import PREDICTIONS
 from gitmodel.gate.results import Pairs, Results
-from gitmodel.gate.rules import Rules
 from gitmodel.git.commits import CannotJudge
 from gitmodel.metrics import resample
 from gitmodel.metrics.builtin import HIGHER_IS_BETTER, SLICE_METRICS, positive_code
 from gitmodel.metrics.groups import FEWEST_OF_EACH, NEEDS_BOTH, gap, measurable, rates
 from gitmodel.metrics.resample import Weighted
 from gitmodel.metrics.significance import binomial_tail, holm
+from gitmodel.rules import Rules
 
 PASS, INCONCLUSIVE, REGRESSION = "pass", "inconclusive", "regression"
 MOST_TIMES = 1000  # as many rows: nobody will have them

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, improved
-from gitmodel.gate.rules import Rules
+from gitmodel.rules import Rules
 
 FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
 EXIT = {PASS: 0, FIRST: 0, INCONCLUSIVE: 0, REGRESSION: 1, INCOMPARABLE: 2, CANNOT_JUDGE: 2}

@@ -10,7 +10,7 @@ from math import floor, log10
 
 import numpy as np
 
-from gitmodel.base.project import PARAMS, UserError, say, write_text
+from gitmodel.base.project import RULES, UserError, say, write_text
 from gitmodel.gate.judge import judgeable, metric
 from gitmodel.gate.results import Results, from_work_tree
 from gitmodel.metrics import resample
@@ -27,19 +27,19 @@ BLOCK = re.compile(r"(?m)^  margins:.*\n(?:    .*\n)*")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model margins` takes."""
-    parser.add_argument("--missing", action="store_true", help="only where params.yaml has no margins yet")
+    parser.add_argument("--missing", action="store_true", help="only where rules.yaml has no margins yet")
     parser.set_defaults(command=lambda args: write_margins(args))
 
 
 def write_margins(args: argparse.Namespace) -> None:
-    """Replace `gate.margins` in params.yaml by what the test rows can resolve."""
+    """Replace `gate.margins` in rules.yaml by what the test rows can resolve."""
     results = from_work_tree()
     if args.missing and results.rules.margins:
         return
     margins = proposed(results)
-    write_text(PARAMS, with_margins(PARAMS.read_text(encoding="utf-8"), margins, len(results.ids)))
+    write_text(RULES, with_margins(RULES.read_text(encoding="utf-8"), margins, len(results.ids)))
     shown = ", ".join(f"{name} {margin:g}" for name, margin in margins.items())
-    say(f"{PARAMS}: how much worse a metric may get before the gate blocks: {shown}")
+    say(f"{RULES}: how much worse a metric may get before the gate blocks: {shown}")
 
 
 def proposed(results: Results) -> dict[str, float]:
@@ -65,15 +65,15 @@ def rounded_up(value: float) -> float:
 
 
 def without_margins(text: str) -> str:
-    """Return the text of params.yaml without margins: those of another task say nothing of this one."""
+    """Return the text of rules.yaml without margins: those of another task say nothing of this one."""
     return BLOCK.sub(lambda _: f"  margins: {{}} # {NONE}\n", text, count=1)
 
 
 def with_margins(text: str, margins: dict[str, float], rows: int) -> str:
-    """Return the text of params.yaml with other margins; comments and all else stay."""
+    """Return the text of rules.yaml with other margins; comments and all else stay."""
     lines = "".join(f"    {name}: {margin:g}\n" for name, margin in margins.items())
     block = f"  margins: # {COMMENT.format(rows=rows)}\n{lines}"
     found, count = BLOCK.subn(lambda _: block, text, count=1)
     if not count:
-        raise UserError(f"{PARAMS} has no line `  margins:` in its section `gate:`: restore it with Git")
+        raise UserError(f"{RULES} has no line `  margins:` in its section `gate:`: restore it with Git")
     return found

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, UserError, most_predictions
+from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, UserError, most_predictions
+from gitmodel.base.settings import MOVED
 from gitmodel.contract import schema as contract
 from gitmodel.contract.schema import Schema
-from gitmodel.gate.rules import Rules, rules_of
+from gitmodel.gate.rules import require_known, rules_of
 from gitmodel.git.commits import CannotJudge, Incomparable, read_at
 from gitmodel.metrics.builtin import TASK_METRICS, headline
 from gitmodel.results.predictions import HERE, Predictions, Reader, need, parse, read_work_tree
+from gitmodel.rules import Rules, rules_before
 
 NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabilities have 6 digits
 
@@ -47,13 +49,14 @@ def from_commit(commit: str) -> Results | None:
 
 
 def read_rules(commit: str) -> Rules | None:
-    """Return the rules of a commit; None if it has no params.yaml."""
-    content = read_at(commit, PARAMS)
-    return (
-        None
-        if content is None
-        else rules_of(_yaml(content, PARAMS, f"commit {commit[:9]}"), f"{PARAMS} of {commit[:9]}")
-    )
+    """Return the rules of a commit; None if it has none."""
+
+    def read(path: Path) -> bytes | None:
+        return read_at(commit, path)
+
+    if read(RULES) is None and read(PARAMS) is None:
+        return None
+    return rules_of(*_rules(f"commit {commit[:9]}", read))
 
 
 def _results(where: str, read: Reader) -> Results:
@@ -61,8 +64,23 @@ def _results(where: str, read: Reader) -> Results:
     metrics = _metrics(need(read, METRICS, where), where, schema)
     found = parse(need(read, PREDICTIONS, where), where, schema)
     lock = _yaml(need(read, LOCK, where), LOCK, where)
-    rules = rules_of(params, where)
-    return Results(where, schema, found.ids, found.labels, found.predicted, rules, params, lock, metrics)
+    content, source = _rules(where, read)
+    rules = rules_of(content, source)
+    settings = {name: section for name, section in params.items() if name not in MOVED} | content
+    return Results(where, schema, found.ids, found.labels, found.predicted, rules, settings, lock, metrics)
+
+
+def _rules(where: str, read: Reader) -> tuple[dict[str, Any], str]:
+    """Return the rules, and where they are: in params.yaml for a commit from before there was a rules.yaml."""
+    content = read(RULES)
+    if content is not None:
+        source = f"{RULES} of {where}"
+        return require_known(_yaml(content, RULES, where), source), source
+    source = f"{PARAMS} of {where}"
+    rules = rules_before(_yaml(need(read, PARAMS, where), PARAMS, where))
+    if not rules:
+        raise CannotJudge(f"{RULES} is missing in {where}: restore it with Git")
+    return rules, source
 
 
 def _yaml(content: bytes, path: Path, where: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from gitmodel.bundle.bundle import PROFILE, Bundle, digest, version
 from gitmodel.bundle.fast import QuickBundle
 from gitmodel.contract.schema import Schema
 from gitmodel.monitor import history
+from gitmodel.monitor import settings as limits
 from gitmodel.monitor.batch import Rows, Tables, open_batch
 from gitmodel.monitor.bias import Bias
 from gitmodel.monitor.contract import Contract
@@ -26,7 +27,7 @@ from gitmodel.monitor.health import Health, Skew
 from gitmodel.monitor.labels import Labels
 from gitmodel.monitor.quality import Quality, read_margins
 from gitmodel.monitor.result import CANNOT_JUDGE, Result, as_json
-from gitmodel.monitor.settings import Settings, read_settings
+from gitmodel.monitor.settings import Settings
 from gitmodel.versions import own
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model monitor` takes."""
     parser.description = (
-        f"{parser.description} Exit status: 0 quiet; 1 alert: something changed beyond its limit in params.yaml and not"
+        f"{parser.description} Exit status: 0 quiet; 1 alert: something changed beyond its limit in rules.yaml and not"
         " by chance; 2 cannot judge."
     )
     parser.add_argument(
@@ -88,7 +89,7 @@ def command(args: argparse.Namespace) -> None:
 def settle(args: argparse.Namespace) -> Result:
     """Return what was found; what prevents it becomes the verdict."""
     try:
-        settings = read_settings()
+        settings = limits.load()
         runs = history.read(args.history) if args.history else []
         found = watch(str(args.batch), args.bundle, settings, args.labels, args.label_file, args.joint)
         return replace(found, history=runs)

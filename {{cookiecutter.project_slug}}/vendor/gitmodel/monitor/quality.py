@@ -1,6 +1,6 @@
 """Whether the model predicts as well as on its test rows: by labels, or where there are few by an estimate.
 
-An alarm is a metric that is worse than at test by more than its margin (`gate.margins` in params.yaml), and by more
+An alarm is a metric that is worse than at test by more than its margin (`gate.margins` in rules.yaml), and by more
 than the chance of both sets of rows explains. Metrics without a margin are shown.
 """
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from gitmodel import rules
 from gitmodel.base.markdown import figure, title
-from gitmodel.base.project import PARAMS, most_predictions, read_yaml, some_rows
+from gitmodel.base.project import most_predictions, some_rows
 from gitmodel.bundle.estimate import estimate, metrics_of, most_rows
 from gitmodel.bundle.performance import measured
 from gitmodel.bundle.sample import Sample
 from gitmodel.contract.schema import Schema
-from gitmodel.gate.rules import rules_of
 from gitmodel.metrics.builtin import TASK_METRICS, calibration_pairs, gain
 from gitmodel.metrics.groups import FEWEST_OF_EACH, NEEDS_BOTH
 from gitmodel.monitor.batch import Rows
@@ -123,7 +123,7 @@ class Quality:
         before, limit = self._before[metric], self._margins.get(metric)
         loss = -gain(metric, before, value)
         p = None if limit is None else _tail(loss, error)
-        allowed = "not judged: it has no margin in params.yaml" if limit is None else f"allowed {figure(limit)}"
+        allowed = "not judged: it has no margin in rules.yaml" if limit is None else f"allowed {figure(limit)}"
         change = f"{'worse' if loss > 0 else 'better'} by {figure(abs(loss), 3)}"
         return Finding(
             "quality",
@@ -167,7 +167,7 @@ class Quality:
 
 def read_margins() -> dict[str, float]:
     """Return the margins of the work tree's gate; none outside of a project."""
-    return dict(rules_of(read_yaml(PARAMS), str(PARAMS)).margins) if PARAMS.exists() else {}
+    return dict(rules.read_gate().margins)
 
 
 def labelled(rows: Rows) -> np.ndarray:

@@ -49,7 +49,7 @@ READING = (
     "Each line is one comparison of the batch with what the bundle remembers of the rows that the model was trained and"
     " tested on.",
     "It is beyond its limit only if two things hold: the change is larger than the limit (section `monitor:` of"
-    " params.yaml; for the quality `gate.margins`), and chance does not explain it. So neither a tiny change in many"
+    " rules.yaml; for the quality `gate.margins`), and chance does not explain it. So neither a tiny change in many"
     " rows nor noise in a few raises an alarm.",
     "`p` is how often chance alone would show such a change somewhere, over all comparisons together (Holm); an alarm"
     " needs a p below 1 - confidence. Where it is empty, the limit alone decides. What is over its limit, but with a"

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic.dataclasses import dataclass
 from sklearn.base import BaseEstimator
 from tqdm import tqdm
 
@@ -17,13 +18,13 @@ from gitmodel.base.project import (
     TEST,
     UserError,
     most_predictions,
-    read_params,
     replacing,
     run,
     say,
     warn,
     write_json,
 )
+from gitmodel.base.settings import CONFIG, Count, read_stage
 from gitmodel.contract.features import Features
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
@@ -45,18 +46,27 @@ CHUNK_ROWS = 50_000
 Item = TypeVar("Item")
 
 
+@dataclass(frozen=True, config=CONFIG)
+class Settings:
+    """The section `evaluate:` of params.yaml."""
+
+    min_slice_rows: Count
+    importance_rows: Count
+    importance_repeats: Count
+
+
 def main() -> None:
     """Measure models/*.skops on data/test.parquet, and write metrics, predictions and plots to reports/."""
-    schema, params = load(), read_params("evaluate")
+    schema, params = load(), read_stage(Settings, "evaluate")
     test = pd.read_parquet(TEST)
     say(f"evaluating on {len(test):,} test rows")
     estimators = {name: skops_file.load(path) for name, path in {"model": MODEL, **BASELINES}.items()}
     features = of_model(schema)
     truth, predicted = true_values(test, schema), predict(estimators, test, features)
     metrics = measure_all(truth, predicted, schema)
-    metrics["slices"] = slices(test, truth, predicted["model"], schema, params["min_slice_rows"])
-    some = smallest(test["row"], params["importance_rows"])
-    importances = importance(estimators["model"], test.iloc[some], truth[some], features, params["importance_repeats"])
+    metrics["slices"] = slices(test, truth, predicted["model"], schema, params.min_slice_rows)
+    some = smallest(test["row"], params.importance_rows)
+    importances = importance(estimators["model"], test.iloc[some], truth[some], features, params.importance_repeats)
     kept = smallest(test["row"], most_predictions(len(schema.classes)))
     table = predictions(test.iloc[kept], predicted["model"][kept], schema)
 

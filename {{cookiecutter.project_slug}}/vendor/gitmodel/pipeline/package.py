@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from sklearn.base import BaseEstimator
 
-from gitmodel import seam, skops_file
+from gitmodel import rules, seam, skops_file
 from gitmodel.base.project import (
     BUNDLE,
     CARD,
@@ -24,7 +24,6 @@ from gitmodel.base.project import (
     TEST,
     TRAIN,
     UserError,
-    read_params,
     replacing_folder,
     run,
     say,
@@ -49,18 +48,18 @@ MOST_TRAINING = 20_000  # training rows that are predicted for monitoring
 
 def main() -> None:
     """Export models/model.skops, prove that it predicts the same, write models/bundle/ and reports/MODEL_CARD.md."""
-    schema, params = load(), read_params("package")
+    schema, settings = load(), rules.read_model()
     model, metrics, features = skops_file.load(MODEL), read_metrics(), of_model(schema)
     say("exporting the model to ONNX")
     with replacing_folder(BUNDLE) as draft:
-        form = choose(model, features, lambda bundle: prove(bundle, model, params["tolerance"]))
+        form = choose(model, features, lambda bundle: prove(bundle, model, settings.tolerance))
         parity, predictions, at_test = form.proof
         (draft / form.name).write_bytes(form.content)
         shutil.copyfile(SCHEMA, draft / files.SCHEMA)
         predictions["training"] = of_training(form.bundle, predictions)
         ship_more(draft)
         write_json(draft / files.PROFILE, contents.reference(features, predictions, at_test.describe(), metrics))
-        manifest = contents.manifest(features, params["name"], metrics, parity) | form.needs
+        manifest = contents.manifest(features, settings.name, metrics, parity) | form.needs
         write_json(draft / files.MANIFEST, manifest | {"files": contents.hashes(draft)})
         Bundle.load(draft)
     write_card(manifest, metrics, schema)
@@ -99,7 +98,7 @@ def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[
     Return what was found, the predictions, and how the model fared. The predictions to watch for come from the test
     rows: on its training rows a model is surer than it should be.
     """
-    predictions, at_test = Predictions(bundle.classes), AtTest(bundle.schema, read_params("gate")["min_rows"])
+    predictions, at_test = Predictions(bundle.classes), AtTest(bundle.schema, rules.read_gate().min_rows)
     easy, hard = (Parity(bundle, model, tolerance, target_scale(bundle.schema)) for _ in range(2))
     for frame in chunks(TEST):
         predicted = easy.compare(frame)

@@ -1,24 +1,23 @@
 """Raw table -> checked, split into train and test. Run by `dvc repro`, or `python -m gitmodel.pipeline.prepare`."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from gitmodel.base.project import (
-    PARAMS,
     SCHEMA,
     TEST,
     TRAIN,
     UserError,
-    read_params,
     replacing,
     run,
     say,
     some_rows,
     warn,
 )
+from gitmodel.base.settings import CONFIG, Share, read_stage
 from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Schema, check_names, load
@@ -27,9 +26,16 @@ from gitmodel.contract.table import STRING, judge, read_cells
 FAR_OFF = 0.1  # a share of test rows that differs more from what was asked for is worth a warning
 
 
+@dataclass(frozen=True, config=CONFIG)
+class Settings:
+    """The section `prepare:` of params.yaml."""
+
+    test_size: Share
+
+
 def main() -> None:
     """Check data/raw.* against schema.yaml and write data/train.parquet and data/test.parquet."""
-    schema, test_size = load(), share_to_test(read_params("prepare"))
+    schema, test_size = load(), read_stage(Settings, "prepare").test_size
     say(f"reading {schema.table}")
     table = labelled(checked(read_clean(schema), schema), schema)
     table = add_row_id(table, schema)
@@ -48,14 +54,6 @@ def main() -> None:
 def read_clean(schema: Schema) -> pd.DataFrame:
     """Return the cells of the table as the user's `clean` mends them."""
     return cleaned(read_cells(Path(schema.table), schema.reading))
-
-
-def share_to_test(params: dict[str, Any]) -> float:
-    """Return `prepare.test_size`; UserError unless it is a number between 0 and 1."""
-    share = params["test_size"]
-    if isinstance(share, (int, float)) and 0 < share < 1:
-        return float(share)
-    raise UserError(f"prepare.test_size in {PARAMS} is {share!r}: give a share between 0 and 1, such as 0.25")
 
 
 def checked(cells: pd.DataFrame, schema: Schema) -> pd.DataFrame:

@@ -1,11 +1,12 @@
 """Training rows -> the model and its two baselines. Run by `dvc repro`, or `python -m gitmodel.pipeline.train`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydantic.dataclasses
 from joblib import parallel_config
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -17,6 +18,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from gitmodel import estimator, seam
+from gitmodel.base import settings
 from gitmodel.base.project import (
     BASELINES,
     FEATURES,
@@ -24,7 +26,6 @@ from gitmodel.base.project import (
     PARAMS,
     TRAIN,
     UserError,
-    read_params,
     run,
     say,
     write_json,
@@ -39,9 +40,20 @@ from gitmodel.skops_file import save
 
 LINEAR_ROWS = 100_000  # more rows hardly change a linear baseline
 LONG_ROWS = 200_000  # above, scikit-learn shows how far the training is
-COMMON = ("model", "seed", "max_categories")  # of `train:`; every other key there is an estimator
 
 Build = Callable[..., BaseEstimator]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=settings.CONFIG)
+class Common:
+    """What `train:` in params.yaml holds besides the sections of estimators."""
+
+    model: settings.Text
+    seed: settings.Seed
+    max_categories: settings.Count
+
+
+COMMON = [field.name for field in fields(Common)]
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,7 @@ class Data:
 
 def main() -> None:
     """Fit the model of params.yaml and the baselines on data/train.parquet; write models/*.skops and features.json."""
-    schema, params = load(), read_params("train")
+    schema, params = load(), read_train()
     train = pd.read_parquet(TRAIN)
     arrays, target = rows(train[schema.features()]), targets(train, schema)
     features = of_project(arrays, schema)
@@ -113,6 +125,23 @@ def main() -> None:
     save(fit(baseline, inputs[few], target[few], schema), BASELINES["linear"])
 
 
+def read_train() -> dict[str, Any]:
+    """Return the section `train:` of params.yaml; UserError for what is no setting, or makes no sense."""
+    section = settings.mapping(settings.read_params(), "train", str(PARAMS))
+    known = (*COMMON, *estimators())
+    for name in section:
+        if name not in known:
+            raise UserError(f"train.{name} in {PARAMS} is no setting: {settings.meant(name, known)}")
+    settings.build(Common, {name: section[name] for name in COMMON if name in section}, "train.", str(PARAMS))
+    return section
+
+
+def estimators() -> Mapping[str, Build]:
+    """Return ESTIMATORS of the user's train.py."""
+    found: Mapping[str, Build] = seam.find("train", "ESTIMATORS", {"linear": linear})
+    return found
+
+
 def targets(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     """Return the (n,) labels as text, or as numbers for a regression."""
     return frame[schema.target].to_numpy(dtype=float if schema.task == "regression" else str)
@@ -120,17 +149,15 @@ def targets(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
 
 def build(data: Data, params: Mapping[str, Any]) -> BaseEstimator:
     """Return the unfitted estimator that `train:` in params.yaml asks for; UserError if it cannot be made."""
-    known: Mapping[str, Build] = seam.find("train", "ESTIMATORS", {"linear": linear})
+    known = estimators()
     model = params["model"]
     if model not in known:
-        raise UserError(f"train.model in {PARAMS} is {model!r}: choose one of {', '.join(known)}")
-    for name in sorted(params.keys() - {*COMMON, *known}):
-        raise UserError(f"train.{name} in {PARAMS} is no estimator of train.py, nor one of {', '.join(COMMON)}")
-    settings = params.get(model) or {}
-    if not isinstance(settings, dict):
+        raise UserError(f"train.model in {PARAMS} is {model!r}: {settings.meant(model, known)}")
+    given = params.get(model) or {}
+    if not isinstance(given, dict):
         raise UserError(f"train.{model} in {PARAMS} must hold `parameter: value` lines")
     try:
-        made = known[model](data, **settings)
+        made = known[model](data, **given)
     except Exception as error:
         raise UserError(
             f"{model} in train.py, with train.{model} of {PARAMS}, failed: {seam.described(error)}"

@@ -9,7 +9,7 @@ from gitmodel.versions import rules
 from gitmodel.versions.tags import Registry, Version, require_version
 
 TEXT = """Let a version serve in a stage: a new tag NAME#STAGE#N on the version's commit. The stages, their order and
-whether it takes a second person are in params.yaml, section `registry:`. Whatever deploys the model reads the tag."""
+whether it takes a second person are in rules.yaml, section `registry:`. Whatever deploys the model reads the tag."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

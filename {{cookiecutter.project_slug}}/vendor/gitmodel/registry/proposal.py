@@ -9,7 +9,7 @@ from gitmodel.versions.tags import Registry, Version
 FIRST = "v1.0.0"
 MAJOR, MINOR, PATCH = range(3)
 FEATURES = "features.py"
-PROSE = "card"  # the section of params.yaml that no model learns from
+MOVED = ("card", "gate", "package")  # sections of params.yaml, before there were rules.yaml and card.md
 
 Change = tuple[int, str]  # how much it asks for, and what it is
 
@@ -58,7 +58,7 @@ def _inputs(before: Results, after: Results) -> Iterator[Change]:
             continue
         if path in tables:
             yield MINOR, f"data: {path} holds other rows"
-        elif path == "params.yaml" and key.split(".")[0] != PROSE:
+        elif path == "params.yaml" and key.split(".")[0] not in MOVED:
             yield MINOR, f"{key}: {shown(was)} -> {shown(now)}"
         elif path.endswith(f"/{FEATURES}"):
             yield MINOR, f"features: {path} changed"

@@ -90,7 +90,7 @@ def newest(model: str) -> str:
 
 def opened(model: str, push: str | None) -> tuple[Registry, Remote | None]:
     """Return the registry, brought up to date if it is to be sent to a remote, and that remote."""
-    require_name(model, "package.name in params.yaml")
+    require_name(model, "model.name in rules.yaml")
     remote = None
     if push is not None:
         if push not in call("git", "remote").stdout.split():

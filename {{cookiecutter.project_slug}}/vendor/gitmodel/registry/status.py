@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from gitmodel.base.project import PARAMS, UserError, say, warn
+from gitmodel.base.project import RULES, UserError, say, warn
 from gitmodel.versions import rules, tags
 from gitmodel.versions.rules import Rules
 from gitmodel.versions.tags import Registry, Tag, Version, date
@@ -61,7 +61,7 @@ def warn_if_incomplete(registry: Registry) -> None:
 
 
 def stages(registry: Registry, rule: Rules) -> list[str]:
-    """Return the stages of params.yaml in their order, then others that tags name."""
+    """Return the stages of rules.yaml in their order, then others that tags name."""
     return list(dict.fromkeys([*rule.stages, *registry.stages]))
 
 
@@ -79,7 +79,7 @@ def called(registry: Registry, rule: Rules, tag: Tag) -> str:
 def explain_unsigned(cells: Iterable[str]) -> None:
     """Say what the mark means, if a cell has it."""
     if any(UNSIGNED in cell for cell in cells):
-        say(f"{UNSIGNED}: counts no more, as registry.require_signed_tags in {PARAMS} asks for signatures")
+        say(f"{UNSIGNED}: counts no more, as registry.require_signed_tags in {RULES} asks for signatures")
 
 
 def version_row(registry: Registry, rule: Rules, version: Version) -> list[str]:

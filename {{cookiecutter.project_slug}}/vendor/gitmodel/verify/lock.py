@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from gitmodel.base.project import LOCK, UserError
+from gitmodel.base.settings import flat
 
 COMMIT = "run `git add --all && git commit`"
 RENEW = "run `dvc repro`, then commit dvc.lock and reports/"
@@ -67,15 +68,6 @@ def inputs(stages: Stages, outputs: Collection[str]) -> dict[tuple[str, str, str
         for path, values in stage.get("params", {}).items():
             found |= {(path, key, name): value for key, value in flat(values)}
     return found
-
-
-def flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield `a.b` -> value for every value of nested mappings."""
-    if isinstance(values, dict) and values:
-        for key, value in values.items():
-            yield from flat(value, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, values
 
 
 def differences(ours: Stages, theirs: Stages, outputs: Collection[str]) -> Iterator[Failure]:

@@ -11,8 +11,9 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from gitmodel.base.project import METRICS, PREDICTIONS, UserError
+from gitmodel.base.settings import flat
 from gitmodel.git.programs import committed
-from gitmodel.verify.lock import COMMIT, RENEW, Failure, flat
+from gitmodel.verify.lock import COMMIT, RENEW, Failure
 
 TOLERANCE = 1e-4  # another processor may round differently
 

@@ -1,31 +1,38 @@
-"""The rules of promotion, from the section `registry:` of params.yaml."""
+"""The rules of promotion, from the section `registry:` of rules.yaml."""
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
-from gitmodel.base.project import PARAMS, UserError, read_params, read_yaml
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from gitmodel.base.project import RULES, UserError
+from gitmodel.base.settings import CONFIG, Switch, parse
+from gitmodel.rules import read_model, read_rules
 from gitmodel.versions.signatures import SIGN, require_signed, signer
 from gitmodel.versions.tags import NAME, Registry, Tag, Version
 
 ANEW = f"commit a change, then register that, signed, as a new version; {SIGN}"
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What promotion asks for; see the comments in params.yaml. The last stage is the one that users see."""
+Stage = Annotated[str, Field(pattern=f"^{NAME}$")]
+NAMES = "a list of names of letters, digits, - and _, such as [prod]"
 
-    stages: tuple[str, ...] = ("staging", "prod")
-    in_order: bool = False
-    two_person: tuple[str, ...] = ()
-    require_signed_tags: bool = False
+
+@dataclass(frozen=True, config=CONFIG)
+class Rules:
+    """What promotion asks for; see the comments in rules.yaml. The last stage is the one that users see."""
+
+    stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1, description=NAMES)] = ("staging", "prod")
+    in_order: Switch = False
+    two_person: Annotated[tuple[Stage, ...], Field(strict=False, description=NAMES)] = ()
+    require_signed_tags: Switch = False
 
     def require_stage(self, stage: str, no: str = "no") -> None:
-        """Raise UserError unless params.yaml names the stage."""
+        """Raise UserError unless rules.yaml names the stage."""
         if stage not in self.stages:
             listed = ", ".join(self.stages)
-            raise UserError(f"{stage!r:.60} is {no} stage: {listed} are, as registry.stages in {PARAMS} says")
+            raise UserError(f"{stage!r:.60} is {no} stage: {listed} are, as registry.stages in {RULES} says")
 
     def require_order(self, registry: Registry, version: Version, stage: str) -> None:
         """Raise UserError if a version has not been in all the stages before."""
@@ -34,7 +41,7 @@ class Rules:
             if earlier not in been:
                 raise UserError(
                     f"{version.name} has not been in {earlier}: `model promote {version.name} {earlier}` first, as"
-                    f" registry.in_order in {PARAMS} asks for"
+                    f" registry.in_order in {RULES} asks for"
                 )
 
     def counts(self, tag: Tag) -> bool:
@@ -58,7 +65,7 @@ class Rules:
         if all(promoter.casefold() == first.casefold() for promoter in promoters):
             raise UserError(
                 f"{version.name} was registered by {version.tag.by}, so that another person has to promote it to"
-                f" {stage}, as registry.two_person in {PARAMS} asks for"
+                f" {stage}, as registry.two_person in {RULES} asks for"
             )
 
     def require_allowed(self, registry: Registry, version: Version, stage: str) -> None:
@@ -72,42 +79,23 @@ class Rules:
 
 
 def load() -> Rules:
-    """Return the rules of the work tree's params.yaml."""
-    return rules_of(read_yaml(PARAMS))
+    """Return the rules of the work tree's rules.yaml."""
+    return rules_of(read_rules())
 
 
-def rules_of(params: dict[str, Any]) -> Rules:
-    """Return the rules in the content of a params.yaml; UserError names the setting that makes no sense."""
-    section = params.get("registry")
-    if section is None:
-        return Rules()
-    if not isinstance(section, dict):
-        raise UserError(f"`registry:` in {PARAMS} must hold `setting: value` lines")
-    known = [setting.name for setting in fields(Rules)]
-    for name in section:
-        if name not in known:
-            raise UserError(f"registry.{name} in {PARAMS} is no setting: {', '.join(known)} are")
-    for name in ("in_order", "require_signed_tags"):
-        if not isinstance(section.get(name, False), bool):
-            raise UserError(f"registry.{name} in {PARAMS} must be true or false")
-    stages = _names(section, "stages", Rules.stages)
-    people = _names(section, "two_person", ())
-    if not stages or set(people) - set(stages):
-        raise UserError(f"registry.stages in {PARAMS} must name at least one stage, and those of registry.two_person")
-    switches = {name: section[name] for name in ("in_order", "require_signed_tags") if name in section}
-    return Rules(stages=stages, two_person=people, **switches)
+def rules_of(content: Mapping[str, Any]) -> Rules:
+    """Return the rules in the content of a rules.yaml; UserError names the setting that makes no sense."""
+    rules = parse(Rules, content, "registry", str(RULES))
+    for name in ("stages", "two_person"):
+        for stage in getattr(rules, name):
+            if getattr(rules, name).count(stage) > 1:
+                raise UserError(f"registry.{name} in {RULES} names {stage} twice: leave one out")
+    for stage in rules.two_person:
+        if stage not in rules.stages:
+            raise UserError(f"registry.two_person in {RULES} names {stage!r}, which is not in registry.stages")
+    return rules
 
 
 def model_name() -> str:
-    """Return what the registry calls the model: `package.name` of params.yaml."""
-    return str(read_params("package")["name"])
-
-
-def _names(section: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    found = section.get(name, default)
-    sound = isinstance(found, (list, tuple)) and all(
-        isinstance(text, str) and re.fullmatch(NAME, text) for text in found
-    )
-    if not sound or len(set(found)) < len(found):
-        raise UserError(f"registry.{name} in {PARAMS} must list names of letters, digits, - and _, such as [prod]")
-    return tuple(found)
+    """Return what the registry calls the model: `model.name` of rules.yaml."""
+    return read_model().name

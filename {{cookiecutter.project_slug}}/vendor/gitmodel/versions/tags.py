@@ -215,7 +215,7 @@ class Registry:
 
 def read(name: str) -> Registry:
     """Return the registry of a model, from the tags that are here."""
-    require_name(name, "package.name in params.yaml")
+    require_name(name, "model.name in rules.yaml")
     patterns = [f"refs/tags/{name}@*", f"refs/tags/{name}#*"]
     cells = git("for-each-ref", f"--format={FORMAT}", *patterns).split("\0")
     rows = [dict(zip(PARTS, cells[at : at + len(PARTS)], strict=True)) for at in range(0, len(cells) - 1, len(PARTS))]

@@ -1,0 +1,107 @@
+"""Settings: every section of params.yaml and rules.yaml is read here, and what is wrong with one is named.
+
+A section is a frozen dataclass of pydantic. The description of a field says what may be given: it ends the message.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from gitmodel.base.project import PARAMS, UserError, read_yaml
+
+CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+MOVED = {
+    **dict.fromkeys(("gate", "monitor", "retrain", "registry"), "rules.yaml"),
+    "package": "rules.yaml, section `model:`",
+    "card": "card.md",
+}
+
+Share = Annotated[float, Field(gt=0, lt=1, description="a share between 0 and 1, such as 0.25")]
+Confidence = Annotated[float, Field(gt=0.5, lt=1, description="a number between 0.5 and 1, such as 0.95")]
+AboveZero = Annotated[float, Field(gt=0, description="a number above 0")]
+FromZero = Annotated[float, Field(ge=0, description="a number from 0 on")]
+Count = Annotated[int, Field(ge=1, description="a whole number from 1 on")]
+Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 on")]
+Switch = Annotated[bool, Field(description="true or false")]
+Text = Annotated[str, Field(min_length=1, description="a text")]
+
+Kind = TypeVar("Kind")
+
+
+def read_params() -> dict[str, Any]:
+    """Return params.yaml; UserError if it holds what belongs elsewhere."""
+    content = read_yaml(PARAMS)
+    for name in content:
+        if name in MOVED:
+            raise UserError(f"{PARAMS} has a section `{name}:`, which belongs in {MOVED[name]}: move it there")
+    return content
+
+
+def read_stage(kind: type[Kind], section: str) -> Kind:
+    """Return one section of params.yaml."""
+    return parse(kind, read_params(), section, str(PARAMS))
+
+
+def parse(kind: type[Kind], content: Mapping[str, Any], section: str, where: str) -> Kind:
+    """Return one section of a file's content; what has a default may be left out. UserError names what is wrong."""
+    if content.get(section) is None and not any(_required(kind)):
+        return kind()
+    return build(kind, mapping(content, section, where), f"{section}.", where)
+
+
+def mapping(content: Mapping[str, Any], section: str, where: str) -> dict[str, Any]:
+    """Return the settings in a section that must be there."""
+    found = content.get(section)
+    if found is None:
+        raise UserError(f"{where} has no section `{section}:`: restore it with Git")
+    if not isinstance(found, dict):
+        raise UserError(f"`{section}:` in {where} must hold `setting: value` lines")
+    return found
+
+
+def build(kind: type[Kind], content: Mapping[str, Any], prefix: str, where: str) -> Kind:
+    """Return settings as a dataclass; UserError names key, value and remedy. `prefix` stands before each key."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in content:
+        if name not in names:
+            raise UserError(f"{prefix}{name} in {where} is no setting: {meant(name, names)}")
+    for name in _required(kind):
+        if name not in content:
+            raise UserError(f"{where} has no {prefix}{name}: restore it with Git")
+    try:
+        return kind(**content)
+    except ValidationError as error:
+        raise UserError(_wrong(kind, content, prefix, where, error)) from None
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """Return the name that may have been meant, or else all that are known, as the end of a message."""
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, 1)
+    return f"did you mean `{close[0]}`?" if close else f"choose from {', '.join(names)}"
+
+
+def flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield `a.b` -> value for every value of nested mappings."""
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from flat(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, values
+
+
+def _required(kind: type[Any]) -> Iterator[str]:
+    return (each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING)
+
+
+def _wrong(kind: Any, content: Mapping[str, Any], prefix: str, where: str, error: ValidationError) -> str:
+    """Return what is wrong with the first setting that is."""
+    name, *inside = (part for part in error.errors()[0]["loc"] if isinstance(part, str))
+    value = content[name]
+    for part in inside:
+        name, value = f"{name}.{part}", value[part]
+    expected = kind.__pydantic_fields__[name.partition(".")[0]].description
+    return f"{prefix}{name} in {where} is {repr(value)[:60]}: give {expected}"

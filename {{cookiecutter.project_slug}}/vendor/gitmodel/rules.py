@@ -1,0 +1,89 @@
+"""rules.yaml: what judges and governs the model. Here are the sections that several rooms read."""
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Annotated, Any
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from gitmodel.base.project import PARAMS, RULES, UserError, read_yaml
+from gitmodel.base.settings import CONFIG, AboveZero, Confidence, Count, FromZero, Switch, Text, meant, parse
+from gitmodel.metrics.builtin import TASK_METRICS
+
+SECTIONS = ("model", "gate", "monitor", "retrain", "registry")
+Margins = Annotated[dict[str, FromZero], Field(description="a number from 0 on for each metric")]
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Model:
+    """What the model is called, in tags and in its bundle, and how exact its export must be."""
+
+    name: Text
+    tolerance: AboveZero = 1e-4
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Rules:
+    """What blocks a merge; see the comments in rules.yaml."""
+
+    margins: Margins = field(default_factory=dict)
+    gap: AboveZero = 0.05
+    confidence: Confidence = 0.95
+    min_rows: Count = 50
+    strict: Switch = False
+    size: AboveZero = 3.0
+    latency: AboveZero = 3.0
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Retrain:
+    """What retrain.yml may do."""
+
+    auto_merge: Switch = False
+
+
+def read_model() -> Model:
+    """Return what rules.yaml says of the model."""
+    return parse(Model, read_rules(), "model", str(RULES))
+
+
+def read_rules() -> dict[str, Any]:
+    """Return the work tree's rules.yaml; nothing outside of a project."""
+    return known_rules(read_yaml(RULES), str(RULES)) if RULES.exists() or PARAMS.exists() else {}
+
+
+def known_rules(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the content of a rules.yaml; UserError for a section that does not exist."""
+    for name in content:
+        if name not in SECTIONS:
+            raise UserError(f"`{name}:` in {where} is no section: {meant(name, SECTIONS)}")
+    return content
+
+
+def rules_before(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rules in the content of a params.yaml that was written before there was a rules.yaml."""
+    found = {name: params[name] for name in SECTIONS if name in params}
+    return found | ({"model": params["package"]} if "package" in params else {})
+
+
+def read_gate() -> Rules:
+    """Return the rules of the work tree; the defaults outside of a project."""
+    return rules_of(read_rules(), str(RULES))
+
+
+def rules_of(content: Mapping[str, Any], where: str) -> Rules:
+    """Return the rules in the content of a rules.yaml; UserError names the setting that makes no sense.
+
+    Settings that are left out have their defaults; margins that are left out are not judged.
+    """
+    section = content.get("gate")
+    if isinstance(section, dict) and section.get("margins", {}) is None:
+        content = {**content, "gate": {**section, "margins": {}}}
+    rules = parse(Rules, content, "gate", where)
+    parse(Retrain, content, "retrain", where)
+    known = sorted({name for names in TASK_METRICS.values() for name in names})
+    for name in rules.margins:
+        if name not in known:
+            raise UserError(f"gate.margins.{name} in {where} is no metric: {meant(name, known)}")
+    return rules
