@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, yaml
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
 from gitmodel.contract import schema
-from gitmodel.metrics.builtin import TASK_METRICS
+from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.pipeline import evaluate
 
 task, classes, rows, blur = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
@@ -40,14 +40,14 @@ frame["y"] = np.array(contract.classes, dtype=object)[truth] if classes else tru
 noise = random.normal(size=(rows, max(classes, 1))) + blur * random.normal(size=(rows, max(classes, 1)))
 odds = np.exp(np.eye(classes)[truth] + noise) if classes else noise
 predicted = odds / odds.sum(axis=1, keepdims=True) if classes else truth + noise[:, 0]
-metrics = evaluate.measure_all(truth, {"model": predicted}, contract)
+metrics = evaluate.measure_all(truth, {"model": predicted}, contract, BUILT_IN[task])
 for path in (METRICS, TEST):
     path.parent.mkdir(exist_ok=True)
 METRICS.write_text(json.dumps({**metrics, "slices": {}}))
 evaluate.predictions(frame, predicted, contract).to_csv(PREDICTIONS, index=False)
 frame.to_parquet(TEST)
 SCHEMA.write_text(yaml.safe_dump(content))
-PARAMS.write_text(yaml.safe_dump({"gate": {"margins": dict.fromkeys(TASK_METRICS[task], 0.01)}}))
+PARAMS.write_text(yaml.safe_dump({"gate": {"margins": dict.fromkeys(BUILT_IN[task], 0.01)}}))
 LOCK.write_text("stages: {}")
 Path(".gitignore").write_text("/data")
 """

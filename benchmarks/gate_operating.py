@@ -19,7 +19,8 @@ from gitmodel.gate.judge import REGRESSION, Finding, judge, overall, verdict_of
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import Pairs, Results
 from gitmodel.gate.rules import Rules
-from gitmodel.metrics import resample
+from gitmodel.metrics import bootstrap
+from gitmodel.metrics.builtin import BUILT_IN
 
 SIZES = (300, 1_000, 5_000)
 GROUPS = {  # column -> shares of its values, as in the census
@@ -136,7 +137,8 @@ class Scenario:
         """Return name -> metric -> margin, the usual ones as `model margins` proposes them for a draw of their own."""
         if self.alone:
             return {"1 point": self.given}
-        usual = proposed(paired(self.draw(self.rows, np.random.default_rng(2**32)), self.task).base)
+        base = paired(self.draw(self.rows, np.random.default_rng(2**32)), self.task).base
+        usual = proposed(base, BUILT_IN[self.task].values())
         return {"1 point": usual | self.given} if self.given else {"proposed": usual, "0": dict.fromkeys(usual, 0.0)}
 
 
@@ -170,7 +172,7 @@ def outcomes(scenario: Scenario, margins: Sequence[dict[str, float]], seed: int)
     random = np.random.default_rng(seed)
     pairs = {"base": paired(scenario.draw(scenario.rows, random), scenario.task)}
     by_group = groups(scenario.rows, random)
-    found = judge(pairs, by_group, SENSITIVE, Rules(margins=margins[0]))
+    found = judge(pairs, by_group, SENSITIVE, Rules(margins=margins[0]), BUILT_IN[scenario.task])
     return [outcome(found), *(outcome(judged_again(found, other)) for other in margins[1:])]
 
 
@@ -211,7 +213,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="scenarios whose name holds this")
     parser.add_argument("--rows", type=int, default=0, help="of the test; all sizes if left out")
     args = parser.parse_args()
-    resample.MOST_DRAWS = resample.FEWEST_DRAWS = args.draws
+    bootstrap.MOST_DRAWS = bootstrap.FEWEST_DRAWS = args.draws
     print("| models | test rows | margins | gate blocks | fixed tolerance blocks | the same, groups too |")
     print("|---|---|---|---|---|---|", flush=True)
     for scenario in scenarios():

@@ -27,6 +27,7 @@ from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, 
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import Results, pair
 from gitmodel.gate.rules import Rules
+from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.pipeline import evaluate, prepare, train
 
 ROOT = Path(__file__).parents[1]
@@ -173,7 +174,9 @@ def judged(base: Results, candidate: Results, test: pd.DataFrame) -> list[Findin
     frame = test.set_index("row").loc[pairs.base.ids]
     columns = dict.fromkeys([*schema.slices, *schema.sensitive])
     by_group = {name: groups(frame[name]) for name in columns}
-    return judge({"base": pairs}, by_group, schema.sensitive, Rules(margins=proposed(base)))
+    metrics = BUILT_IN[schema.task]
+    rules = Rules(margins=proposed(base, metrics.values()))
+    return judge({"base": pairs}, by_group, schema.sensitive, rules, metrics)
 
 
 def table(found: dict[tuple[str, str], list[list[Finding]]]) -> str:

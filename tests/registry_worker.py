@@ -14,10 +14,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path.cwd()))
 cases = importlib.import_module("registry_cases")
-resample = importlib.import_module("gitmodel.metrics.resample")
+bootstrap = importlib.import_module("gitmodel.metrics.bootstrap")
 verify = importlib.import_module("gitmodel.verify.command")
 api = importlib.import_module("gto.api")
-resample.FEWEST_DRAWS = resample.MOST_DRAWS = 50  # type: ignore[attr-defined]
+bootstrap.FEWEST_DRAWS = bootstrap.MOST_DRAWS = 50  # type: ignore[attr-defined]
 verify.check = lambda: []  # type: ignore[attr-defined]  # it has tests of its own
 clones: list[Any] = []
 

@@ -17,6 +17,7 @@ from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCH
 from gitmodel.contract import schema
 from gitmodel.gate.results import Results
 from gitmodel.gate.rules import rules_of
+from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.pipeline import evaluate
 
 CLASSES = {"binary": ["no", "yes"], "multiclass": ["a", "b", "c"], "regression": None}
@@ -103,7 +104,7 @@ class Project:
         self.frame = frame_for(task, rows)
         self.params = {"train": {"seed": 0}}
         self.rules = {"model": {"name": NAME}, "gate": {"margins": dict(MARGINS[task])}}
-        self.size = 1000
+        self.size, self.own = 1000, {}
         self.git("init", "--quiet", "--initial-branch=main")
         self.write()
 
@@ -121,7 +122,9 @@ class Project:
         predicted = predict(truth, contract.classes, noise)
         usual = truth.mean() if not contract.classes else np.bincount(truth) / len(truth)
         baselines = {"trivial": usual + np.zeros_like(predicted), "linear": predict(truth, contract.classes, 3)}
-        metrics = evaluate.measure_all(truth, {"model": predicted, **baselines}, contract)
+        metrics = evaluate.measure_all(
+            truth, {"model": predicted, **baselines}, contract, {**BUILT_IN[contract.task], **self.own}
+        )
         bundle = {"path": "models/bundle", "md5": f"{self.size:032x}.dir", "size": self.size}
         self.write_yaml(SCHEMA, self.contract)
         self.write_yaml(PARAMS, self.params)

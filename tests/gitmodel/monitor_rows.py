@@ -6,6 +6,7 @@ import numpy as np
 from gitmodel.bundle.performance import AtTest
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.metrics.builtin import measure
+from gitmodel.metrics.scored import Scored
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.findings import ALERT, decide
 from gitmodel.monitor.settings import Settings
@@ -55,7 +56,11 @@ def reference(task, size=2_500, seed=0, min_rows=50):
     at_test.add({**columns, "y": target}, predicted)
     described = at_test.describe()
     margins = {name: share * described["spread"][name] for name, share in SHARES[task].items()}
-    manifest = {"name": "m", "metrics": {"test": measure(truth, predicted, contract)}, "data": {"table": "t.csv"}}
+    manifest = {
+        "name": "m",
+        "metrics": {"test": measure(Scored(truth, predicted, contract))},
+        "data": {"table": "t.csv"},
+    }
     profile = {"columns": {}, "test": described, "predictions": {"std": 1.5}}
     return SimpleNamespace(schema=contract, profile=profile, manifest=manifest, margins=margins, random=random)
 

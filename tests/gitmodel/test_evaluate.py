@@ -17,6 +17,8 @@ from gitmodel.base.project import METRICS, PLOTS, PREDICTIONS, UserError
 from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.metrics import builtin as m
+from gitmodel.metrics.scored import Scored
+from gitmodel.metrics.weighted import calibration_error
 from gitmodel.pipeline import evaluate
 from gitmodel.plots import curves, svg
 
@@ -78,13 +80,13 @@ def frame_for(task, size=300):
 def test_calibration_error_is_the_mean_gap_between_confidence_and_outcome():
     """Three rows at 0.9 of which two come true, one at 0.1 that does not: (3 * |2/3 - 0.9| + |0 - 0.1|) / 4."""
     confidence, correct = np.array([0.9, 0.9, 0.9, 0.1]), np.array([True, True, False, False])
-    assert m.expected_calibration_error(confidence, correct) == pytest.approx((0.7 + 0.1) / 4)
+    assert calibration_error(confidence, correct)(np.ones((4, 1)))[0] == pytest.approx((0.7 + 0.1) / 4)
 
 
 def test_binary_metrics_are_those_of_the_positive_class():
     """Four rows, one false alarm: worked out by hand."""
     predicted = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]])
-    measured = m.measure(np.array([0, 0, 1, 1]), predicted, schema_for("binary"))
+    measured = measure(np.array([0, 0, 1, 1]), predicted, schema_for("binary"))
     assert measured["roc_auc"] == measured["average_precision"] == 1
     assert measured["accuracy"] == 0.75
     assert measured["f1"] == 0.8
@@ -96,12 +98,12 @@ def test_the_positive_class_may_be_the_first():
     """`positive` decides which class is ranked, not the order of the classes."""
     schema, truth, predicted = results_for("binary")
     other = replace(schema, positive=schema.classes[0])
-    assert m.measure(1 - truth, predicted[:, ::-1], other) == m.measure(truth, predicted, schema)
+    assert measure(1 - truth, predicted[:, ::-1], other) == measure(truth, predicted, schema)
 
 
 def test_regression_metrics_are_those_of_the_textbook():
     """Errors of 1, 1 and 4."""
-    measured = m.measure(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 7.0]), schema_for("regression"))
+    measured = measure(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 7.0]), schema_for("regression"))
     assert measured == {"rmse": 2.44949, "mae": 2.0, "r2": -8.0, "median_absolute_error": 1.0}
 
 
@@ -109,8 +111,8 @@ def test_regression_metrics_are_those_of_the_textbook():
 def test_every_metric_is_there_and_finite(task):
     """All metrics of the task, in their order, are numbers that JSON can hold."""
     schema, truth, predicted = results_for(task)
-    measured = m.measure(truth, predicted, schema)
-    assert tuple(measured) == m.TASK_METRICS[task]
+    measured = measure(truth, predicted, schema)
+    assert list(measured) == list(m.BUILT_IN[task])
     assert np.isfinite(list(measured.values())).all()
 
 
@@ -121,7 +123,7 @@ def test_metrics_that_the_rows_do_not_define_are_left_out(task, size):
     schema, truth, predicted = results_for(task)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        measured = m.measure(np.repeat(truth[:1] * 0, size), predicted[:size], schema)
+        measured = measure(np.repeat(truth[:1] * 0, size), predicted[:size], schema)
     assert not {"roc_auc", "average_precision", "r2"} & set(measured)
     assert {"log_loss", "rmse"} & set(measured)
     assert np.isfinite(list(measured.values())).all()
@@ -131,10 +133,15 @@ def test_macro_metrics_average_the_classes_that_are_present():
     """A class without test rows counts neither for nor against the model."""
     schema, truth, predicted = results_for("multiclass")
     kept = truth != 2
-    measured = m.measure(truth[kept], predicted[kept], schema)
-    one = [m.measure((truth[kept] == code) * 1, _two(predicted[kept, code]), schema_for("binary")) for code in (0, 1)]
+    measured = measure(truth[kept], predicted[kept], schema)
+    one = [measure((truth[kept] == code) * 1, _two(predicted[kept, code]), schema_for("binary")) for code in (0, 1)]
     for name in ("roc_auc", "average_precision"):
         assert measured[name] == pytest.approx((one[0][name] + one[1][name]) / 2, rel=1e-5)
+
+
+def measure(truth, predicted, schema):
+    """Return the built-in metrics."""
+    return m.measure(Scored(truth, predicted, schema))
 
 
 def _two(probability):
@@ -162,12 +169,12 @@ def test_a_model_beats_a_baseline_if_its_headline_metric_is_strictly_better(task
 def test_slices_hold_each_value_with_enough_rows_and_the_missing_ones():
     """Rows add up, small groups are left out, a missing value is a group."""
     frame, schema = frame_for("binary"), schema_for("binary")
-    truth = evaluate.true_values(frame, schema)
-    found = evaluate.slices(frame, truth, _two(frame["x"].to_numpy()), schema, min_rows=1)["group"]
+    scored = Scored(evaluate.true_values(frame, schema), _two(frame["x"].to_numpy()), schema)
+    found = evaluate.slices(frame, scored, m.BUILT_IN["binary"], min_rows=1)["group"]
     assert list(found) == sorted(found) == ["(missing)", "a", "b"]
     assert sum(result["rows"] for result in found.values()) == len(frame)
     assert found["a"]["accuracy"] == found["a"]["roc_auc"] == 1
-    fewer = evaluate.slices(frame, truth, _two(frame["x"].to_numpy()), schema, min_rows=60)["group"]
+    fewer = evaluate.slices(frame, scored, m.BUILT_IN["binary"], min_rows=60)["group"]
     assert list(fewer) == ["a", "b"]
 
 
@@ -245,7 +252,7 @@ def drawn(task, classes=None, columns=("x", "self")):
     """Write all plots of some results to reports/plots in the working directory."""
     schema, truth, predicted = results_for(task, classes=classes)
     all_predicted = {"model": predicted, "trivial": predicted, "linear": predicted}
-    measured = evaluate.measure_all(truth, all_predicted, schema)
+    measured = evaluate.measure_all(truth, all_predicted, schema, m.BUILT_IN[task])
     importances = pd.DataFrame({"column": columns, "metric": m.headline(task, measured["test"])})
     importances = importances.assign(spread=0.01, importance=np.linspace(0.1, -0.01, len(importances)))
     plots.write(truth, all_predicted, measured, importances, schema)
@@ -347,4 +354,4 @@ def test_the_stage_writes_what_its_readers_expect(workspace, contract):
         truth, values = table["label"].to_numpy(dtype=float), values[:, 0]
     else:
         truth, values = pd.Index(contract.classes).get_indexer(table["label"]), values / values.sum(axis=1)[:, None]
-    assert m.measure(truth, values, contract) == pytest.approx(measured["test"], rel=1e-3, abs=1e-4)
+    assert measure(truth, values, contract) == pytest.approx(measured["test"], rel=1e-3, abs=1e-4)

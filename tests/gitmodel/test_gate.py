@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,10 @@ from gate_cases import MARGINS, NAME, TASKS, Project, results_for
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
 from gitmodel.gate import command as gate
 from gitmodel.gate import margins, report
-from gitmodel.gate.judge import Finding, judge, metric
+from gitmodel.gate.judge import Finding, judge
 from gitmodel.gate.results import pair
-from gitmodel.metrics import builtin as plain
-from gitmodel.metrics import resample
+from gitmodel.metrics import bootstrap
+from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.metrics.significance import binomial_tail, holm
 from gitmodel.rules import Rules
 from scipy import stats
@@ -27,8 +27,8 @@ REGRESSION, INCOMPARABLE, CANNOT_JUDGE = "regression", "not comparable", "cannot
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Draw fewer times, and away from a Git hook that may have called the tests."""
-    monkeypatch.setattr(resample, "FEWEST_DRAWS", 200)
-    monkeypatch.setattr(resample, "MOST_DRAWS", 200)
+    monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", 200)
+    monkeypatch.setattr(bootstrap, "MOST_DRAWS", 200)
     for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX"):
         monkeypatch.delenv(name, raising=False)
 
@@ -482,22 +482,6 @@ def test_small_losses_do_not_add_up(project):
 # The parts
 
 
-@pytest.mark.filterwarnings("ignore:The y_prob values do not sum to one")
-@pytest.mark.parametrize("task", TASKS)
-def test_weighted_metrics_are_the_plain_ones(task):
-    """With weights of one they are those of metrics.json; with weights of k, those of rows that are there k times."""
-    version = results_for(task)
-    version = version.take(np.r_[0:400, 0:40])
-    version = replace(version, predicted=np.round(version.predicted, 1))  # ties
-    counts = np.random.default_rng(0).integers(0, 4, len(version.ids))
-    repeated = version.take(np.repeat(np.arange(len(counts)), counts))
-    for name in plain.TASK_METRICS[task]:
-        weighted = metric(name, version)
-        for rows, weights in ((version, np.ones(len(counts))), (repeated, counts)):
-            expected = plain.score(name, rows.truth, rows.predicted, version.schema)
-            assert expected == pytest.approx(weighted(weights[:, None].astype(float))[0], abs=1e-9), name
-
-
 @pytest.mark.parametrize(("lost", "won"), [(0, 0), (3, 0), (10, 4), (4, 10), (300, 250)])
 def test_the_tail_is_that_of_the_binomial_distribution(lost, won):
     """McNemar's exact test, one-sided."""
@@ -513,7 +497,7 @@ def test_holm_adjusts_as_in_the_paper():
 
 def judged(base, candidate, rules=None):
     """Return the findings on the whole for two versions."""
-    return judge({"base": pair(base, candidate)}, {}, (), rules or base.rules)
+    return judge({"base": pair(base, candidate)}, {}, (), rules or base.rules, BUILT_IN[base.schema.task])
 
 
 @pytest.mark.parametrize("task", TASKS)

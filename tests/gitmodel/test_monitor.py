@@ -50,6 +50,7 @@ FINDING = {
     "rows": int,
     "verdict": str,
     "remedy": str,
+    "better": str,
     "picture": dict | None,
 }
 RESULT = {

@@ -14,7 +14,8 @@ from gitmodel.bundle.performance import true_values
 from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.bundle.sample import Sample
 from gitmodel.contract.table import rows as arrays
-from gitmodel.metrics.builtin import gain, measure
+from gitmodel.metrics.builtin import BUILT_IN, measure
+from gitmodel.metrics.scored import Scored
 from gitmodel.monitor.batch import Rows, open_batch
 from gitmodel.monitor.bias import Bias
 from gitmodel.monitor.command import read_profile
@@ -51,7 +52,7 @@ def test_metrics_are_those_of_evaluate(made):
     """Each one, also when the rows come in parts, with an interval that holds it."""
     columns, predicted, truth = draw(made.schema.task, 2_000, made.random)
     found = found_by(quality(made), Rows(columns, predicted, truth), parts=7)
-    expected = measure(truth, predicted, made.schema)
+    expected = measure(Scored(truth, predicted, made.schema))
     assert expected == pytest.approx({name: found[name, ""].value for name in expected}, rel=1e-5)
     assert all(found[name, ""].low < value < found[name, ""].high for name, value in expected.items())
 
@@ -104,7 +105,7 @@ def test_the_estimate_sees_that_rows_became_harder(task):
     """Rows nearer to where the model is unsure: the estimate is near the truth that it was not told, and alarmed."""
     made = reference(task)
     columns, predicted, truth = draw(task, 4_000, made.random, shift=1.5 if task == "binary" else -0.3, scale=0.5)
-    found, expected = found_by(quality(made), Rows(columns, predicted)), measure(truth, predicted, made.schema)
+    found, expected = found_by(quality(made), Rows(columns, predicted)), measure(Scored(truth, predicted, made.schema))
     for name in metrics_of(task):
         finding = found[f"estimated_{name}", ""]
         assert abs(finding.value - expected[name]) < max(3 * (finding.high - finding.value) / 1.96, 0.02), name
@@ -142,7 +143,7 @@ def test_few_labels_are_not_judged_by(task):
 def test_rows_without_a_prediction_are_left_out(made):
     """They break the contract, and are told there."""
     columns, predicted, truth = draw(made.schema.task, 500, made.random)
-    expected = measure(truth[100:], predicted[100:], made.schema)
+    expected = measure(Scored(truth[100:], predicted[100:], made.schema))
     predicted = predicted.copy()
     predicted[:100] = np.nan
     found = found_by(quality(made), Rows(columns, predicted, truth))
@@ -236,4 +237,4 @@ def test_the_census_of_1995_is_estimated_about_right(sample, contract, tmp_path,
     for name, most in OFF.items():
         measured, estimated = found[name], found[f"estimated_{name}"]
         assert abs(measured.value - estimated.value) < most, (name, measured.value, estimated.value)
-        assert gain(name, measured.before, estimated.value) < 0, name
+        assert BUILT_IN["binary"][name].gain(measured.before, estimated.value) < 0, name

@@ -17,7 +17,7 @@ from gitmodel.base.project import BUNDLE, CARD
 from gitmodel.bundle import bundle
 from gitmodel.git import snapshot as former
 from gitmodel.git.cache import object_path
-from gitmodel.metrics import resample
+from gitmodel.metrics import bootstrap
 from gitmodel.registry import assets, write
 from gitmodel.verify import command as verify
 from gitmodel.versions import tags
@@ -29,8 +29,8 @@ COMMIT = "^{" + "commit}"  # of a tag
 @pytest.fixture(autouse=True)
 def calm(monkeypatch):
     """Draw fewer times, keep away the settings of whoever runs this, and leave `model verify` to its own tests."""
-    monkeypatch.setattr(resample, "FEWEST_DRAWS", 200)
-    monkeypatch.setattr(resample, "MOST_DRAWS", 200)
+    monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", 200)
+    monkeypatch.setattr(bootstrap, "MOST_DRAWS", 200)
     monkeypatch.setattr(verify, "check", lambda: [])
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)

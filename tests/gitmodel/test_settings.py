@@ -83,7 +83,6 @@ VALUES = {
     "yes for a number": ("gate", {"gap": True}, "gate.gap in rules.yaml is True: give a number above 0"),
     "not finite": ("gate", {"gap": float("inf")}, "give a number above 0"),
     "a margin below 0": ("gate", {"margins": {"mae": -1}}, "gate.margins.mae in rules.yaml is -1: give a number from"),
-    "no metric": ("gate", {"margins": {"roc_acu": 1}}, "roc_acu in rules.yaml is no metric: did you mean `roc_auc`?"),
     "a stage twice": ("registry", {"stages": ["a", "a"]}, "registry.stages in rules.yaml names a twice"),
     "no stage": ("registry", {"two_person": ["x"]}, "names 'x', which is not in registry.stages"),
     "half a row": ("monitor", {"min_rows": 0.5}, "monitor.min_rows in rules.yaml is 0.5: give a whole number"),
@@ -97,6 +96,15 @@ def test_a_rule_is_checked_by_its_own_limits(section, changes, said):
     with pytest.raises(UserError) as error:
         READERS[section][1]()
     assert said in str(error.value)
+
+
+def test_a_margin_of_no_metric_is_refused():
+    """The built-in metrics and those of the user are known."""
+    change(RULES, "gate", margins={"mine": 1, "roc_acu": 1})
+    with pytest.raises(UserError, match=r"roc_acu in rules\.yaml is no metric: did you mean `roc_auc`\?"):
+        rules.require_metrics(rules.read_gate(), ["mine"], str(RULES))
+    with pytest.raises(UserError, match="mine in rules"):
+        rules.require_metrics(rules.read_gate(), [], str(RULES))
 
 
 def test_what_is_missing_is_named():

@@ -1,6 +1,6 @@
 """rules.yaml: what judges and governs the model. Here are the sections that several rooms read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from gitmodel.base.project import PARAMS, RULES, UserError, read_yaml
 from gitmodel.base.settings import CONFIG, AboveZero, Confidence, Count, FromZero, Switch, Text, meant, parse
-from gitmodel.metrics.builtin import TASK_METRICS
+from gitmodel.metrics.builtin import BETTER
 
 SECTIONS = ("model", "gate", "monitor", "retrain", "registry")
 Margins = Annotated[dict[str, FromZero], Field(description="a number from 0 on for each metric")]
@@ -82,8 +82,13 @@ def rules_of(content: Mapping[str, Any], where: str) -> Rules:
         content = {**content, "gate": {**section, "margins": {}}}
     rules = parse(Rules, content, "gate", where)
     parse(Retrain, content, "retrain", where)
-    known = sorted({name for names in TASK_METRICS.values() for name in names})
+    return rules
+
+
+def require_metrics(rules: Rules, others: Iterable[str], where: str) -> None:
+    """Raise UserError for a margin of what is no metric: neither a built-in one nor one of the `others`."""
+    known = sorted({*BETTER, *others})
     for name in rules.margins:
         if name not in known:
-            raise UserError(f"gate.margins.{name} in {where} is no metric: {meant(name, known)}")
-    return rules
+            hint = f"{meant(name, known)} One of your own needs `dvc repro` first"
+            raise UserError(f"gate.margins.{name} in {where} is no metric: {hint}")

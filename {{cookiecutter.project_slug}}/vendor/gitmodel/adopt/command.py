@@ -20,7 +20,7 @@ from gitmodel.contract.schema import TASKS, Reading, Schema, load
 from gitmodel.contract.table import STRING, header, is_parquet, read_cells, require_table, sniff
 from gitmodel.gate.margins import without_margins
 from gitmodel.git import storage
-from gitmodel.metrics.builtin import SLICE_METRICS
+from gitmodel.metrics.own import known
 
 CSV, PARQUET = Path("data/raw.csv"), Path("data/raw.parquet")
 LARGE_MB = 20
@@ -126,7 +126,7 @@ def drop_margins(schema: Schema, drafts: ExitStack) -> list[str]:
     content = read_yaml(RULES) if RULES.exists() else {}
     gate = content.get("gate")
     margins = gate.get("margins") if isinstance(gate, dict) else None
-    wrong = [name for name in margins if name not in SLICE_METRICS[schema.task]] if isinstance(margins, dict) else []
+    wrong = [name for name in margins if name not in known(schema)] if isinstance(margins, dict) else []
     text = RULES.read_text(encoding="utf-8") if wrong else ""
     if without_margins(text) == text:
         return []

@@ -20,13 +20,16 @@ from gitmodel.backtest.report import in_short, markdown, picture
 from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
 from gitmodel.backtest.timeline import Slice, Timeline, by_time, by_version
 from gitmodel.base.markdown import figure, title
-from gitmodel.base.project import UserError, say, some_rows, write_json, write_text
+from gitmodel.base.project import RULES, UserError, say, some_rows, write_json, write_text
 from gitmodel.contract.origin import of_project
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
 from gitmodel.estimator import inputs, predict
-from gitmodel.metrics.builtin import HIGHER_IS_BETTER, TASK_METRICS, defined, headline, positive_code, significant
-from gitmodel.metrics.resample import weighted_metric, weights
+from gitmodel.metrics.bootstrap import resampled, usable
+from gitmodel.metrics.builtin import headline, significant
+from gitmodel.metrics.metric import Metric
+from gitmodel.metrics.own import known
+from gitmodel.metrics.scored import Scored
 from gitmodel.pipeline.evaluate import true_values
 from gitmodel.pipeline.prepare import checked, labelled, read_clean
 from gitmodel.pipeline.train import Data, build, fit, read_train, targets
@@ -67,22 +70,26 @@ def backtest(schema: Schema, slices: int) -> Backtest:
     table = labelled(checked(read_clean(schema), schema), schema)
     timeline = by_time(table, schema, slices) if schema.time else by_version(table, schema)
     rules, params = judging.read_gate(), read_train()
+    judging.require_metrics(rules, known(schema), str(RULES))
     with threadpool_limits(1, user_api="blas"):
         predictions = list(trained_and_measured(timeline, schema, params))
-    names = metric_names(schema, rules)
-    level = (1 - rules.confidence) / (len(names) * max(len(timeline.later) - 1, 1))  # Bonferroni: over all comparisons
+    metrics = judged(schema, rules)
+    comparisons = len(metrics) * max(len(timeline.later) - 1, 1)
+    level = (1 - rules.confidence) / comparisons  # Bonferroni: over all of them
     truth = true_values(timeline.table, schema)
-    agings = [aging(name, timeline, truth, predictions, schema, rules.margins.get(name), level) for name in names]
+    agings = [aging(m, timeline, truth, predictions, schema, rules.margins.get(m.name), level) for m in metrics]
     agings = [found for found in agings if found.ages]
     if not agings:
-        raise UserError(f"these slices define none of {', '.join(names)}: take fewer of them (--slices)")
+        names = ", ".join(metric.name for metric in metrics)
+        raise UserError(f"these slices define none of {names}: take fewer of them (--slices)")
     verdict, sentence = conclusion(agings)
     return Backtest(verdict, sentence, timeline.order, timeline.window, timeline.later, agings, timeline.notes)
 
 
-def metric_names(schema: Schema, rules: Rules) -> list[str]:
+def judged(schema: Schema, rules: Rules) -> list[Metric]:
     """Return the metrics to measure: those with a margin, or else the first of the task."""
-    return [name for name in TASK_METRICS[schema.task] if name in rules.margins] or [headline(schema.task)]
+    metrics = known(schema)
+    return [metric for name, metric in metrics.items() if name in rules.margins] or [metrics[headline(schema.task)]]
 
 
 def trained_and_measured(
@@ -107,7 +114,7 @@ def require_classes(target: np.ndarray, schema: Schema, first: Slice) -> None:
 
 
 def aging(
-    name: str,
+    metric: Metric,
     timeline: Timeline,
     truth: np.ndarray,
     predictions: Sequence[tuple[int, int, np.ndarray]],
@@ -120,27 +127,29 @@ def aging(
     draws: dict[tuple[int, int], np.ndarray] = {}
     for trained, measured, predicted in predictions:
         part = timeline.later[measured]
-        actual = truth[part.start : part.stop]
-        if name in defined(actual, schema):
-            values = measured_with_noise(name, actual, predicted, schema)
+        scored = Scored(truth[part.start : part.stop], predicted, schema)
+        if metric.defined(scored) and (values := measured_with_noise(metric, scored)) is not None:
             points[trained, measured], draws[trained, measured] = values[0], values[1:]
-    later, sign = range(len(timeline.later)), 1 if name in HIGHER_IS_BETTER else -1
+    later = range(len(timeline.later))
     oldest = max((measured - trained for trained, measured in points), default=0)
-    pairs = {age: [(j - age, j) for j in later if j >= age and (j, j) in points] for age in range(1, oldest + 1)}
-    by_slice = [[sign * (points[j, j] - points[i, j]) for i, j in of_age] for of_age in pairs.values()]
+    pairs = {
+        age: [(j - age, j) for j in later if {(j - age, j), (j, j)} <= points.keys()] for age in range(1, oldest + 1)
+    }
+    pairs = {age: of_age for age, of_age in pairs.items() if of_age}
+    by_slice = [[-metric.gain(points[j, j], points[i, j]) for i, j in of_age] for of_age in pairs.values()]
     found, one_slice = [], between_slices(by_slice, level)
     for (age, of_age), losses in zip(pairs.items(), by_slice, strict=True):
         fresh, aged = (float(np.mean([points[key] for key in keys])) for keys in ([(j, j) for _, j in of_age], of_age))
-        noise = np.mean([sign * (draws[j, j] - draws[i, j]) for i, j in of_age], axis=0)
+        noise = np.mean([-metric.gain(draws[j, j], draws[i, j]) for i, j in of_age], axis=0)
         loss, beside = float(np.mean(losses)), one_slice / len(losses) ** 0.5
-        low, high = np.quantile(noise, [level, 1 - level])
+        low, high = np.nanquantile(noise, [level, 1 - level])
         low, high = min(low, loss - beside), max(high, loss + beside)
         numbers = {"fresh": fresh, "aged": aged, "loss": loss, "low": low, "high": high}
         numbers = {key: significant(float(value)) for key, value in numbers.items()}
         rows, verdict = sum(timeline.later[j].rows for _, j in of_age), verdict_of(loss, low, high, margin)
         found.append(Age(age, timeline.age(age), len(of_age), rows, verdict=verdict, **numbers))
     series = [[rounded(points.get(key)) for key in keys] for keys in ([(j, j) for j in later], [(0, j) for j in later])]
-    return Aging(name, margin, found, *series)
+    return Aging(metric.name, metric.better, margin, found, *series)
 
 
 def between_slices(losses: Sequence[Sequence[float]], level: float) -> float:
@@ -156,15 +165,17 @@ def between_slices(losses: Sequence[Sequence[float]], level: float) -> float:
     return float(stdtrit(freedom, 1 - level)) * (squares / freedom) ** 0.5
 
 
-def measured_with_noise(name: str, truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> np.ndarray:
-    """Return a metric (1 + DRAWS,): on all rows, then on rows drawn with replacement, the same for every model."""
-    metric = weighted_metric(name, schema.task, truth, predicted, positive_code(schema))
-    noise = min(1.0, (MOST_ROWS / len(truth)) ** 0.5)  # of all rows, from that of some
-    some = np.linspace(0, len(truth) - 1, min(len(truth), MOST_ROWS)).astype(int)
-    on_some = weighted_metric(name, schema.task, truth[some], predicted[some], positive_code(schema))
-    drawn = np.concatenate([on_some(w) for w in weights(len(some), DRAWS)])
-    whole = metric(np.ones((len(truth), 1)))
-    return np.concatenate([whole, whole + (drawn - on_some(np.ones((len(some), 1)))) * noise])
+def measured_with_noise(metric: Metric, scored: Scored) -> np.ndarray | None:
+    """Return a metric (1 + DRAWS,): on all rows, then on rows drawn with replacement, the same for every model.
+
+    A draw that does not define it is NaN; None where that are too many.
+    """
+    noise = min(1.0, (MOST_ROWS / len(scored)) ** 0.5)  # of all rows, from that of some
+    some = scored.take(np.linspace(0, len(scored) - 1, min(len(scored), MOST_ROWS)).astype(int))
+    if not metric.defined(some):
+        return None
+    (drawn,), whole = resampled([metric.of(some)], len(some), DRAWS), metric.value(scored)
+    return None if usable(drawn) is None else np.append(whole, whole + (drawn - metric.value(some)) * noise)
 
 
 def verdict_of(loss: float, low: float, high: float, margin: float | None) -> str:

@@ -3,7 +3,6 @@
 from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
 from gitmodel.base.markdown import escape, figure, number, table, title
 from gitmodel.base.project import one_line
-from gitmodel.metrics.builtin import HIGHER_IS_BETTER
 from gitmodel.plots.svg import BLUE, ORANGE, canvas, render, shorten, styled
 
 HEADLINES = {
@@ -74,7 +73,7 @@ def basis(found: Backtest) -> str:
 
 def direction(aging: Aging) -> str:
     """Return which values are better, and how much worse is allowed."""
-    better = "higher is better" if aging.metric in HIGHER_IS_BETTER else "lower is better"
+    better = f"{aging.better} is better"
     return better if aging.margin is None else f"{better}; allowed loss: {figure(aging.margin)}"
 
 

@@ -28,6 +28,7 @@ class Aging:
     """One metric: its margin, by age, and on each slice for a model that is retrained and for one that is not."""
 
     metric: str
+    better: str
     margin: float | None
     ages: list[Age]
     retrained: list[float | None]

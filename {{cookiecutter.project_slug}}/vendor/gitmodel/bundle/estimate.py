@@ -13,8 +13,9 @@ from scipy.optimize import isotonic_regression
 
 from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics import resample
-from gitmodel.metrics.builtin import TASK_METRICS, positive_code, significant
+from gitmodel.metrics import bootstrap
+from gitmodel.metrics.builtin import BUILT_IN, significant
+from gitmodel.metrics.scored import Scored, positive_code
 
 MOST_BINS, MOST_COUNTS = 20, 400  # of one class, of all classes together
 DRAWS = 100
@@ -27,7 +28,7 @@ Calibration = dict[str, list[float]]
 
 def metrics_of(task: str) -> tuple[str, ...]:
     """Return the metrics that can be estimated: not of numbers, nor how well calibrated the model is."""
-    return () if task == "regression" else tuple(name for name in TASK_METRICS[task] if name != "ece")
+    return () if task == "regression" else tuple(name for name in BUILT_IN[task] if name != "ece")
 
 
 def most_rows(classes: int) -> int:
@@ -76,11 +77,12 @@ def estimate(
     """
     names, classes = metrics_of(schema.task), len(schema.classes)
     maybe, truth = np.repeat(predicted, classes, axis=0), np.tile(np.arange(classes), len(predicted))
-    functions = [resample.weighted_metric(n, schema.task, truth, maybe, positive_code(schema)) for n in names]
+    scored = Scored(truth, maybe, schema)
+    functions = [BUILT_IN[schema.task][name].of(scored) for name in names]
     weights = chances(predicted, known, schema).reshape(-1, 1)
     values = [float(function(weights)[0]) for function in functions]
     random, drawn = np.random.default_rng(1), []
-    for w in resample.weights(len(predicted), draws) if draws else ():
+    for w in bootstrap.weights(len(predicted), draws) if draws else ():
         redrawn = (chances(predicted, _redrawn(known, random), schema) for _ in range(w.shape[1]))
         both = np.stack([chance * column[:, None] for chance, column in zip(redrawn, w.T, strict=True)], axis=-1)
         drawn.append([function(both.reshape(-1, w.shape[1])) for function in functions])

@@ -17,6 +17,7 @@ from gitmodel.bundle.profile import profile
 from gitmodel.contract.features import Features
 from gitmodel.contract.origin import describe
 from gitmodel.contract.table import rows
+from gitmodel.metrics import own
 from gitmodel.metrics.builtin import beats
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
@@ -37,6 +38,7 @@ def manifest(features: Features, name: str, metrics: dict[str, Any], parity: dic
         "beats_trivial": beats(metrics, schema.task, "trivial"),
         "beats_linear": beats(metrics, schema.task, "linear"),
         "metrics": {part: metrics[part] for part in ("test", "baseline")},
+        "own_metrics": own.describe(),
         "data": {"table": schema.table, "md5": md5_of(Path(schema.table)), "rows": sizes},
         "params": {section: params[section] for section in ("prepare", "train")},
         "parity": parity,

@@ -1,6 +1,6 @@
 """How the model fared on its test rows, as profile.json holds it: what quality, bias and health compare with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.bundle.rates import Sums
 from gitmodel.bundle.sample import Sample
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics import resample
-from gitmodel.metrics.builtin import calibration_pairs, defined, positive_code, significant
+from gitmodel.metrics import bootstrap
+from gitmodel.metrics.builtin import BUILT_IN, significant
+from gitmodel.metrics.metric import Metric
+from gitmodel.metrics.scored import Scored
 
 SATURATED = 1e-6  # as near to 0 or 1 as that
 DRAWS = 200
@@ -22,9 +24,10 @@ DRAWS = 200
 class AtTest:
     """Takes in the test rows with their predictions, part by part."""
 
-    def __init__(self, schema: Schema, min_rows: int) -> None:
-        """Start without rows; groups of fewer than `min_rows` will be left out."""
+    def __init__(self, schema: Schema, min_rows: int, metrics: Iterable[Metric] = ()) -> None:
+        """Start without rows; groups of fewer than `min_rows` will be left out. `metrics` are those of a user."""
         self._schema, self._min_rows = schema, min_rows
+        self._metrics = [*BUILT_IN[schema.task].values(), *metrics]
         self._sample, self._sums, self._saturated = Sample(most_predictions(len(schema.classes))), Sums(schema), 0
 
     def add(self, columns: Mapping[str, np.ndarray], predicted: np.ndarray) -> None:
@@ -39,10 +42,11 @@ class AtTest:
         truth, predicted = self._sample.columns()
         rows, schema = self._sample.rows, self._schema
         found: dict[str, Any] = {"rows": rows}
-        names = defined(truth, schema)
-        _, errors = measured(truth, predicted, schema, names)
-        errors = errors * np.sqrt(len(truth) / rows)
-        found["spread"] = {name: significant(error, 3) for name, error in zip(names, errors.tolist(), strict=True)}
+        scored = Scored(truth, predicted, schema)
+        metrics = [metric for metric in self._metrics if metric.defined(scored)]
+        errors = measured(scored, metrics)[1] * np.sqrt(len(truth) / rows)
+        named = zip(metrics, errors.tolist(), strict=True)
+        found["spread"] = {metric.name: significant(error, 3) for metric, error in named if error == error}
         found["groups"] = self._sums.describe(self._min_rows)
         if schema.classes and len(truth) >= FEWEST_ROWS:
             found["saturated"] = significant(self._saturated / rows)
@@ -57,14 +61,15 @@ def true_values(target: np.ndarray, schema: Schema) -> np.ndarray:
     return np.asarray(pd.Index(schema.classes, dtype=object).get_indexer(target))
 
 
-def measured(
-    truth: np.ndarray, predicted: np.ndarray, schema: Schema, names: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return each metric of n rows, and its standard error: the standard deviation over bootstrap samples."""
-    functions = [resample.weighted_metric(n, schema.task, truth, predicted, positive_code(schema)) for n in names]
-    drawn = [[function(w) for function in functions] for w in resample.weights(len(truth), DRAWS)]
-    values = np.array([function(np.ones((len(truth), 1)))[0] for function in functions])
-    return values, np.concatenate(drawn, axis=1).std(axis=1)
+def measured(scored: Scored, metrics: Sequence[Metric]) -> tuple[np.ndarray, np.ndarray]:
+    """Return each metric of n rows, and its standard error: the standard deviation over bootstrap samples.
+
+    The error is NaN where too many samples do not define the metric.
+    """
+    functions, ones = [metric.of(scored) for metric in metrics], np.ones((len(scored), 1))
+    drawn = map(bootstrap.usable, bootstrap.resampled(functions, len(scored), DRAWS))
+    errors = [np.nan if values is None else values.std() for values in drawn]
+    return np.array([function(ones)[0] for function in functions]), np.array(errors)
 
 
 def calibration(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> dict[str, Any]:
@@ -74,7 +79,7 @@ def calibration(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> dic
     expected = estimate(predicted[some], known, schema, draws=0)
     return {
         "calibration": known,
-        "reliability": count(*calibration_pairs(truth, predicted, schema)),
+        "reliability": count(*Scored(truth, predicted, schema).confidence),
         "estimated": {name: significant(value) for name, (value, _) in expected.items()},
     }
 

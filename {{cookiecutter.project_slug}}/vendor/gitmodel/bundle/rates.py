@@ -9,7 +9,8 @@ import pandas as pd
 from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import NO_VALUE
-from gitmodel.metrics.builtin import calibration_pairs, positive_code, significant
+from gitmodel.metrics.builtin import significant
+from gitmodel.metrics.scored import Scored, positive_code
 
 MOST_GROUPS = 1_000  # of a column: later values are not told apart
 
@@ -91,7 +92,7 @@ def parts(predicted: np.ndarray, truth: np.ndarray | None, schema: Schema) -> di
     if schema.task == "binary":
         found["true_positive_rate"] = chosen.astype(float), known & (truth == positive)
         found["false_positive_rate"] = chosen.astype(float), known & (truth != positive)
-    confidence, outcome = calibration_pairs(truth, predicted, schema)
+    confidence, outcome = Scored(truth, predicted, schema).confidence
     found["error"] = (predicted.argmax(axis=1) != truth).astype(float), known
     found["calibration"] = confidence - outcome, known
     return found

@@ -67,7 +67,7 @@ def write_card(manifest: dict[str, Any], metrics: dict[str, Any], schema: Schema
 
 def render(content: Content) -> str:
     """Return the card as Markdown."""
-    manifest, metrics, prose = content.manifest, content.metrics, content.prose
+    manifest, prose = content.manifest, content.prose
     parts = [
         f"---\n{metadata(manifest, prose.licences.license)}---",
         f"# {escape(manifest['name'])}",
@@ -79,7 +79,7 @@ def render(content: Content) -> str:
         *_section(prose, "Misuse"),
         "## How good it is",
         f"On {manifest['data']['rows']['test']:,} test rows that it was not trained on:",
-        metrics_table(metrics),
+        metrics_table(manifest),
         *_pictures(content, *sorted({*content.pictures} - {*OWN_SECTION}, key=_first)),
         *_measured(content),
         *_section(prose, "Limits"),

@@ -11,7 +11,8 @@ from gitmodel.base.markdown import escape, folded, number, table, title
 from gitmodel.base.project import PLOTS, TEST, TRAIN
 from gitmodel.base.settings import flat
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics.builtin import CALIBRATION_BINS, HIGHER_IS_BETTER
+from gitmodel.metrics.own import better
+from gitmodel.metrics.weighted import CALIBRATION_BINS
 
 MOST_CLASSES_SHOWN = 12
 MOST_COLUMNS_SHOWN = 10
@@ -43,13 +44,13 @@ def derived_columns(manifest: dict[str, Any]) -> dict[str, str]:
     return (manifest.get("features") or {}).get("derived") or {}
 
 
-def metrics_table(metrics: dict[str, Any]) -> str:
-    """Return the metrics of the model beside those of its baselines."""
+def metrics_table(manifest: dict[str, Any]) -> str:
+    """Return the metrics of the model and of its baselines."""
+    metrics, own = manifest["metrics"], manifest.get("own_metrics", {})
     columns = {"model": metrics["test"], **metrics["baseline"]}
-    arrows = {True: "higher is better", False: "lower is better"}
     body = [
         [
-            f"{title(name)} ({arrows[name in HIGHER_IS_BETTER]})",
+            f"{escape(title(name))} ({better(name, own)} is better)",
             *(number(results.get(name)) for results in columns.values()),
         ]
         for name in metrics["test"]

@@ -19,9 +19,13 @@ LIBRARY = "gitmodel"
 LAYOUT = {"ctx", "kind", "type_comment", "type_ignores"}  # parts of a syntax tree that say nothing
 
 
-def code_hash(module: str) -> str:
-    """Return `sha256:...` of a module of the user, all modules of theirs that it uses, and the versions of packages."""
+def code_hash(module: str, library: bool = True) -> str:
+    """Return `sha256:...` of a module of the user, all modules of theirs that it uses, and the versions of packages.
+
+    Without `library`, its version does not count: for code that takes no more than a class from it.
+    """
     own, packages = used(module)
+    packages -= set() if library else {LIBRARY}
     lines = [f"{name} {outline(_tree(path))}" for name, path in sorted(own.items())]
     lines += [f"{name} {_version(name)}" for name in sorted(packages)]
     return f"sha256:{sha256(chr(10).join(lines).encode()).hexdigest()}"

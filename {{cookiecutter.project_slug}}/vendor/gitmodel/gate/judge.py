@@ -12,21 +12,24 @@ from statistics import NormalDist
 
 import numpy as np
 
-from gitmodel.base.project import PREDICTIONS
+from gitmodel.base.project import PREDICTIONS, RULES, one_line, some_rows
 from gitmodel.gate.results import Pairs, Results
 from gitmodel.git.commits import CannotJudge
-from gitmodel.metrics import resample
-from gitmodel.metrics.builtin import HIGHER_IS_BETTER, SLICE_METRICS, positive_code
-from gitmodel.metrics.groups import FEWEST_OF_EACH, NEEDS_BOTH, gap, measurable, rates
-from gitmodel.metrics.resample import Weighted
+from gitmodel.metrics import bootstrap
+from gitmodel.metrics.groups import gap, measurable, rates
+from gitmodel.metrics.metric import LOWER, BuiltIn, Metric, Undefined, gain
+from gitmodel.metrics.scored import Scored
 from gitmodel.metrics.significance import binomial_tail, holm
+from gitmodel.metrics.weighted import Weighted
 from gitmodel.rules import Rules
 
 PASS, INCONCLUSIVE, REGRESSION = "pass", "inconclusive", "regression"
+SLOW_GROUP_DRAWS = 100  # of a group, for a metric that is called once for each draw
 MOST_TIMES = 1000  # as many rows: nobody will have them
 POWER = 0.8
 WHOLE = 0.8  # of the error that all comparisons together may make: that of the whole-test metrics
 Groups = Mapping[str, Mapping[str, np.ndarray]]
+Metrics = Mapping[str, Metric]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Finding:
     detectable: float = 0.0  # the smallest loss that these rows show in four of five cases
     rows_needed: int | None = None  # about as many rows settle it; None: no number of rows does
     text: str = ""
+    better: str = LOWER  # which of its values are better
 
 
 @dataclass(frozen=True)
@@ -63,64 +67,75 @@ class Comparison:
     lost_won: tuple[int, int] | None = None  # rows that only one version gets right
 
 
-def judge(pairs: Mapping[str, Pairs], groups: Groups, sensitive: Sequence[str], rules: Rules) -> list[Finding]:
+def judge(
+    pairs: Mapping[str, Pairs], groups: Groups, sensitive: Sequence[str], rules: Rules, metrics: Metrics
+) -> list[Finding]:
     """Return the findings of every comparison: with the base, as a whole and by group, and with the served version.
 
-    `pairs` maps base and served to paired results, `groups` columns to values to positions among the pairs with base.
+    `pairs` maps base and served to paired results, `groups` columns to values to positions among the pairs with base,
+    `metrics` the names to be judged by to metrics. Undefined (a UserError) if one of a user fails on all rows.
     """
     found: list[Finding] = []
     for against, paired in pairs.items():
-        comparisons = list(of_metrics(against, paired, rules))
+        comparisons = list(of_metrics(against, paired, rules, metrics))
         if against == "base":
-            comparisons += list(of_groups(paired, groups, rules))
+            comparisons += list(of_groups(paired, groups, rules, metrics))
             comparisons += list(of_gaps(paired, {name: groups[name] for name in sensitive if name in groups}, rules))
         found += measured(comparisons, len(paired.base.ids), paired.base.predicted, rules)
     return decided(found, rules)
 
 
-def of_metrics(against: str, pairs: Pairs, rules: Rules) -> Iterator[Comparison]:
-    """Yield each metric that has a margin, on all pairs."""
+def of_metrics(against: str, pairs: Pairs, rules: Rules, metrics: Metrics) -> Iterator[Comparison]:
+    """Yield each metric that has a margin, on all pairs; Undefined if one of them fails."""
     everywhere = np.arange(len(pairs.base.ids))
-    for name, margin in rules.margins.items():
-        if judgeable(name, pairs.base, everywhere):
-            yield of_metric(Finding(against, "metric", name, margin=margin), pairs, everywhere)
+    for metric in [metrics[name] for name in rules.margins if name in metrics]:
+        require_defined(metric, pairs)
+        if metric.judgeable(scored(pairs.base)):
+            finding = Finding(against, "metric", metric.name, better=metric.better, margin=rules.margins[metric.name])
+            yield of_metric(metric, finding, pairs, everywhere)
 
 
-def of_groups(pairs: Pairs, groups: Groups, rules: Rules) -> Iterator[Comparison]:
+def require_defined(metric: Metric, pairs: Pairs) -> None:
+    """Raise Undefined if a metric of a user fails on the pairs of either version."""
+    if not isinstance(metric, BuiltIn):
+        for version in (pairs.base, pairs.candidate):
+            metric.of(scored(version))
+
+
+def of_groups(pairs: Pairs, groups: Groups, rules: Rules, metrics: Metrics) -> Iterator[Comparison]:
     """Yield the metrics of groups that have a margin, for each group with enough rows."""
-    names = [name for name in SLICE_METRICS[pairs.base.schema.task] if name in rules.margins]
+    judged = [metric for metric in metrics.values() if metric.by_group and metric.name in rules.margins]
     for column, values in groups.items():
         for group, positions in values.items():
-            for name in names:
-                if len(positions) >= rules.min_rows and judgeable(name, pairs.base, positions):
-                    finding = Finding("base", "slice", name, column, group, margin=rules.margins[name])
-                    yield of_metric(finding, pairs, positions)
+            for metric in judged if len(positions) >= rules.min_rows else ():
+                if metric.judgeable(scored(pairs.base, positions)):
+                    margin = rules.margins[metric.name]
+                    finding = Finding("base", "slice", metric.name, column, group, better=metric.better, margin=margin)
+                    yield of_metric(metric, finding, pairs, positions)
 
 
-def of_metric(finding: Finding, pairs: Pairs, positions: np.ndarray) -> Comparison:
+def of_metric(metric: Metric, finding: Finding, pairs: Pairs, positions: np.ndarray) -> Comparison:
     """Return the comparison of a metric on some of the pairs."""
-    versions, lost_won = (pairs.base, pairs.candidate), None
-    if finding.name == "accuracy":
-        right = [(v.predicted[positions].argmax(axis=1) == v.truth[positions]) for v in versions]
+    versions = [scored(version, positions) for version in (pairs.base, pairs.candidate)]
+    lost_won = None
+    if metric.name == "accuracy":
+        right = [version.chosen == version.truth for version in versions]
         lost_won = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
-    functions = [metric(finding.name, version, positions) for version in versions]
-    return Comparison(replace(finding, rows=len(positions)), positions, functions[0], functions[1], lost_won)
+    finding = replace(finding, rows=len(positions))
+    try:
+        return Comparison(finding, positions, metric.of(versions[0]), metric.of(versions[1]), lost_won)
+    except Undefined as error:
+        return Comparison(replace(finding, text=one_line(error)), positions, nowhere, nowhere)
 
 
-def metric(name: str, version: Results, rows: np.ndarray | slice = slice(None)) -> Weighted:
-    """Return a metric of a version as a function of the weights of its rows, or of some of them."""
-    schema, truth, predicted = version.schema, version.truth[rows], version.predicted[rows]
-    return resample.weighted_metric(name, schema.task, truth, predicted, positive_code(schema))
+def nowhere(w: np.ndarray) -> np.ndarray:
+    """Return the values of a metric that these rows do not define, for weights (n, draws): NaN."""
+    return np.full(w.shape[1], np.nan)
 
 
-def judgeable(name: str, version: Results, positions: np.ndarray) -> bool:
-    """Tell whether some rows are of enough classes for a metric."""
-    if version.schema.task == "regression":
-        return len(positions) > 1 and (name != "r2" or len(set(version.labels[positions])) > 1)
-    if name not in NEEDS_BOTH:
-        return True
-    counts = np.unique(version.truth[positions], return_counts=True)[1]
-    return len(counts) > 1 and bool((counts >= FEWEST_OF_EACH).all())
+def scored(version: Results, rows: np.ndarray | slice = slice(None)) -> Scored:
+    """Return the rows of a version, or some of them, as metrics take them."""
+    return Scored(version.truth[rows], version.predicted[rows], version.schema)
 
 
 def of_gaps(pairs: Pairs, groups: Groups, rules: Rules) -> Iterator[Comparison]:
@@ -138,39 +153,63 @@ def of_gaps(pairs: Pairs, groups: Groups, rules: Rules) -> Iterator[Comparison]:
 def measured(comparisons: Sequence[Comparison], rows: int, predicted: np.ndarray, rules: Rules) -> list[Finding]:
     """Return the findings with their losses, intervals and (not yet adjusted) p."""
     draws = losses_of_draws(comparisons, rows, predicted.size // max(rows, 1))
-    ones = np.ones((rows, 1))
-    found = []
-    for comparison, losses in zip(comparisons, draws, strict=True):
-        weights = ones[comparison.positions]
-        before, after = (float(function(weights)[0]) for function in (comparison.before, comparison.after))
-        loss = sign(comparison.finding) * (before - after)
-        spread = float(losses.std())
-        low, high = np.quantile(losses, [1 - rules.confidence, rules.confidence])
-        detectable = (NormalDist().inv_cdf(rules.confidence) + NormalDist().inv_cdf(POWER)) * spread
-        if not np.isfinite([loss, low, high]).all():
-            raise CannotJudge(f"{comparison.finding.name} is no number for these predictions: look at {PREDICTIONS}")
-        finding = replace(comparison.finding, before=before, after=after, loss=loss, low=float(low), high=float(high))
-        found.append(replace(finding, p=p_value(loss, losses, spread, comparison.lost_won), detectable=detectable))
-    return found
+    return [measured_one(comparison, losses, rules) for comparison, losses in zip(comparisons, draws, strict=True)]
 
 
-def losses_of_draws(comparisons: Sequence[Comparison], rows: int, columns: int) -> np.ndarray:
-    """Return the losses (comparisons, draws) on rows drawn with replacement, the same rows for both versions."""
-    blocks = []
-    for w in resample.weights(rows, resample.draws_for(rows, columns)) if comparisons else ():
-        losses, taken, part = [], None, w
-        for comparison in comparisons:
+def measured_one(comparison: Comparison, losses: np.ndarray, rules: Rules) -> Finding:
+    """Return a finding with its loss and interval, of the losses of all draws; CannotJudge if it is no number."""
+    finding = comparison.finding
+    usable = bootstrap.usable(losses)
+    if usable is None:
+        return undefined(finding, losses)
+    ones = np.ones((len(comparison.positions), 1))
+    before, after = (float(function(ones)[0]) for function in (comparison.before, comparison.after))
+    loss, spread = 0.0 - gain(finding.better, before, after), float(usable.std())
+    low, high = np.quantile(usable, [1 - rules.confidence, rules.confidence])
+    detectable = (NormalDist().inv_cdf(rules.confidence) + NormalDist().inv_cdf(POWER)) * spread
+    if not np.isfinite([loss, low, high]).all():
+        raise CannotJudge(f"{finding.name} is no number for these predictions: look at {PREDICTIONS}")
+    finding = replace(finding, before=before, after=after, loss=loss, low=float(low), high=float(high))
+    return replace(finding, p=p_value(loss, usable, spread, comparison.lost_won), detectable=detectable)
+
+
+def undefined(finding: Finding, losses: np.ndarray) -> Finding:
+    """Return the finding of a group whose rows cannot tell; CannotJudge for a metric on all rows."""
+    share = f"{1 - np.isfinite(losses).mean():.0%} of the draws of {some_rows(finding.rows)}"
+    where = f" for {finding.column} = {finding.group}" if finding.kind == "slice" else ""
+    text = finding.text or f"{finding.name}{where} is no number in {share}"
+    if finding.kind == "metric":
+        raise CannotJudge(f"{text}: let it return one there, or take its margin out of {RULES}")
+    return replace(finding, text=text)
+
+
+def losses_of_draws(comparisons: Sequence[Comparison], rows: int, columns: int) -> list[np.ndarray]:
+    """Return the losses (draws,) of each comparison on rows drawn with replacement, the same rows for both versions.
+
+    Slow metrics get fewer draws. NaN stands for a draw that does not define the metric.
+    """
+    found: list[list[np.ndarray]] = [[] for _ in comparisons]
+    done, draws = 0, bootstrap.draws_for(rows, columns)
+    for w in bootstrap.weights(rows, draws) if comparisons else ():
+        taken, part = None, w
+        for comparison, losses in zip(comparisons, found, strict=True):
+            left = min(most_draws(comparison, rows), draws) - done
+            if left <= 0:
+                continue
             if comparison.positions is not taken:  # those of one group follow one another
                 taken = comparison.positions
                 part = w if len(taken) == rows else w[taken]
-            losses.append(sign(comparison.finding) * (comparison.before(part) - comparison.after(part)))
-        blocks.append(losses)
-    return np.concatenate(blocks, axis=1) if blocks else np.empty((0, 0))
+            drawn = part[:, :left]
+            losses.append(-gain(comparison.finding.better, comparison.before(drawn), comparison.after(drawn)))
+        done += w.shape[1]
+    return [np.concatenate(losses) for losses in found]
 
 
-def sign(finding: Finding) -> int:
-    """Return 1 where a larger value is better, else -1."""
-    return 1 if finding.name in HIGHER_IS_BETTER else -1
+def most_draws(comparison: Comparison, rows: int) -> int:
+    """Return how often a comparison is drawn at most."""
+    if not any(map(bootstrap.is_slow, (comparison.before, comparison.after))):
+        return bootstrap.MOST_DRAWS
+    return bootstrap.SLOW_DRAWS if len(comparison.positions) == rows else SLOW_GROUP_DRAWS
 
 
 def p_value(loss: float, losses: np.ndarray, spread: float, lost_won: tuple[int, int] | None) -> float:
@@ -190,13 +229,15 @@ def decided(found: Sequence[Finding], rules: Rules) -> list[Finding]:
     decisions = []
     for finding, p in zip(found, holm([finding.p for finding in found], weights(found)), strict=True):
         verdict = verdict_of(finding, p, rules)
-        needed = rows_needed(finding, p, rules) if verdict == INCONCLUSIVE else None
+        needed = rows_needed(finding, p, rules) if verdict == INCONCLUSIVE and not finding.text else None
         decisions.append(replace(finding, p=p, verdict=verdict, rows_needed=needed))
     return decisions
 
 
 def verdict_of(finding: Finding, p: float, rules: Rules) -> str:
     """Return pass, inconclusive or regression."""
+    if finding.text:
+        return INCONCLUSIVE
     if finding.loss > finding.margin and p < 1 - rules.confidence:
         return REGRESSION
     return PASS if finding.high <= finding.margin and finding.loss <= finding.margin else INCONCLUSIVE

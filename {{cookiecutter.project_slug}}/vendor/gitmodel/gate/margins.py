@@ -6,19 +6,18 @@ metrics that are also measured by group: others that say the same with more nois
 
 import argparse
 import re
+from collections.abc import Iterable
 from math import floor, log10
 
 import numpy as np
 
 from gitmodel.base.project import RULES, UserError, say, write_text
-from gitmodel.gate.judge import judgeable, metric
+from gitmodel.gate.judge import scored
 from gitmodel.gate.results import Results, from_work_tree
-from gitmodel.metrics import resample
-from gitmodel.metrics.builtin import SLICE_METRICS
+from gitmodel.metrics.bootstrap import draws_for, resampled, usable
+from gitmodel.metrics.metric import Metric
+from gitmodel.metrics.own import known
 
-# Of the metric's standard error: most harmless changes stay within, most damage does not (figures: docs/gate.md).
-# Paired rows leave a small part of the error in a loss for probabilities, a large one where rows are right or wrong.
-SHARES = {"log_loss": 0.25, "roc_auc": 0.4, "accuracy": 1.0, "f1": 1.5, "rmse": 0.3, "mae": 0.3}
 COMMENT = "how much worse a metric may get: what {rows:,} test rows can tell, by `model margins`"
 
 NONE = "how much worse a metric may get: `model margins` writes what the test rows can tell, `make repro` calls it"
@@ -36,24 +35,26 @@ def write_margins(args: argparse.Namespace) -> None:
     results = from_work_tree()
     if args.missing and results.rules.margins:
         return
-    margins = proposed(results)
+    margins = proposed(results, known(results.schema).values())
     write_text(RULES, with_margins(RULES.read_text(encoding="utf-8"), margins, len(results.ids)))
     shown = ", ".join(f"{name} {margin:g}" for name, margin in margins.items())
     say(f"{RULES}: how much worse a metric may get before the gate blocks: {shown}")
 
 
-def proposed(results: Results) -> dict[str, float]:
-    """Return a margin for each metric to judge by: a share of its standard error (by bootstrap), rounded up."""
-    rows = np.arange(len(results.ids))
-    names = [name for name in SLICE_METRICS[results.schema.task] if judgeable(name, results, rows)]
-    functions = [metric(name, results) for name in names]
-    columns = results.predicted.size // max(len(rows), 1)
-    draws = [
-        [function(w) for function in functions]
-        for w in resample.weights(len(rows), resample.draws_for(len(rows), columns))
-    ]
-    errors = np.concatenate(draws, axis=1).std(axis=1)
-    return {name: rounded_up(SHARES[name] * error) for name, error in zip(names, errors, strict=True)}
+def proposed(results: Results, metrics: Iterable[Metric]) -> dict[str, float]:
+    """Return a margin for each metric to judge by: its share of its standard error (by bootstrap), rounded up.
+
+    A metric that too many draws do not define gets none.
+    """
+    rows = scored(results)
+    metrics = [metric for metric in metrics if metric.by_group and metric.judgeable(rows)]
+    draws = draws_for(len(rows), results.predicted.size // max(len(rows), 1))
+    drawn = map(usable, resampled([metric.of(rows) for metric in metrics], len(rows), draws))
+    return {
+        metric.name: rounded_up(metric.share * values.std())
+        for metric, values in zip(metrics, drawn, strict=True)
+        if values is not None
+    }
 
 
 def rounded_up(value: float) -> float:

@@ -6,7 +6,7 @@ from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, list
 from gitmodel.base.project import one_line, some
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, won
 from gitmodel.gate.judgement import Judgement
-from gitmodel.metrics.builtin import HIGHER_IS_BETTER, gain
+from gitmodel.metrics.metric import HIGHER, gain
 
 MOST_ROWS = 40  # of a table; the worst come first
 MOST_NAME, MOST_PROSE = 80, 1000  # of a name within a sentence, of a sentence
@@ -142,27 +142,29 @@ def _metrics(judgement: Judgement) -> Iterator[str]:
 def metrics_table(found: Iterable[Finding]) -> str:
     """Return the table metric / base / this / difference with interval / margin / verdict."""
     header = ["metric", "base", "this", "difference", "margin", "verdict"]
-    return table(header, [[arrowed(f.name), *numbers(f), verdict(f)] for f in found])
+    return table(header, [[arrowed(f), *numbers(f), verdict(f)] for f in found])
 
 
 def numbers(finding: Finding) -> list[str]:
     """Return base, this, difference with interval (as the metric counts, not as a loss), margin."""
-    flip = -1 if finding.name in HIGHER_IS_BETTER and finding.kind != "gap" else 1
+    if finding.text:
+        return ["-", "-", cut(finding.text), figure(finding.margin)]
+    flip = -1 if finding.better == HIGHER else 1
     ends = sorted((flip * finding.low, flip * finding.high))
     low, high = (figure(end, 2, "+") for end in ends)
     difference = f"{figure(flip * finding.loss, 3, '+')} ({low} to {high})"
     return [figure(finding.before), figure(finding.after), difference, figure(finding.margin)]
 
 
-def arrowed(name: str) -> str:
+def arrowed(finding: Finding) -> str:
     """Return the name of a metric with the direction in which it is better."""
-    return f"{title(name)} {'↑' if name in HIGHER_IS_BETTER else '↓'}"
+    return f"{title(finding.name)} {'↑' if finding.better == HIGHER else '↓'}"
 
 
 def verdict(finding: Finding) -> str:
     """Return the verdict in a cell: `better` where that is beyond chance, too."""
     if finding.kind == "baseline" and finding.verdict == PASS:
-        return "✅" if gain(finding.name, finding.before, finding.after) > 0 else "⚠️"
+        return "✅" if gain(finding.better, finding.before, finding.after) > 0 else "⚠️"
     if won(finding):
         return "✅ better"
     if finding.verdict == INCONCLUSIVE and finding.rows_needed:

@@ -1,58 +1,139 @@
-"""How good predictions are: the metrics of each task, and whether a model beats its baselines.
+"""The metrics of each task that every model is measured by, and whether a model beats its baselines."""
 
-`truth` is (n,) codes of the sorted classes, or (n,) values of a regression; `predicted` is what
-`estimator.predict` returns: probabilities (n, classes) or values (n,).
-"""
-
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from gitmodel.contract.schema import Schema
+from gitmodel.metrics import weighted
+from gitmodel.metrics.metric import HIGHER, LOWER, BuiltIn, Metric, Needs, gain
+from gitmodel.metrics.scored import Scored, positive_code
+from gitmodel.metrics.weighted import Weighted
 
-Metric = Callable[[np.ndarray, np.ndarray, int], float]
+UNIT = (0.0, 1.0)
 
-TASK_METRICS = {
-    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "ece"),
-    "multiclass": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "ece"),
-    "regression": ("rmse", "mae", "r2", "median_absolute_error"),
-}
 HEADLINES = {  # what a model is judged by first; the second where the test rows do not define the first
     "binary": ("roc_auc", "log_loss"),
     "multiclass": ("log_loss",),
     "regression": ("rmse",),
 }
-SLICE_METRICS = {
-    "binary": ("roc_auc", "log_loss", "accuracy"),
-    "multiclass": ("log_loss", "accuracy", "f1"),
-    "regression": ("rmse", "mae"),
+
+
+def log_loss(scored: Scored) -> Weighted:
+    """Return the mean of minus the logarithm of the probability of the true class."""
+    chances = scored.predicted[np.arange(len(scored)), scored.truth].astype(float)
+    return weighted.mean(-np.log(np.clip(chances, weighted.TINY, 1 - weighted.TINY)))
+
+
+def accuracy(scored: Scored) -> Weighted:
+    """Return the share of rows whose most likely class is the true one."""
+    return weighted.mean((scored.chosen == scored.truth).astype(float))
+
+
+def ece(scored: Scored) -> Weighted:
+    """Return the expected calibration error of the positive class, or of the most likely one."""
+    return weighted.calibration_error(*scored.confidence)
+
+
+def brier(scored: Scored) -> Weighted:
+    """Return the mean squared error of the probability of the positive class."""
+    return weighted.mean(np.square(scored.chance - scored.hit))
+
+
+def brier_of_all(scored: Scored) -> Weighted:
+    """Return the mean over rows of the summed squared errors of all classes: 0 to 2."""
+    truth = np.eye(scored.predicted.shape[1])[scored.truth]
+    return weighted.mean(np.square(scored.predicted - truth).sum(axis=1))
+
+
+def roc_auc(scored: Scored) -> Weighted:
+    """Return the area under the ROC curve of the positive class."""
+    return weighted.roc_auc(scored.hit, scored.chance)
+
+
+def average_precision(scored: Scored) -> Weighted:
+    """Return the average precision of the positive class."""
+    return weighted.average_precision(scored.hit, scored.chance)
+
+
+def f1(scored: Scored) -> Weighted:
+    """Return the F1 score of the positive class."""
+    return weighted.f1(scored.hit, scored.chosen == positive_code(scored.schema))
+
+
+def each_class(metric: Callable[[np.ndarray, np.ndarray], Weighted]) -> Callable[[Scored], Weighted]:
+    """Return the mean of a metric of (n,) truth and (n,) probability over the classes that are present."""
+
+    def of(scored: Scored) -> Weighted:
+        return weighted.macro([metric(scored.truth == k, scored.predicted[:, k]) for k in np.unique(scored.truth)])
+
+    return of
+
+
+def f1_of_each(scored: Scored) -> Weighted:
+    """Return the mean F1 score of the classes that are present."""
+    chosen = scored.chosen
+    return weighted.macro([weighted.f1(scored.truth == k, chosen == k) for k in np.unique(scored.truth)])
+
+
+def error(scored: Scored) -> np.ndarray:
+    """Return the (n,) absolute errors."""
+    return np.abs(scored.truth - scored.predicted)
+
+
+def table(*metrics: BuiltIn) -> dict[str, Metric]:
+    """Return metrics by name."""
+    return {metric.name: metric for metric in metrics}
+
+
+# Shares: most harmless changes stay within, most damage does not (figures: docs/gate.md). Paired rows leave a small
+# part of the error in a loss for probabilities, a large one where rows are right or wrong.
+BUILT_IN = {
+    "binary": table(
+        BuiltIn(roc_auc, HIGHER, share=0.4, limits=UNIT, needs=Needs.CLASSES),
+        BuiltIn(average_precision, HIGHER, by_group=False, limits=UNIT, needs=Needs.CLASSES),
+        BuiltIn(log_loss, LOWER, share=0.25),
+        BuiltIn(brier, LOWER, by_group=False),
+        BuiltIn(accuracy, HIGHER, share=1.0, limits=UNIT),
+        BuiltIn(f1, HIGHER, by_group=False, limits=UNIT, needs=Needs.POSITIVES),
+        BuiltIn(ece, LOWER, by_group=False, limits=UNIT),
+    ),
+    "multiclass": table(
+        BuiltIn(each_class(weighted.roc_auc), HIGHER, "roc_auc", by_group=False, limits=UNIT, needs=Needs.CLASSES),
+        BuiltIn(
+            each_class(weighted.average_precision),
+            HIGHER,
+            "average_precision",
+            by_group=False,
+            limits=UNIT,
+            needs=Needs.CLASSES,
+        ),
+        BuiltIn(log_loss, LOWER, share=0.25),
+        BuiltIn(brier_of_all, LOWER, "brier", by_group=False),
+        BuiltIn(accuracy, HIGHER, share=1.0, limits=UNIT),
+        BuiltIn(f1_of_each, HIGHER, "f1", share=1.5, limits=UNIT, needs=Needs.POSITIVES),
+        BuiltIn(ece, LOWER, by_group=False, limits=UNIT),
+    ),
+    "regression": table(
+        BuiltIn(lambda scored: weighted.root(np.square(error(scored))), LOWER, "rmse", share=0.3),
+        BuiltIn(lambda scored: weighted.mean(error(scored)), LOWER, "mae", share=0.3),
+        BuiltIn(
+            lambda scored: weighted.r2(scored.truth, scored.predicted),
+            HIGHER,
+            "r2",
+            by_group=False,
+            needs=Needs.VARIATION,
+        ),
+        BuiltIn(lambda scored: weighted.median(error(scored)), LOWER, "median_absolute_error", by_group=False),
+    ),
 }
-HIGHER_IS_BETTER = frozenset({"roc_auc", "average_precision", "accuracy", "f1", "r2"})
-CALIBRATION_BINS = 15
+BETTER = {metric.name: metric.better for metrics in BUILT_IN.values() for metric in metrics.values()}
 
 
-def measure(truth: np.ndarray, predicted: np.ndarray, schema: Schema, names: tuple[str, ...] = ()) -> dict[str, float]:
-    """Return the metrics `names` (or all of the task) that these rows define, to 6 significant digits."""
-    known = defined(truth, schema)
-    return {name: significant(score(name, truth, predicted, schema)) for name in names or known if name in known}
-
-
-def score(name: str, truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> float:
-    """Return one metric, unrounded."""
-    return float(_functions(schema.task)[name](truth, predicted, positive_code(schema)))
-
-
-def defined(truth: np.ndarray, schema: Schema) -> tuple[str, ...]:
-    """Return the metrics of the task that mean something on these rows, such as no ROC curve for one class."""
-    left_out: set[str] = set()
-    if schema.task == "regression":
-        left_out |= {"r2"} if len(truth) < 2 or (truth == truth[0]).all() else set()
-    elif len(np.unique(truth)) < 2:
-        left_out |= {"roc_auc", "average_precision"}
-    if schema.task == "binary" and not (truth == positive_code(schema)).any():
-        left_out |= {"f1"}
-    return tuple(name for name in TASK_METRICS[schema.task] if name not in left_out)
+def measure(scored: Scored, metrics: Iterable[Metric] = ()) -> dict[str, float]:
+    """Return the metrics (or the built-in ones of the task) that these rows define, to 6 significant digits."""
+    wanted = metrics or BUILT_IN[scored.schema.task].values()
+    return {metric.name: significant(metric.value(scored)) for metric in wanted if metric.defined(scored)}
 
 
 def headline(task: str, *results: Container[str]) -> str:
@@ -64,92 +145,9 @@ def beats(metrics: Mapping[str, Any], task: str, baseline: str = "trivial") -> b
     """Tell whether the model of `metrics` (as in metrics.json) is strictly better than one of its baselines."""
     model, other = metrics["test"], metrics["baseline"][baseline]
     name = headline(task, model, other)
-    return gain(name, other[name], model[name]) > 0
-
-
-def gain(name: str, before: float, after: float) -> float:
-    """Return by how much `after` is better than `before`: positive is better, whatever the metric's direction."""
-    return after - before if name in HIGHER_IS_BETTER else before - after
-
-
-def positive_code(schema: Schema) -> int:
-    """Return the position of the positive class among the sorted classes; 0 where there is none."""
-    return schema.classes.index(schema.positive) if schema.positive in schema.classes else 0
-
-
-def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Return how far (n,) probabilities are from the observed shares of (n,) outcomes, on average.
-
-    The sum over bins b of n_b / n * |mean of `correct` in b - mean of `confidence` in b|, with 15 bins of equal
-    width, closed on the right: Naeini, Cooper and Hauskrecht 2015 (AAAI); Guo et al. 2017 (ICML), equation 3.
-    """
-    bins = calibration_bin(confidence)
-    gaps = np.bincount(bins, weights=correct - confidence, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
-
-
-def calibration_bin(confidence: np.ndarray) -> np.ndarray:
-    """Return the (n,) bin numbers, 0 to 14, of probabilities."""
-    return np.asarray(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1).clip(0, CALIBRATION_BINS - 1)
-
-
-def calibration_pairs(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """Return (n,) probabilities and (n,) outcomes to compare: of the positive class, or of the most likely one."""
-    if schema.task == "binary":
-        return predicted[:, positive_code(schema)], truth == positive_code(schema)
-    return predicted.max(axis=1), truth == predicted.argmax(axis=1)
+    return gain(BETTER[name], other[name], model[name]) > 0
 
 
 def significant(value: float, digits: int = 6) -> float:
     """Round to significant digits, so that other processors' last bits do not show."""
     return float(f"{value:.{digits}g}")
-
-
-def _functions(task: str) -> dict[str, Metric]:
-    """Return the function of each metric; scikit-learn is loaded here, late, since `beats` does without."""
-    return {"binary": _binary, "multiclass": _multiclass, "regression": _regression}[task]()
-
-
-def _binary() -> dict[str, Metric]:
-    from sklearn import metrics as sk
-
-    return {
-        "roc_auc": lambda truth, p, k: sk.roc_auc_score(truth == k, p[:, k]),
-        "average_precision": lambda truth, p, k: sk.average_precision_score(truth == k, p[:, k]),
-        "log_loss": lambda truth, p, k: sk.log_loss(truth, p, labels=[0, 1]),
-        "brier": lambda truth, p, k: sk.brier_score_loss(truth == k, p[:, k]),
-        "accuracy": lambda truth, p, k: sk.accuracy_score(truth, p.argmax(axis=1)),
-        "f1": lambda truth, p, k: sk.f1_score(truth == k, p.argmax(axis=1) == k, zero_division=0),
-        "ece": lambda truth, p, k: expected_calibration_error(p[:, k], truth == k),
-    }
-
-
-def _multiclass() -> dict[str, Metric]:
-    """Return the metrics over all classes; the macro ones average over the classes that are present."""
-    from sklearn import metrics as sk
-
-    def macro(metric: Callable[[np.ndarray, np.ndarray], float]) -> Metric:
-        return lambda truth, p, _: float(np.mean([metric(truth == k, p[:, k]) for k in np.unique(truth)]))
-
-    return {
-        "roc_auc": macro(sk.roc_auc_score),
-        "average_precision": macro(sk.average_precision_score),
-        "log_loss": lambda truth, p, _: sk.log_loss(truth, p, labels=range(p.shape[1])),
-        "brier": lambda truth, p, _: sk.brier_score_loss(truth, p, labels=range(p.shape[1])),  # 0 to 2
-        "accuracy": lambda truth, p, _: sk.accuracy_score(truth, p.argmax(axis=1)),
-        "f1": lambda truth, p, _: sk.f1_score(
-            truth, p.argmax(axis=1), labels=np.unique(truth), average="macro", zero_division=0
-        ),
-        "ece": lambda truth, p, _: expected_calibration_error(p.max(axis=1), truth == p.argmax(axis=1)),
-    }
-
-
-def _regression() -> dict[str, Metric]:
-    from sklearn import metrics as sk
-
-    return {
-        "rmse": lambda truth, values, _: sk.root_mean_squared_error(truth, values),
-        "mae": lambda truth, values, _: sk.mean_absolute_error(truth, values),
-        "r2": lambda truth, values, _: sk.r2_score(truth, values),
-        "median_absolute_error": lambda truth, values, _: sk.median_absolute_error(truth, values),
-    }

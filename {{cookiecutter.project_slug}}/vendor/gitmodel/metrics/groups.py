@@ -6,12 +6,10 @@ from typing import Protocol
 import numpy as np
 
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics import resample
-from gitmodel.metrics.builtin import positive_code
-from gitmodel.metrics.resample import Weighted
-
-FEWEST_OF_EACH = 10  # positives and negatives: fewer cannot be ranked
-NEEDS_BOTH = frozenset({"roc_auc", "average_precision", "f1"})
+from gitmodel.metrics import weighted
+from gitmodel.metrics.metric import FEWEST_OF_EACH
+from gitmodel.metrics.scored import positive_code
+from gitmodel.metrics.weighted import Weighted
 
 
 class Predicted(Protocol):
@@ -58,5 +56,5 @@ def rates(version: Predicted) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def gap(version: Predicted, name: str, groups: Sequence[np.ndarray]) -> Weighted:
     """Return the largest difference of a rate between any two groups."""
     part, whole = rates(version)[name]
-    by_group = resample.rates(part, whole, groups)
+    by_group = weighted.rates(part, whole, groups)
     return lambda w: np.ptp(by_group(w), axis=0)

@@ -11,7 +11,7 @@ from gitmodel.base.project import some_rows
 from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import NO_VALUE
-from gitmodel.metrics.builtin import positive_code
+from gitmodel.metrics.scored import positive_code
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.contract import percent
 from gitmodel.monitor.counts import (

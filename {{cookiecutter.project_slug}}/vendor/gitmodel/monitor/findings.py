@@ -18,10 +18,10 @@ class Finding:
     """One comparison of a batch with what the bundle remembers.
 
     `name` says what is compared (`distance`, `missing`, `roc_auc`, `selection_rate`, ...), `column` and `group` of
-    what. `value` now and `before` (None: not known); `low` and `high` are the interval of `value`. `size` is what is
-    held against `limit`: an alarm needs `size` > `limit` and, unless `p` is None, a `p` that chance does not explain
-    over all comparisons together. `unit` is DAYS where `value` and `before` are points in time. No `size` (None):
-    these rows cannot tell, and `sentence` says why.
+    what; `better` is the direction of a metric. `value` now and `before` (None: not known); `low` and `high` are the
+    interval of `value`. `size` is what is held against `limit`: an alarm needs `size` > `limit` and, unless `p` is
+    None, a `p` that chance does not explain over all comparisons together. `unit` is DAYS where `value` and `before`
+    are points in time. No `size` (None): these rows cannot tell, and `sentence` says why.
     """
 
     part: str
@@ -41,6 +41,7 @@ class Finding:
     verdict: str = UNKNOWN
     remedy: str = ""
     picture: dict[str, Any] | None = None  # {"labels": [...], "before": [shares], "now": [shares]}
+    better: str = "lower"
 
 
 def decide(found: Sequence[Finding], confidence: float) -> list[Finding]:

@@ -12,20 +12,22 @@ import numpy as np
 
 from gitmodel import rules
 from gitmodel.base.markdown import figure, title
-from gitmodel.base.project import most_predictions, some_rows
+from gitmodel.base.project import RULES, most_predictions, some_rows
 from gitmodel.bundle.estimate import estimate, metrics_of, most_rows
 from gitmodel.bundle.performance import measured
 from gitmodel.bundle.sample import Sample
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics.builtin import TASK_METRICS, calibration_pairs, gain
-from gitmodel.metrics.groups import FEWEST_OF_EACH, NEEDS_BOTH
+from gitmodel.metrics import own
+from gitmodel.metrics.builtin import BUILT_IN
+from gitmodel.metrics.metric import Metric
+from gitmodel.metrics.scored import Scored
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.bias import LABEL
 from gitmodel.monitor.findings import RETRAIN, Finding
 from gitmodel.monitor.settings import Settings
 
 Z = 1.96
-BETWEEN_0_AND_1 = frozenset({"roc_auc", "average_precision", "accuracy", "f1", "ece"})
+OTHER_CODE = "make the bundle again with `dvc repro`, or watch it with the evaluate.py of the commit that made it"
 REPRODUCE = "make the bundle anew with `dvc repro`, which writes down how the model fared on its test rows"
 
 
@@ -44,6 +46,7 @@ class Quality:
         self._schema, self._settings, self._margins = schema, settings, margins
         self._at_test = profile.get("test", {})
         self._before: dict[str, float] = manifest["metrics"]["test"]
+        self._metrics = {**BUILT_IN[schema.task], **own.restore(manifest.get("own_metrics", {}))}
         self._labelled = Sample(most_predictions(len(schema.classes)))
         self._unlabelled = Sample(most_rows(len(schema.classes)))
 
@@ -72,26 +75,40 @@ class Quality:
             few = f"only {some_rows(rows)} of {known:,} {verb} a label: too few to judge by ({self._settings.min_rows})"
             yield Finding("quality", "metrics", few, rows=rows, remedy=LABEL)
             return
-        truth, predicted = self._labelled.columns()
-        names = [n for n in TASK_METRICS[self._schema.task] if n in self._before]
-        judged = [name for name in names if judgeable(name, truth, self._schema)]
-        values, errors = measured(truth, predicted, self._schema, judged)
-        errors = errors * np.sqrt(len(truth) / rows)
-        for name, value, error in zip(judged, values.tolist(), errors.tolist(), strict=True):
-            yield self._metric(name, value, error, rows, _on(len(truth), rows))
-        for name in [name for name in names if name not in judged]:
-            yield Finding("quality", name, f"{title(name)}: these labels do not vary enough to measure it", rows=rows)
+        scored = Scored(*self._labelled.columns(), self._schema)
+        judged = [metric for metric in self._metrics.values() if self._judgeable(metric, scored)]
+        values, errors = measured(scored, judged)
+        errors = errors * np.sqrt(len(scored) / rows)
+        sure = set()
+        for metric, value, error in zip(judged, values.tolist(), errors.tolist(), strict=True):
+            if np.isfinite(error):
+                sure.add(metric.name)
+                yield self._metric(metric, value, error, rows, _on(len(scored), rows))
+        yield from (self._unmeasured(name, rows) for name in self._before if name not in sure)
         if self._schema.classes:
-            yield self._reliability(truth, predicted)
+            yield self._reliability(scored)
 
-    def _metric(self, name: str, value: float, error: float, rows: int, on: str) -> Finding:
+    def _judgeable(self, metric: Metric, scored: Scored) -> bool:
+        """Tell whether some labels are enough for a metric: of all classes, where a missing class changes it."""
+        known = metric.name in self._before and metric.name in self._at_test["spread"]
+        return known and metric.judgeable(scored, len(self._schema.classes))
+
+    def _unmeasured(self, name: str, rows: int) -> Finding:
+        """Say why a metric of the test is not measured here."""
+        if name in self._metrics:
+            text = f"{title(name)}: these labels do not vary enough to measure it"
+            return Finding("quality", name, text, rows=rows)
+        text = f"{title(name)} is not measured: evaluate.py, which defines it, is not here or is another one"
+        return Finding("quality", name, text, rows=rows, remedy=OTHER_CODE)
+
+    def _metric(self, metric: Metric, value: float, error: float, rows: int, on: str) -> Finding:
         """Compare a metric; the batch is taken to be as uncertain as the test rows, if that is more."""
-        before, test_error = self._before[name], self._at_test["spread"].get(name, 0.0)
+        before, test_error = self._before[metric.name], self._at_test["spread"][metric.name]
         expected_error = test_error * np.sqrt(self._at_test["rows"] / rows)
         uncertain = float(np.hypot(max(error, expected_error), test_error))
-        low, high = _interval(name, value, error)
-        said = f"{title(name)} {_with(value, low, high)}{on} where the test had {figure(before)}"
-        return self._judged(name, name, said, value, (low, high), uncertain, rows)
+        low, high = _interval(metric, value, error)
+        said = f"{title(metric.name)} {_with(value, low, high)}{on} where the test had {figure(before)}"
+        return self._judged(metric, metric.name, said, value, (low, high), uncertain, rows)
 
     def _estimated(self) -> Iterator[Finding]:
         rows, known = self._unlabelled.rows, self._at_test.get("calibration")
@@ -107,21 +124,19 @@ class Quality:
         for name, (value, error) in estimate(predicted, known, self._schema).items():
             if name in self._before:
                 off = self._before[name] - self._at_test["estimated"][name]  # the same for the test rows
-                yield self._estimate(name, value + off, error, rows, _on(len(predicted), rows))
+                yield self._estimate(self._metrics[name], value + off, error, rows, _on(len(predicted), rows))
 
-    def _estimate(self, name: str, value: float, error: float, rows: int, on: str) -> Finding:
-        low, high = _interval(name, value, error)
-        before = self._before[name]
-        said = f"{title(name)} is estimated, without labels, at {_with(value, low, high)}{on}"
-        return self._judged(
-            name, f"estimated_{name}", f"{said} where the test had {figure(before)}", value, (low, high), error, rows
-        )
+    def _estimate(self, metric: Metric, value: float, error: float, rows: int, on: str) -> Finding:
+        low, high = _interval(metric, value, error)
+        said = f"{title(metric.name)} is estimated, without labels, at {_with(value, low, high)}{on}"
+        said += f" where the test had {figure(self._before[metric.name])}"
+        return self._judged(metric, f"{own.ESTIMATED}{metric.name}", said, value, (low, high), error, rows)
 
     def _judged(
-        self, metric: str, name: str, said: str, value: float, interval: tuple[float, float], error: float, rows: int
+        self, metric: Metric, name: str, said: str, value: float, interval: tuple[float, float], error: float, rows: int
     ) -> Finding:
-        before, limit = self._before[metric], self._margins.get(metric)
-        loss = -gain(metric, before, value)
+        before, limit = self._before[metric.name], self._margins.get(metric.name)
+        loss = -metric.gain(before, value)
         p = None if limit is None else _tail(loss, error)
         allowed = "not judged: it has no margin in rules.yaml" if limit is None else f"allowed {figure(limit)}"
         change = f"{'worse' if loss > 0 else 'better'} by {figure(abs(loss), 3)}"
@@ -129,6 +144,7 @@ class Quality:
             "quality",
             name,
             f"{said}: {change}, {allowed}",
+            better=metric.better,
             value=value,
             before=before,
             low=interval[0],
@@ -137,13 +153,13 @@ class Quality:
             limit=limit,
             p=p,
             rows=rows,
-            remedy=RETRAIN if name == metric else f"{LABEL}, which would tell",
+            remedy=RETRAIN if name == metric.name else f"{LABEL}, which would tell",
         )
 
-    def _reliability(self, truth: np.ndarray, predicted: np.ndarray) -> Finding:
+    def _reliability(self, scored: Scored) -> Finding:
         """Show how often predictions of some probability come true, at test and now."""
         before = self._at_test.get("reliability")
-        confidence, outcome = calibration_pairs(truth, predicted, self._schema)
+        confidence, outcome = scored.confidence
         if before is None:
             return Finding("quality", "reliability", "too few test rows to tell how reliable probabilities are")
         bins, size = np.searchsorted(before["edges"], confidence, side="left"), len(before["rows"])
@@ -156,7 +172,7 @@ class Quality:
             f"probabilities were {value:.3g} on average, and {expected:.3g} came true"
             f" (the picture shows it by probability)",
             value=value - expected,
-            rows=len(truth),
+            rows=len(scored),
             picture={
                 "labels": [f"{chance:.2g}" for chance in before["chance"]],
                 "before": (np.array(before["outcomes"]) / np.maximum(before["rows"], 1)).tolist(),
@@ -167,7 +183,9 @@ class Quality:
 
 def read_margins() -> dict[str, float]:
     """Return the margins of the work tree's gate; none outside of a project."""
-    return dict(rules.read_gate().margins)
+    found = rules.read_gate()
+    rules.require_metrics(found, own.names(), str(RULES))
+    return dict(found.margins)
 
 
 def labelled(rows: Rows) -> np.ndarray:
@@ -177,22 +195,15 @@ def labelled(rows: Rows) -> np.ndarray:
     return np.asarray(np.isfinite(rows.truth) if rows.truth.dtype.kind == "f" else rows.truth >= 0)
 
 
-def judgeable(name: str, truth: np.ndarray, schema: Schema) -> bool:
-    """Tell whether some labels are of enough classes for a metric: of all, where it is a mean over classes."""
-    if not schema.classes:
-        return name != "r2" or len(np.unique(truth)) > 1
-    return name not in NEEDS_BOTH or bool((np.bincount(truth, minlength=len(schema.classes)) >= FEWEST_OF_EACH).all())
-
-
 def _tail(loss: float, error: float) -> float:
     if error == 0:
         return 0.0 if loss > 0 else 1.0
     return 1 - NormalDist().cdf(loss / error)
 
 
-def _interval(name: str, value: float, error: float) -> tuple[float, float]:
-    low, high = value - Z * error, value + Z * error
-    return (max(low, 0.0), min(high, 1.0)) if name in BETWEEN_0_AND_1 else (low, high)
+def _interval(metric: Metric, value: float, error: float) -> tuple[float, float]:
+    low, high = metric.limits
+    return max(value - Z * error, low), min(value + Z * error, high)
 
 
 def _with(value: float, low: float, high: float) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gitmodel.base.markdown import LONGEST, cut, figure, folded, listed, prose, short, table, title
 from gitmodel.base.project import one_line, some
-from gitmodel.metrics.builtin import HIGHER_IS_BETTER
+from gitmodel.metrics.metric import HIGHER
+from gitmodel.metrics.own import ESTIMATED
 from gitmodel.monitor import history
 from gitmodel.monitor.counts import day
 from gitmodel.monitor.findings import ALERT, DAYS, PARTS, QUIET, UNKNOWN, Finding
@@ -27,7 +28,6 @@ CALLED = {
     "data_days": "age of the data",
     "skew": "training-serving skew",
 }
-ESTIMATED = ("estimated_", "expected_")
 CHANCE = "chance"  # over its limit, but chance explains it: more rows would tell
 SHOWN = "shown"  # a value that is held against no limit
 WORDS = {
@@ -122,12 +122,12 @@ def estimated(finding: Finding) -> bool:
 def measure(finding: Finding) -> str:
     """Return the name of the metric, without the mark of an estimate."""
     name = finding.name
-    return name.partition("_")[2] if estimated(finding) else name
+    return name.removeprefix(ESTIMATED) if estimated(finding) else name
 
 
 def higher_is_better(finding: Finding) -> bool:
     """Tell in which direction a metric is better."""
-    return measure(finding) in HIGHER_IS_BETTER
+    return finding.better == HIGHER
 
 
 def sentence(finding: Finding) -> str:

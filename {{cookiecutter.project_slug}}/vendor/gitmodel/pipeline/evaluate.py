@@ -1,6 +1,6 @@
 """Model and test rows -> metrics, slices, predictions, plots. Run by `dvc repro`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,17 +29,10 @@ from gitmodel.contract.features import Features
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import groups, rows
-from gitmodel.metrics.builtin import (
-    HIGHER_IS_BETTER,
-    SLICE_METRICS,
-    TASK_METRICS,
-    beats,
-    defined,
-    gain,
-    headline,
-    measure,
-    score,
-)
+from gitmodel.metrics.builtin import BUILT_IN, beats, headline, measure
+from gitmodel.metrics.metric import BuiltIn, Metric
+from gitmodel.metrics.own import known
+from gitmodel.metrics.scored import Scored
 
 CHUNK_ROWS = 50_000
 
@@ -62,9 +55,9 @@ def main() -> None:
     say(f"evaluating on {len(test):,} test rows")
     estimators = {name: skops_file.load(path) for name, path in {"model": MODEL, **BASELINES}.items()}
     features = of_model(schema)
-    truth, predicted = true_values(test, schema), predict(estimators, test, features)
-    metrics = measure_all(truth, predicted, schema)
-    metrics["slices"] = slices(test, truth, predicted["model"], schema, params.min_slice_rows)
+    truth, predicted, measured = true_values(test, schema), predict(estimators, test, features), known(schema)
+    metrics = measure_all(truth, predicted, schema, measured)
+    metrics["slices"] = slices(test, Scored(truth, predicted["model"], schema), measured, params.min_slice_rows)
     some = smallest(test["row"], params.importance_rows)
     importances = importance(estimators["model"], test.iloc[some], truth[some], features, params.importance_repeats)
     kept = smallest(test["row"], most_predictions(len(schema.classes)))
@@ -74,7 +67,7 @@ def main() -> None:
     with replacing(PREDICTIONS) as draft:
         table.to_csv(draft, index=False, lineterminator="\n")
     write_json(METRICS, metrics)
-    report(metrics, schema.task)
+    report(metrics, measured, schema.task)
 
 
 def true_values(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -105,25 +98,33 @@ def require_usable(name: str, values: np.ndarray, schema: Schema) -> None:
         raise UserError(f"the {name} predicts no number for {broken:,} test rows: look at `train:` in params.yaml")
 
 
-def measure_all(truth: np.ndarray, predicted: dict[str, np.ndarray], schema: Schema) -> dict[str, Any]:
-    """Return the metrics of the model, `test`, and of the others, `baseline`."""
-    measured = {name: measure(truth, values, schema) for name, values in predicted.items()}
+def measure_all(
+    truth: np.ndarray, predicted: dict[str, np.ndarray], schema: Schema, metrics: Mapping[str, Metric]
+) -> dict[str, Any]:
+    """Return the metrics of the model, `test`, and of the others, `baseline`.
+
+    Undefined (a UserError) if a metric of the user fails for the model; for a baseline it is left out.
+    """
+    of_model = Scored(truth, predicted["model"], schema)
+    for metric in metrics.values():
+        if not isinstance(metric, BuiltIn):
+            metric.of(of_model)
+    measured = {name: measure(Scored(truth, values, schema), metrics.values()) for name, values in predicted.items()}
     return {"test": measured.pop("model"), "baseline": measured}
 
 
 def slices(
-    frame: pd.DataFrame, truth: np.ndarray, predicted: np.ndarray, schema: Schema, min_rows: int
+    frame: pd.DataFrame, scored: Scored, metrics: Mapping[str, Metric], min_rows: int
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return column -> value -> {rows, metrics}, for each value of the slice columns that has enough rows."""
-
-    def measured(rows: np.ndarray) -> dict[str, float]:
-        return {"rows": len(rows), **measure(truth[rows], predicted[rows], schema, SLICE_METRICS[schema.task])}
-
+    by_group = [metric for metric in metrics.values() if metric.by_group]
     return {
         column: {
-            value: measured(rows) for value, rows in sorted(groups(frame[column]).items()) if len(rows) >= min_rows
+            value: {"rows": len(rows), **measure(scored.take(rows), by_group)}
+            for value, rows in sorted(groups(frame[column]).items())
+            if len(rows) >= min_rows
         }
-        for column in schema.slices
+        for column in scored.schema.slices
     }
 
 
@@ -140,20 +141,27 @@ def importance(
     def rate(inputs: pd.DataFrame) -> list[float]:
         """Return the metric of each copy of the frame in `inputs`; predicting all at once is quicker."""
         values = estimator.predict(model, inputs)
-        return [score(metric, truth, copy, schema) for copy in np.split(values, len(inputs) // len(frame))]
+        return [metric.value(Scored(truth, copy, schema)) for copy in np.split(values, len(inputs) // len(frame))]
 
     schema = features.schema
-    metric = headline(schema.task, defined(truth, schema))
+    metric = headline_metric(truth, schema)
     (intact,), found = rate(estimator.inputs(frame, features)), []
     order = np.concatenate([np.random.default_rng(seed).permutation(len(frame)) for seed in range(repeats)])
     copies = rows(frame[schema.features()].take(np.tile(np.arange(len(frame)), repeats)))
     whole = features.complete(copies)
     for name in progress(features.full.features(), "importance of columns"):
         given = {**(whole if name in features.derived else copies), name: whole[name][: len(frame)][order]}
-        losses = [-gain(metric, intact, rated) for rated in rate(estimator.shuffled(given, name, features))]
-        found.append((name, metric, np.std(losses), np.mean(losses)))
+        losses = [-metric.gain(intact, rated) for rated in rate(estimator.shuffled(given, name, features))]
+        found.append((name, metric.name, np.std(losses), np.mean(losses)))
     table = pd.DataFrame(found, columns=["column", "metric", "spread", "importance"])
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+
+
+def headline_metric(truth: np.ndarray, schema: Schema) -> Metric:
+    """Return the metric to judge by first, of those that the true values (n,) define."""
+    rows = Scored(truth, np.zeros(0), schema)
+    metrics = BUILT_IN[schema.task]
+    return metrics[headline(schema.task, [name for name, metric in metrics.items() if metric.defined(rows)])]
 
 
 def smallest(ids: pd.Series, most: int) -> np.ndarray:
@@ -193,19 +201,28 @@ def progress(items: Iterable[Item], what: str) -> Iterator[Item]:
     return iter(tqdm(items, what, delay=2, disable=None, leave=False))
 
 
-def report(metrics: dict[str, Any], task: str) -> None:
+def report(metrics: dict[str, Any], measured: Mapping[str, Metric], task: str) -> None:
     """Say how the model compares with its baselines, and warn if it is not worth having."""
-    if left_out := [name for name in TASK_METRICS[task] if name not in metrics["test"]]:
+    if left_out := [name for name in measured if name not in metrics["test"]]:
         warn(f"left out {', '.join(left_out)}: the target of the test rows does not vary enough to define them")
     results = {"model": metrics["test"], **metrics["baseline"]}
-    name = headline(task, *results.values())
-    better = "higher" if name in HIGHER_IS_BETTER else "lower"
-    shown = ", ".join(f"{who} {result[name]:.4g}" for who, result in results.items())
-    say(f"{name} on the test rows: {shown} ({better} is better)")
+    own = [name for name, metric in measured.items() if not isinstance(metric, BuiltIn)]
+    for name in [headline(task, *results.values()), *own]:
+        shown = ", ".join(f"{who} {result[name]:.4g}" for who, result in results.items() if name in result)
+        say(f"{name} on the test rows: {shown} ({measured[name].better} is better)")
     if not beats(metrics, task, "trivial"):
         warn("the model does not beat the trivial baseline: it has learned nothing that holds for other rows")
     elif not beats(metrics, task, "linear"):
         say("note: the model does not beat the linear baseline, which is simpler")
+    for name in own:
+        warn_of_direction(measured[name], metrics)
+
+
+def warn_of_direction(metric: Metric, metrics: dict[str, Any]) -> None:
+    """Warn if guessing is better than the model by a metric of the user: its direction may be the wrong one."""
+    guessed = metrics["baseline"].get("trivial", {}).get(metric.name)
+    if guessed is not None and metric.gain(guessed, metrics["test"][metric.name]) < 0:
+        warn(f"by {metric.name} the trivial baseline is better than the model: is better={metric.better!r} right?")
 
 
 if __name__ == "__main__":

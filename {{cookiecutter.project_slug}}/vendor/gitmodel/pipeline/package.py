@@ -41,6 +41,7 @@ from gitmodel.card.card import write_card
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
+from gitmodel.metrics.own import own
 
 CHUNK_ROWS = 25_000
 MOST_TRAINING = 20_000  # training rows that are predicted for monitoring
@@ -98,7 +99,8 @@ def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[
     Return what was found, the predictions, and how the model fared. The predictions to watch for come from the test
     rows: on its training rows a model is surer than it should be.
     """
-    predictions, at_test = Predictions(bundle.classes), AtTest(bundle.schema, rules.read_gate().min_rows)
+    predictions = Predictions(bundle.classes)
+    at_test = AtTest(bundle.schema, rules.read_gate().min_rows, own().values())
     easy, hard = (Parity(bundle, model, tolerance, target_scale(bundle.schema)) for _ in range(2))
     for frame in chunks(TEST):
         predicted = easy.compare(frame)

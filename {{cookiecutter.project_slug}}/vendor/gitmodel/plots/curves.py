@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics.builtin import CALIBRATION_BINS, calibration_bin, calibration_pairs, positive_code
+from gitmodel.metrics.scored import Scored, positive_code
+from gitmodel.metrics.weighted import CALIBRATION_BINS, calibration_bin
 
 POINTS = 200
 MATRIX_SIZE = 15
@@ -23,7 +24,7 @@ def curves(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> dict[str
     """Return the curves of the task: name -> frame (points, 2) of x and y."""
     if schema.task == "regression":
         return {"errors": errors(truth, predicted), "values": value_calibration(truth, predicted)[["x", "y"]]}
-    confidence, correct = calibration_pairs(truth, predicted, schema)
+    confidence, correct = Scored(truth, predicted, schema).confidence
     found = {"calibration": calibration(confidence, correct)[["x", "y"]]}
     if len(np.unique(truth)) < 2:
         return found

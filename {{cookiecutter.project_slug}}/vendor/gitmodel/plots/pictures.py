@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics.builtin import HIGHER_IS_BETTER, calibration_pairs
+from gitmodel.metrics.builtin import BETTER
+from gitmodel.metrics.scored import Scored
 from gitmodel.plots import curves
 from gitmodel.plots.svg import (
     BLUE,
@@ -78,7 +79,7 @@ def roc(truth: np.ndarray, predicted: dict[str, np.ndarray], metrics: dict[str, 
 
 def calibration(truth: np.ndarray, probabilities: np.ndarray, ece: float, schema: Schema) -> Figure:
     """Draw observed shares against predicted probabilities, with 95% intervals, over a histogram of the rows."""
-    bins = curves.calibration(*calibration_pairs(truth, probabilities, schema))
+    bins = curves.calibration(*Scored(truth, probabilities, schema).confidence)
     whose = f"of {shorten(str(schema.positive), 20)}" if schema.task == "binary" else "of the most likely class"
     figure, axes = canvas(
         f"Calibration: probabilities are off by {100 * ece:.1f} points on average",
@@ -178,7 +179,7 @@ def importance(table: pd.DataFrame) -> Figure:
     """Draw the permutation importance of the columns that matter most, with its spread."""
     shown, metric = table.head(COLUMNS_SHOWN), table["metric"].iloc[0]
     names = [shorten(name, 28) for name in shown["column"]]
-    verb, best = "falls" if metric in HIGHER_IS_BETTER else "rises", shown["importance"].iloc[0]
+    verb, best = "falls" if BETTER[metric] == "higher" else "rises", shown["importance"].iloc[0]
     rest = f" ({len(shown)} of {len(table)} columns)" if len(table) > len(shown) else ""
     figure, axes = canvas(
         f"Importance: {names[0]} matters most" if best > 0 else "Importance: no column helps on the test rows",

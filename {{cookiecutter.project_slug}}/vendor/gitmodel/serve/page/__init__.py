@@ -9,7 +9,7 @@ from typing import Any
 from gitmodel.base.markdown import title
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics.builtin import HIGHER_IS_BETTER
+from gitmodel.metrics.own import better
 from gitmodel.serve.page.form import form
 from gitmodel.serve.page.html import CSP, document, text
 from gitmodel.serve.page.reference import documentation
@@ -97,10 +97,11 @@ def _known(schema: Schema, profile: dict[str, Any]) -> str:
 
 
 def _measured(manifest: dict[str, Any], version: str, digest: str) -> str:
-    """Return the metrics of the model beside those of its baselines, and what it was measured on."""
+    """Return the metrics of the model and of its baselines, and what it was measured on."""
+    own = manifest.get("own_metrics", {})
     columns = {"model": manifest["metrics"]["test"], **manifest["metrics"]["baseline"]}
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
-    body = "".join(_metric(name, columns.values()) for name in manifest["metrics"]["test"])
+    body = "".join(_metric(name, better(name, own), columns.values()) for name in manifest["metrics"]["test"])
     rows = manifest["data"]["rows"]
     return f"""<section class="card" aria-labelledby="measured"><h2 id="measured">How good it is</h2>
 {"".join(_warnings(manifest))}<div class="wide"><table class="metrics">
@@ -111,8 +112,8 @@ def _measured(manifest: dict[str, Any], version: str, digest: str) -> str:
 <dt>Digest</dt><dd><code>{text(digest)}</code></dd></dl></section>"""
 
 
-def _metric(name: str, results: Iterable[dict[str, float]]) -> str:
-    arrow, meaning = ("↑", "higher is better") if name in HIGHER_IS_BETTER else ("↓", "lower is better")
+def _metric(name: str, direction: str, results: Iterable[dict[str, float]]) -> str:
+    arrow, meaning = "↑" if direction == "higher" else "↓", f"{direction} is better"
     cells = "".join(f"<td>{_rounded(result.get(name))}</td>" for result in results)
     head = f'{text(title(name))} <span aria-hidden="true">{arrow}</span><span class="unseen"> ({meaning})</span>'
     return f'<tr><th scope="row">{head}</th>{cells}</tr>'

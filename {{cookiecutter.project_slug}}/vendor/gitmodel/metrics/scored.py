@@ -1,0 +1,65 @@
+"""Rows with their truth and what a model predicts for them: what a metric measures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gitmodel.contract.schema import Schema
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`truth` is (n,) codes of the sorted classes, or (n,) values; `predicted` (n, classes) probabilities, or values.
+
+    A function of the user gets the `plain` form.
+    """
+
+    truth: np.ndarray
+    predicted: np.ndarray
+    schema: Schema
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.truth)
+
+    @property
+    def hit(self) -> np.ndarray:
+        """The (n,) mask of the rows of the positive class."""
+        return np.asarray(self.truth == positive_code(self.schema))
+
+    @property
+    def chance(self) -> np.ndarray:
+        """The (n,) probabilities of the positive class."""
+        return np.asarray(self.predicted[:, positive_code(self.schema)])
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """The (n,) codes of the most likely classes."""
+        return np.asarray(self.predicted.argmax(axis=1))
+
+    @property
+    def plain(self) -> tuple[np.ndarray, np.ndarray]:
+        """Copies of truth and predictions as a user's function takes them.
+
+        Two classes: 1 for the positive class else 0, and its probability, (n,) each. Many: (n,) codes of the sorted
+        classes, and probabilities (n, classes). Numbers: (n,) values and (n,) values.
+        """
+        if self.schema.task == "binary":
+            return self.hit.astype(int), self.chance.astype(float)
+        return self.truth.copy(), self.predicted.astype(float)
+
+    @property
+    def confidence(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) probabilities and (n,) outcomes to compare: of the positive class, or of the most likely one."""
+        if self.schema.task == "binary":
+            return self.chance, self.hit
+        return self.predicted.max(axis=1), self.truth == self.chosen
+
+    def take(self, rows: np.ndarray) -> "Scored":
+        """Return some of the rows."""
+        return Scored(self.truth[rows], self.predicted[rows], self.schema)
+
+
+def positive_code(schema: Schema) -> int:
+    """Return the position of the positive class among the sorted classes; 0 where there is none."""
+    return schema.classes.index(schema.positive) if schema.positive in schema.classes else 0
