@@ -111,11 +111,25 @@ def test_ignored_classes_are_neither_learned_nor_violations(tmp_path):
         ({"violations": "ignore"}, "violations 'ignore' is none of reject, flag"),
         ({"logged": ["note"]}, "`logged` names 'note', which is not in `columns`"),
         ({"time": "age"}, "must be of type datetime"),
-        ({"colour": "red"}, "unexpected keyword argument 'colour'"),
-        ({"columns": {"age": {"type": "int"}}}, "`age`: type 'int' is none of"),
+        ({"colour": "red"}, "colour in {path} is no setting"),
+        ({"columns": {"age": {"type": "int"}}}, "columns.age.type in {path} is 'int': did you mean `integer`?"),
         ({"columns": {"age": {"type": "category", "values": [True]}}}, "True is not text: put it in quotes"),
-        ({"columns": {"age": {"kind": "number"}}}, "`age`: got an unexpected keyword argument 'kind'"),
-        ({"columns": ["age"]}, "`columns:` must list"),
+        (
+            {"columns": {"age": {"kind": "number"}}},
+            "columns.age.kind in {path} is no setting: choose from type, nullable",
+        ),
+        ({"columns": {"age": {}}}, "{path} has no columns.age.type: add it"),
+        ({"columns": {"age": {"type": "number", "min": "3"}}}, "columns.age.min in {path} is '3': give a number"),
+        (
+            {"columns": {"age": {"type": "number", "nullable": "no"}}},
+            "columns.age.nullable in {path} is 'no': give true",
+        ),
+        ({"columns": {"age": "number"}}, "`age` in {path} must be written as {type: ...}"),
+        ({"columns": ["age"]}, "`columns:` in {path} must list"),
+        ({"reading": {"seperator": ";"}}, "reading.seperator in {path} is no setting: did you mean `separator`?"),
+        ({"reading": {"decimal": 1}}, "reading.decimal in {path} is 1: give a text in quotes"),
+        ({"positive": True}, "positive in {path} is True: give a text in quotes"),
+        ({"ignored": ["note"]}, "`ignored:` in {path} must hold `name: text` lines"),
         ({"task": "regression"}, "must be of type number, not category"),
     ],
 )
@@ -123,5 +137,5 @@ def test_a_contract_that_does_not_fit_together_is_refused(tmp_path, changes, exp
     """Each mistake in schema.yaml is one line that names it."""
     with pytest.raises(UserError) as error:
         contract(tmp_path, **changes)
-    assert expected in str(error.value)
+    assert expected.replace("{path}", str(tmp_path / "schema.yaml")) in str(error.value)
     assert "\n" not in str(error.value)

@@ -112,9 +112,9 @@ def test_what_is_missing_is_named():
     change(PARAMS, "prepare", test_size=None)
     change(RULES, "model", name=None)
     change(RULES, "gate", gap=None)
-    with pytest.raises(UserError, match=r"params\.yaml has no prepare\.test_size: restore it with Git"):
+    with pytest.raises(UserError, match=r"params\.yaml has no prepare\.test_size: add it, or restore it with Git"):
         read_prepare()
-    with pytest.raises(UserError, match=r"rules\.yaml has no model\.name: restore it with Git"):
+    with pytest.raises(UserError, match=r"rules\.yaml has no model\.name: add it, or restore it with Git"):
         rules.read_model()
     assert rules.read_gate().gap == 0.05
 

@@ -1,21 +1,20 @@
 """rules.yaml: what judges and governs the model. Here are the sections that several rooms read."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from gitmodel.base.project import PARAMS, RULES, UserError, read_yaml
-from gitmodel.base.settings import CONFIG, AboveZero, Confidence, Count, FromZero, Switch, Text, meant, parse
+from gitmodel.base.settings import AboveZero, Confidence, Count, FromZero, Switch, Text, meant, parse
 from gitmodel.metrics.builtin import BETTER
 
 SECTIONS = ("model", "gate", "monitor", "retrain", "registry")
 Margins = Annotated[dict[str, FromZero], Field(description="a number from 0 on for each metric")]
 
 
-@dataclass(frozen=True, config=CONFIG)
+@dataclass(frozen=True)
 class Model:
     """What the model is called, in tags and in its bundle, and how exact its export must be."""
 
@@ -23,7 +22,7 @@ class Model:
     tolerance: AboveZero = 1e-4
 
 
-@dataclass(frozen=True, config=CONFIG)
+@dataclass(frozen=True)
 class Rules:
     """What blocks a merge; see the comments in rules.yaml."""
 
@@ -36,7 +35,7 @@ class Rules:
     latency: AboveZero = 3.0
 
 
-@dataclass(frozen=True, config=CONFIG)
+@dataclass(frozen=True)
 class Retrain:
     """What retrain.yml may do."""
 

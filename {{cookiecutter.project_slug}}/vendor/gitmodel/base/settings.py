@@ -1,18 +1,20 @@
 """Settings: every section of params.yaml and rules.yaml is read here, and what is wrong with one is named.
 
-A section is a frozen dataclass of pydantic. The description of a field says what may be given: it ends the message.
+A section is a frozen dataclass. The types of its fields are checked by pydantic, without guessing; the description of a
+type says what may be given, and ends the message.
 """
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields
-from typing import Annotated, Any, TypeVar
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from gitmodel.base.project import PARAMS, UserError, read_yaml
 
-CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 MOVED = {
     **dict.fromkeys(("gate", "monitor", "retrain", "registry"), "rules.yaml"),
     "package": "rules.yaml, section `model:`",
@@ -26,7 +28,7 @@ FromZero = Annotated[float, Field(ge=0, description="a number from 0 on")]
 Count = Annotated[int, Field(ge=1, description="a whole number from 1 on")]
 Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 on")]
 Switch = Annotated[bool, Field(description="true or false")]
-Text = Annotated[str, Field(min_length=1, description="a text")]
+Text = Annotated[str, Field(min_length=1, description="a text in quotes")]
 
 Kind = TypeVar("Kind")
 
@@ -64,17 +66,15 @@ def mapping(content: Mapping[str, Any], section: str, where: str) -> dict[str, A
 
 def build(kind: type[Kind], content: Mapping[str, Any], prefix: str, where: str) -> Kind:
     """Return settings as a dataclass; UserError names key, value and remedy. `prefix` stands before each key."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    names = [field.name for field in fields(kind) if field.init]  # type: ignore[arg-type]
     for name in content:
         if name not in names:
             raise UserError(f"{prefix}{name} in {where} is no setting: {meant(name, names)}")
     for name in _required(kind):
         if name not in content:
-            raise UserError(f"{where} has no {prefix}{name}: restore it with Git")
-    try:
-        return kind(**content)
-    except ValidationError as error:
-        raise UserError(_wrong(kind, content, prefix, where, error)) from None
+            raise UserError(f"{where} has no {prefix}{name}: add it, or restore it with Git")
+    types = _types(kind)  # type: ignore[arg-type]
+    return kind(**{name: _valid(types.get(name), value, f"{prefix}{name}", where) for name, value in content.items()})
 
 
 def meant(name: object, known: Iterable[str]) -> str:
@@ -97,11 +97,22 @@ def _required(kind: type[Any]) -> Iterator[str]:
     return (each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING)
 
 
-def _wrong(kind: Any, content: Mapping[str, Any], prefix: str, where: str, error: ValidationError) -> str:
-    """Return what is wrong with the first setting that is."""
-    name, *inside = (part for part in error.errors()[0]["loc"] if isinstance(part, str))
-    value = content[name]
-    for part in inside:
-        name, value = f"{name}.{part}", value[part]
-    expected = kind.__pydantic_fields__[name.partition(".")[0]].description
-    return f"{prefix}{name} in {where} is {repr(value)[:60]}: give {expected}"
+@cache
+def _types(kind: type[Any]) -> dict[str, TypeAdapter[Any]]:
+    """Return the type of each field; a dataclass in one is built by itself."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: TypeAdapter(hint, config=STRICT) for name, hint in hints.items() if not is_dataclass(hint)}
+
+
+def _valid(kind: TypeAdapter[Any] | None, value: Any, name: str, where: str) -> Any:
+    """Return the value of a setting as its type has it."""
+    if kind is None:
+        return value
+    try:
+        return kind.validate_python(value)
+    except ValidationError as error:
+        for part in error.errors()[0]["loc"]:
+            if isinstance(part, str) and isinstance(value, dict):
+                name, value = f"{name}.{part}", value[part]
+        expected = kind.json_schema().get("description")
+        raise UserError(f"{name} in {where} is {repr(value)[:60]}: give {expected}") from None

@@ -1,14 +1,14 @@
 """card.md: what people write about the model. It is Markdown, and stands in the card as it is."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import yaml
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from gitmodel.base.project import PROSE, UserError
-from gitmodel.base.settings import CONFIG, build, meant
+from gitmodel.base.settings import build, meant
 
 SECTIONS = ("Summary", "Intended use", "Misuse", "Limits", "Data", "Contact")
 FRONT_MATTER = re.compile(r"---\n(.*?)^---$\n?(.*)", re.DOTALL | re.MULTILINE)
@@ -17,7 +17,7 @@ COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 HEADING = re.compile(r"^## +(.+?) *$", re.MULTILINE)
 
 
-@dataclass(frozen=True, config=CONFIG)
+@dataclass(frozen=True)
 class Licences:
     """The front matter of card.md."""
 
@@ -25,7 +25,7 @@ class Licences:
     data_license: Words = None
 
 
-@dataclass(frozen=True, config=CONFIG)
+@dataclass(frozen=True)
 class Prose:
     """What people wrote: licences, and the text below each heading."""
 

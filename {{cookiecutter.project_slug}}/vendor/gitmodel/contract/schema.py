@@ -7,11 +7,13 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from gitmodel.base.project import SCHEMA, UserError, read_yaml, some_rows
+from gitmodel.base.settings import Switch, Text, build, meant
 
 TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
@@ -24,26 +26,30 @@ TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
 FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
 
 
+Limit = Annotated[int | float | None, Field(description="a number")]
+MaybeText = Annotated[str | None, Field(description="a text in quotes")]
+
+
 @dataclass(frozen=True)
 class Column:
     """What one column holds: its type, and what values are allowed."""
 
-    type: str
-    nullable: bool = False
-    min: float | None = None
-    max: float | None = None
+    type: Text
+    nullable: Switch = False
+    min: Limit = None
+    max: Limit = None
     values: tuple[str, ...] | None = None
-    feature: bool = True
-    personal: bool = False
+    feature: Switch = True
+    personal: Switch = False
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a text file spells its cells (Parquet files need none of it)."""
 
-    separator: str = ","
-    encoding: str = "utf-8"
-    decimal: str = "."
+    separator: Text = ","
+    encoding: Text = "utf-8"
+    decimal: Text = "."
     thousands: str = ""
     missing: tuple[str, ...] = MISSING
 
@@ -52,17 +58,17 @@ class Reading:
 class Schema:
     """The contract in schema.yaml; see the comments there for what each part means."""
 
-    table: str
-    target: str
-    task: str
+    table: Text
+    target: Text
+    task: Text
     columns: dict[str, Column]
     identity: tuple[str, ...] = ()
-    positive: str | None = None
-    id: str | None = None
-    time: str | None = None
+    positive: MaybeText = None
+    id: MaybeText = None
+    time: MaybeText = None
     slices: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
-    violations: str = "reject"
+    violations: Text = "reject"
     logged: tuple[str, ...] = ()
     ignored: dict[str, str] = field(default_factory=dict)
     ignored_classes: dict[str, str] = field(default_factory=dict)
@@ -131,10 +137,7 @@ def parse(content: dict[str, Any], path: Path = SCHEMA) -> Schema:
     """Return the contract in the content of a schema.yaml; UserError as `load` has it."""
     if "columns" not in content:
         raise UserError(f"{path} names no columns yet: run `model adopt TABLE --target COLUMN`, which infers them")
-    try:
-        schema = _build(content)
-    except TypeError as error:
-        raise UserError(f"{path}: {str(error).split('__init__() ')[-1]}") from None
+    schema = _build(content, str(path))
     for problem in _problems(schema):
         raise UserError(f"{path}: {problem}")
     return schema
@@ -226,42 +229,48 @@ def _check_id(name: str, values: np.ndarray) -> list[Violation]:
     return violation(name, "is missing (id)", missing, values) + violation(name, NOT_UNIQUE, repeated, values)
 
 
-def _build(content: dict[str, Any]) -> Schema:
+def _build(content: dict[str, Any], where: str) -> Schema:
     content = dict(content)
-    if not isinstance(content["columns"], dict):
-        raise TypeError("`columns:` must list `name: {type: ...}`")
-    columns = {str(name): _column(str(name), spec) for name, spec in content.pop("columns").items()}
-    reading = content.pop("reading", None) or {}
-    if "missing" in reading:
-        reading = {**reading, "missing": _texts("missing", reading["missing"])}
+    columns = content["columns"]
+    if not isinstance(columns, dict):
+        raise UserError(f"`columns:` in {where} must list `name: {{type: ...}}`")
+    content["columns"] = {str(name): _column(str(name), spec, where) for name, spec in columns.items()}
     for key in ("identity", "slices", "sensitive", "logged"):
-        content[key] = _texts(key, content.get(key))
+        content[key] = _texts(key, content.get(key), where)
     for key in ("ignored", "ignored_classes"):
-        content[key] = {str(name): str(reason) for name, reason in (content.get(key) or {}).items()}
-    return Schema(columns=columns, reading=Reading(**reading), **content)
+        content[key] = {str(name): str(reason) for name, reason in _mapping(key, content, where).items()}
+    reading = _mapping("reading", content, where)
+    if "missing" in reading:
+        reading["missing"] = _texts("reading.missing", reading["missing"], where)
+    return build(Schema, content | {"reading": build(Reading, reading, "reading.", where)}, "", where)
 
 
-def _column(name: str, spec: object) -> Column:
+def _column(name: str, spec: object, where: str) -> Column:
     if not isinstance(spec, dict):
-        raise TypeError(f"`{name}` must be written as {{type: ...}}")
-    try:
-        column = Column(**{**spec, "values": _texts(f"values of {name}", spec.get("values")) or None})
-    except TypeError as error:
-        raise TypeError(f"`{name}`: {str(error).split('__init__() ')[-1]}") from None
+        raise UserError(f"`{name}` in {where} must be written as {{type: ...}}")
+    values = _texts(f"columns.{name}.values", spec.get("values"), where)
+    column = build(Column, {**spec, "values": values or None}, f"columns.{name}.", where)
     if column.type not in TYPES:
-        raise TypeError(f"`{name}`: type {column.type!r} is none of {', '.join(TYPES)}")
+        raise UserError(f"columns.{name}.type in {where} is {column.type!r}: {meant(column.type, TYPES)}")
     return column
 
 
-def _texts(key: str, values: object) -> tuple[str, ...]:
+def _mapping(key: str, content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    found = content.get(key) or {}
+    if not isinstance(found, dict):
+        raise UserError(f"`{key}:` in {where} must hold `name: text` lines")
+    return dict(found)
+
+
+def _texts(key: str, values: object, where: str) -> tuple[str, ...]:
     """Return a list of YAML as texts; an unquoted yes, 1 or null would mean something else, so it is refused."""
     if values is None:
         return ()
     if not isinstance(values, list):
-        raise TypeError(f"`{key}` must be a list")
+        raise UserError(f"`{key}` in {where} must be a list")
     for value in values:
         if not isinstance(value, str):
-            raise TypeError(f"`{key}`: {value!r} is not text: put it in quotes")
+            raise UserError(f"`{key}` in {where}: {value!r} is not text: put it in quotes")
     return tuple(values)
 
 

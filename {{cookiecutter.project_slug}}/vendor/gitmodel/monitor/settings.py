@@ -1,20 +1,20 @@
 """What watching calls a change: the section `monitor:` of rules.yaml."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from gitmodel.base.project import RULES
-from gitmodel.base.settings import CONFIG, Confidence, Count, FromZero, parse
+from gitmodel.base.settings import Confidence, Count, FromZero, parse
 from gitmodel.rules import read_rules
 
 ShareFromZero = Annotated[float, Field(ge=0, lt=1, description="a share of the rows, from 0 on and below 1")]
 Watched = Annotated[float | None, Field(ge=0, description="a number from 0 on, or null")]
 
 
-@dataclass(frozen=True, config=CONFIG)
+@dataclass(frozen=True)
 class Settings:
     """The limits; see the comments in rules.yaml. None: not watched."""
 

@@ -1,11 +1,11 @@
 """Model and test rows -> metrics, slices, predictions, plots. Run by `dvc repro`."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from pydantic.dataclasses import dataclass
 from sklearn.base import BaseEstimator
 from tqdm import tqdm
 
@@ -24,7 +24,7 @@ from gitmodel.base.project import (
     warn,
     write_json,
 )
-from gitmodel.base.settings import CONFIG, Count, read_stage
+from gitmodel.base.settings import Count, read_stage
 from gitmodel.contract.features import Features
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
@@ -39,7 +39,7 @@ CHUNK_ROWS = 50_000
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, config=CONFIG)
+@dataclass(frozen=True)
 class Settings:
     """The section `evaluate:` of params.yaml."""
 

@@ -1,10 +1,10 @@
 """Raw table -> checked, split into train and test. Run by `dvc repro`, or `python -m gitmodel.pipeline.prepare`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic.dataclasses import dataclass
 
 from gitmodel.base.project import (
     SCHEMA,
@@ -17,7 +17,7 @@ from gitmodel.base.project import (
     some_rows,
     warn,
 )
-from gitmodel.base.settings import CONFIG, Share, read_stage
+from gitmodel.base.settings import Share, read_stage
 from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Schema, check_names, load
@@ -26,7 +26,7 @@ from gitmodel.contract.table import STRING, judge, read_cells
 FAR_OFF = 0.1  # a share of test rows that differs more from what was asked for is worth a warning
 
 
-@dataclass(frozen=True, config=CONFIG)
+@dataclass(frozen=True)
 class Settings:
     """The section `prepare:` of params.yaml."""
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pydantic.dataclasses
 from joblib import parallel_config
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -44,7 +43,7 @@ LONG_ROWS = 200_000  # above, scikit-learn shows how far the training is
 Build = Callable[..., BaseEstimator]
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=settings.CONFIG)
+@dataclass(frozen=True)
 class Common:
     """What `train:` in params.yaml holds besides the sections of estimators."""
 

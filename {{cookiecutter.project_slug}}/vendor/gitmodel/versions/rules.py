@@ -1,13 +1,13 @@
 """The rules of promotion, from the section `registry:` of rules.yaml."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from gitmodel.base.project import RULES, UserError
-from gitmodel.base.settings import CONFIG, Switch, parse
+from gitmodel.base.settings import Switch, parse
 from gitmodel.rules import read_model, read_rules
 from gitmodel.versions.signatures import SIGN, require_signed, signer
 from gitmodel.versions.tags import NAME, Registry, Tag, Version
@@ -19,7 +19,7 @@ Stage = Annotated[str, Field(pattern=f"^{NAME}$")]
 NAMES = "a list of names of letters, digits, - and _, such as [prod]"
 
 
-@dataclass(frozen=True, config=CONFIG)
+@dataclass(frozen=True)
 class Rules:
     """What promotion asks for; see the comments in rules.yaml. The last stage is the one that users see."""
 
