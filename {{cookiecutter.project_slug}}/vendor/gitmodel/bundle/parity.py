@@ -16,7 +16,7 @@ from gitmodel.estimator import inputs, predict
 
 HARD_ROWS = 50  # test rows that are bent into hard ones
 SINGLE_ROWS = 20  # test rows that are also predicted one at a time
-REMEDY = "choose another `train.model` or steps that export exactly; `model.tolerance` in rules.yaml says what is too far"
+REMEDY = "choose another `train.model` or steps that export exactly; `model.tolerance` in rules.yaml allows more"
 FAILS = "put steps before its estimator, or settings, that take any row (SimpleImputer, `handle_unknown`, clipping)"
 
 
