@@ -104,6 +104,8 @@ def made(sample, tmp_path_factory):
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message=start")
+    first = project.run(project.python, "-m", "dvc", "repro", "--quiet", check=False)
+    assert "dvc.yaml: added src/income_model/ratios.py to the `deps:` of train, evaluate, package" in first.stderr
     project.run(project.python, "-m", "dvc", "repro", "--quiet")
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message=model")

@@ -19,7 +19,6 @@ from gitmodel.base.project import (
     UserError,
     most_predictions,
     replacing,
-    run,
     say,
     warn,
     write_json,
@@ -33,6 +32,7 @@ from gitmodel.metrics.builtin import BUILT_IN, beats, headline, measure
 from gitmodel.metrics.metric import BuiltIn, Metric
 from gitmodel.metrics.own import known
 from gitmodel.metrics.scored import Scored
+from gitmodel.pipeline.stage import run_stage
 
 CHUNK_ROWS = 50_000
 
@@ -226,4 +226,4 @@ def warn_of_direction(metric: Metric, metrics: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("evaluate", main)

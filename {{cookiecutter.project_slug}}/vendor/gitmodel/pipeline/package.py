@@ -25,7 +25,6 @@ from gitmodel.base.project import (
     TRAIN,
     UserError,
     replacing_folder,
-    run,
     say,
     warn,
     write_json,
@@ -42,6 +41,7 @@ from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
 from gitmodel.metrics.own import own
+from gitmodel.pipeline.stage import run_stage
 
 CHUNK_ROWS = 25_000
 MOST_TRAINING = 20_000  # training rows that are predicted for monitoring
@@ -145,4 +145,4 @@ def report(manifest: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("package", main)

@@ -12,7 +12,6 @@ from gitmodel.base.project import (
     TRAIN,
     UserError,
     replacing,
-    run,
     say,
     some_rows,
     warn,
@@ -22,6 +21,7 @@ from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Schema, check_names, load
 from gitmodel.contract.table import STRING, judge, read_cells
+from gitmodel.pipeline.stage import run_stage
 
 FAR_OFF = 0.1  # a share of test rows that differs more from what was asked for is worth a warning
 
@@ -116,4 +116,4 @@ def require_learnable(train: pd.DataFrame, test: pd.DataFrame, schema: Schema) -
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("prepare", main)

@@ -25,7 +25,6 @@ from gitmodel.base.project import (
     PARAMS,
     TRAIN,
     UserError,
-    run,
     say,
     write_json,
 )
@@ -35,6 +34,7 @@ from gitmodel.contract.origin import describe, of_project
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
 from gitmodel.estimator import from_arrays
+from gitmodel.pipeline.stage import run_stage
 from gitmodel.skops_file import save
 
 LINEAR_ROWS = 100_000  # more rows hardly change a linear baseline
@@ -206,4 +206,4 @@ def frequent(categories: pd.Series, most: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("train", main)
