@@ -5,7 +5,6 @@ One project is generated and copied for each table.
 
 import csv
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,7 @@ from tables import TABLES, Table
 
 HERE = Path(__file__).parent
 QUICK = {"max_iter: 100": "max_iter: 30", "importance_repeats: 3": "importance_repeats: 1"}
-VERIFIED = ("iris", "diabetes")  # two tasks; test_first_day.py runs all tests of the sample, which is of the third
-SERVED = (*VERIFIED, "superstore", "titanic")  # many kinds of columns: dates, texts, names of people, missing values
-FEWEST_TESTS = 35  # 44 at the time of writing, some of which are skipped for numbers
-# What depends on the project's own table; the other tests of a project bring their own data.
-OWN_TABLE = """
-def pytest_collection_modifyitems(items):
-    items[:] = [item for item in items if "contract" in item.fixturenames]
-"""
+FEWEST_TESTS = 12  # of a project, some of which are skipped for numbers
 RANGES = {
     **dict.fromkeys(("roc_auc", "average_precision", "accuracy", "f1", "ece"), (0.0, 1.0)),
     **dict.fromkeys(("log_loss", "rmse", "mae", "median_absolute_error"), (0.0, float("inf"))),
@@ -72,11 +64,7 @@ class Life:
 
 def live(project: BakedProject, table: Table, file: Path, environment: dict[str, str]) -> Life:
     """Adopt a table, reproduce twice, run the project's own tests, verify the bundle."""
-    plugins = project.path.parent / "plugins"
-    plugins.mkdir()
-    (plugins / "own_table.py").write_text(OWN_TABLE)
-    paths = os.pathsep.join(str(path) for path in (project.path / "src", project.path / "vendor", plugins))
-    environment = {**environment, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}  # tests run abreast
+    environment = {**environment, "OMP_NUM_THREADS": "1"}  # tests run abreast
 
     def do(command: str) -> str:
         return project.run(command, **environment).stdout
@@ -89,16 +77,9 @@ def live(project: BakedProject, table: Table, file: Path, environment: dict[str,
     do("dvc repro --quiet")
     commit(project)
     again = do("dvc repro")
-    tests = project.run(["python", "-m", "pytest", "-q", "-m", "not slow", *chosen_tests(table)], **environment).stdout
+    tests = project.run(["python", "-m", "pytest", "-q", "-m", "not slow"], **environment).stdout
     found = project.run(["python", "-c", VERIFY], **environment).stdout
     return Life(project, adopted, again, project.git_status(), tests, json.loads(found))
-
-
-def chosen_tests(table: Table) -> list[str]:
-    """Return pytest's options for what depends on the table; what takes long is tested on some of them."""
-    left_out = [] if table.name in VERIFIED else ["--ignore=tests/test_verify.py"]
-    left_out += [] if table.name in SERVED else ["--ignore-glob=*/test_serve*.py", "--ignore=tests/test_score.py"]
-    return ["-p", "own_table", *left_out]
 
 
 def commit(project: BakedProject) -> None:
