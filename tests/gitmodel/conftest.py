@@ -17,7 +17,7 @@ import yaml
 from gitmodel.base.project import BUNDLE, PARAMS, PROSE, RULES, SCHEMA, TEST
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract import schema
-from gitmodel.contract.table import read_cells
+from gitmodel.contract.table import is_parquet, read_cells
 from gitmodel.pipeline import evaluate, package, prepare, train
 from made_cases import made, project  # noqa: F401
 from room import Room
@@ -27,6 +27,7 @@ PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
 VENDOR = PROJECT / "vendor"
 COOKIECUTTER = TEMPLATE / "build/venv/bin/cookiecutter"
 ROWS = 2_000
+ROWS_OF_EACH_CLASS = 20
 FAST = {
     "train": {"gradient_boosting": {"max_iter": 10}, "random_forest": {"n_estimators": 10}},
     "evaluate": {"importance_rows": 100, "importance_repeats": 1},
@@ -103,9 +104,16 @@ def fast_params(sample):
 
 
 def cut(source, target, contract):
-    """Write about 2,000 rows of a table, from all over it."""
+    """Write about 2,000 rows of a table in its own form, from all over it and of every class."""
     cells = read_cells(source, contract.reading)
     kept = np.zeros(len(cells), dtype=bool)
     kept[:: max(len(cells) // ROWS, 1)] = True
+    if contract.classes:
+        kept |= (cells.groupby(contract.target).cumcount() < ROWS_OF_EACH_CLASS).to_numpy()
     target.parent.mkdir(parents=True, exist_ok=True)
-    cells[kept].to_csv(target, index=False, na_rep="")
+    if is_parquet(source):
+        cells[kept].to_parquet(target, index=False)
+        return
+    reading = contract.reading
+    missing = reading.missing[0] if reading.missing else ""
+    cells[kept].to_csv(target, index=False, sep=reading.separator, encoding=reading.encoding, na_rep=missing)
