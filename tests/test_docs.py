@@ -252,6 +252,17 @@ def test_transcripts_show_what_is_printed_today(walk: Walk) -> None:
     assert [problem for block in shown for problem in untrue(block, walk)] == []
 
 
+def test_a_module_that_dvc_does_not_know_stops_the_pipeline(tmp_path: Path, environment: Environment) -> None:
+    """As the transcript in docs/extend.md says."""
+    project = quick(bake_into(tmp_path), QUICKER)
+    project.run("git -c init.defaultBranch=main init --quiet")
+    project.write(f"src/{project.package}/ratios.py", "def half(number):\n    return number / 2\n")
+    code = f'from {project.package}.ratios import half\n\n\ndef derive(rows):\n    return {{"a": half(rows["age"])}}\n'
+    put(project, *blocks("p", f"<!-- features.py -->\n```python\n{code}```\n"))
+    (transcript,) = [block for block in page_blocks(project, "docs/extend.md") if block.kind == "transcript"]
+    assert untrue(transcript, Walk(project, linked(project, environment))) == []
+
+
 def untrue(block: Block, walk: Walk) -> list[str]:
     """Return the lines of a transcript that its command does not print."""
     first, *lines = block.text.splitlines()
