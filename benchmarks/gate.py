@@ -20,7 +20,7 @@ WRITE = """
 import json, sys
 from pathlib import Path
 import numpy as np, pandas as pd, yaml
-from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, TEST
+from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
 from gitmodel.contract import schema
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.pipeline import evaluate
@@ -47,7 +47,8 @@ METRICS.write_text(json.dumps({**metrics, "slices": {}}))
 evaluate.predictions(frame, predicted, contract).to_csv(PREDICTIONS, index=False)
 frame.to_parquet(TEST)
 SCHEMA.write_text(yaml.safe_dump(content))
-PARAMS.write_text(yaml.safe_dump({"gate": {"margins": dict.fromkeys(BUILT_IN[task], 0.01)}}))
+PARAMS.write_text("train: {}")
+RULES.write_text(yaml.safe_dump({"gate": {"margins": dict.fromkeys(BUILT_IN[task], 0.01)}}))
 LOCK.write_text("stages: {}")
 Path(".gitignore").write_text("/data")
 """

@@ -18,9 +18,9 @@ from gitmodel.contract.schema import Column, Schema
 from gitmodel.gate.judge import REGRESSION, Finding, judge, overall, verdict_of
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import Pairs, Results
-from gitmodel.gate.rules import Rules
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN
+from gitmodel.rules import Rules
 
 SIZES = (300, 1_000, 5_000)
 GROUPS = {  # column -> shares of its values, as in the census

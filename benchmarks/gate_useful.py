@@ -26,9 +26,9 @@ from gitmodel.estimator import from_arrays
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, overall
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import Results, pair
-from gitmodel.gate.rules import Rules
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.pipeline import evaluate, prepare, train
+from gitmodel.rules import Rules
 
 ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "build" / "demo" / "income-model"

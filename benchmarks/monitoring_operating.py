@@ -28,7 +28,7 @@ from gitmodel.monitor.command import Monitor, read_profile
 from gitmodel.monitor.counts import of_column
 from gitmodel.monitor.distance import distance
 from gitmodel.monitor.findings import ALERT
-from gitmodel.monitor.settings import read_settings
+from gitmodel.monitor.settings import load
 
 SIZES = (200, 2_000, 20_000)
 REFERENCE, TESTED = 7_515, 2_485  # rows of the sample's training and test
@@ -148,7 +148,7 @@ def _drawn(cells: pd.DataFrame, rows: int, case: Case, random: np.random.Generat
 
 def alarms(source: Own, case: Case, rows: int, repeat: int) -> tuple[int, int, Counter[str]]:
     """Return how many batches raise an alarm at all, how many about the changed column, and about what else."""
-    settings, features = read_settings(), [n for n in source.bundle.schema.columns if n != source.bundle.schema.target]
+    settings, features = load(), [n for n in source.bundle.schema.columns if n != source.bundle.schema.target]
     any_alarm, right, what = 0, 0, Counter[str]()
     for seed in range(repeat):
         random = np.random.default_rng((seed, rows))

@@ -23,12 +23,12 @@ FIELDS = 'Version: v1.{0}.0\nDigest: sha256:{0:064x}\nMetrics: {{"roc_auc": 0.9,
 
 def history(versions: int) -> str:
     """Return what `git fast-import` makes a history of versions of, each of them promoted."""
-    params = f"package:\n  name: {NAME}\n"
+    rules = f"model:\n  name: {NAME}\n"
     parts = []
     for number in range(versions):
         at = START + 100 * number
         parts.append(f"commit refs/heads/main\ncommitter {PERSON} {at} +0000\ndata 1\nx\n")
-        parts.append(f"M 100644 inline params.yaml\ndata {len(params)}\n{params}\n")
+        parts.append(f"M 100644 inline rules.yaml\ndata {len(rules)}\n{rules}\n")
         registered = f"{NAME}@v1.{number}.0", at + 1, f"Register\n\ntext\n\n{FIELDS.format(number)}"
         promoted = f"{NAME}#prod#{number + 1}", at + 2, f"Promote\n\nAction: promote\nVersion: v1.{number}.0\n"
         for tag, seconds, message in (registered, promoted):

@@ -57,7 +57,8 @@ def table(cells, contract, tmp_path):
 def expected(workspace, contract):
     """Return what the trained model predicts for these rows, and their ids."""
     typed = read_table(contract, workspace / contract.table)[0].head(300)
-    predicted = predict(load(workspace / MODEL), inputs(typed, Features(contract)))
+    with contextlib.chdir(workspace):
+        predicted = predict(load(MODEL), inputs(typed, Features(contract)))
     return predicted, [row[:16] for row in add_row_id(typed, contract)["row"]]
 
 

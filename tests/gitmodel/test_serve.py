@@ -1,6 +1,7 @@
 """The service answers what the model predicts, in every protocol, and says of each bad row what is wrong with it."""
 
 import asyncio
+import contextlib
 import json
 import math
 import shutil
@@ -136,7 +137,8 @@ def test_answers_are_those_of_the_trained_model(workspace, frame, model, app):
     assert (200, model.name, model.version) == (status, told["model"], told["version"])
     found = values(told["predictions"], schema.classes)
     np.testing.assert_array_equal(model.bundle.predict(typed_rows(frame)).astype(float), found)
-    trained = skops_file.load(workspace / MODEL)
+    with contextlib.chdir(workspace):
+        trained = skops_file.load(MODEL)
     expected = estimator.predict(trained, estimator.inputs(frame, model.bundle.features))
     scale = 1 if schema.classes else float(np.std(expected)) or 1.0
     np.testing.assert_allclose(found / scale, expected / scale, atol=1e-3)

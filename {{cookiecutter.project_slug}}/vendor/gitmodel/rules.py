@@ -8,7 +8,6 @@ from pydantic import Field
 
 from gitmodel.base.project import PARAMS, RULES, UserError, read_yaml
 from gitmodel.base.settings import AboveZero, Confidence, Count, FromZero, Switch, Text, meant, parse
-from gitmodel.metrics.builtin import BETTER
 
 SECTIONS = ("model", "gate", "monitor", "retrain", "registry")
 Margins = Annotated[dict[str, FromZero], Field(description="a number from 0 on for each metric")]
@@ -86,6 +85,8 @@ def rules_of(content: Mapping[str, Any], where: str) -> Rules:
 
 def require_metrics(rules: Rules, others: Iterable[str], where: str) -> None:
     """Raise UserError for a margin of what is no metric: neither a built-in one nor one of the `others`."""
+    from gitmodel.metrics.builtin import BETTER  # with numpy, which the registry starts without
+
     known = sorted({*BETTER, *others})
     for name in rules.margins:
         if name not in known:
