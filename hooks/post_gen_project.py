@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 ANSWERS: dict[str, Any] = json.loads(r"""{{ cookiecutter | tojson }}""")
 SAMPLE = ("data/raw.csv", "data/census_1995.csv", "data/SOURCE.md")
+LIBRARY = Path("vendor/gitmodel")
 CACHES = ("__pycache__", ".ruff_cache", ".mypy_cache", ".pytest_cache", ".ipynb_checkpoints")
 # What an answer does not ask for is not there.
 CONTAINER = (
@@ -56,6 +58,13 @@ def remove_caches() -> None:
             shutil.rmtree(folder)
 
 
+def list_library() -> None:
+    """Write the hash of each file of the library, by which an edited one is known."""
+    paths = sorted(path for path in LIBRARY.rglob("*") if path.is_file())
+    lines = [f"{sha256(path.read_bytes()).hexdigest()}  {path.relative_to(LIBRARY).as_posix()}\n" for path in paths]
+    Path(LIBRARY, "FILES.sha256").write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
 def next_steps() -> str:
     """Say what to do next."""
     project = Path.cwd()
@@ -75,6 +84,7 @@ def main() -> int:
     """Finish the project."""
     remove_caches()
     remove(UNASKED[ANSWERS["deploy_target"]])
+    list_library()
     if os.environ.get("MODEL_TEMPLATE_UPDATE") == "1":
         remove(OWN)
         return 0

@@ -45,7 +45,7 @@ from gitmodel.gate.results import (
     require_known_metrics,
 )
 from gitmodel.gate.rules import loosened
-from gitmodel.git import commits
+from gitmodel.git import commits, library
 from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.metrics.builtin import BETTER, BUILT_IN, beats, headline
 from gitmodel.metrics.metric import Metric
@@ -117,6 +117,7 @@ def against(commit: str, judgement: Judgement) -> None:
     require_own_code()
     if changed := commits.changed_files():
         judgement.notes.append(f"not committed: {changed[0]}{f' and {len(changed) - 1} more' if changed[1:] else ''}")
+    judgement.notes += library_notes(commit)
     metrics = known(candidate.schema)
     require_known_metrics(candidate, metrics)
     require_consistent(candidate, recomputed(candidate, metrics))
@@ -139,6 +140,17 @@ def against(commit: str, judgement: Judgement) -> None:
     note_unmeasured(judgement, pairs["base"].unchanged)
     judgement.findings += baselines(base, candidate) + budgets(base, candidate, judgement.rules, commit)
     judgement.verdict = overall(judgement.findings)
+
+
+def library_notes(commit: str) -> list[str]:
+    """Return what to say of the library that judges: edited here, or another one than in a commit."""
+    edited, changed = library.edited(), library.changed_since(commit)
+    notes = [f"the library in {library.FOLDER} was edited: {library.shown(edited)}"] if edited else []
+    if changed:
+        before, now = library.version_at(commit), library.version()
+        whole = f" ({before} before, {now} now)" if before != now else ""
+        notes.append(f"this change replaces {some(len(changed), 'file')} of the library that judges it{whole}")
+    return notes
 
 
 def require_own_code() -> None:

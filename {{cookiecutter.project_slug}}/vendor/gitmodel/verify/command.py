@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gitmodel.base.project import BUNDLE, LOCK, METRICS, PREDICTIONS, UserError, say, some_rows
+from gitmodel.base.project import BUNDLE, LOCK, METRICS, PREDICTIONS, UserError, say, some_rows, warn
+from gitmodel.git import library
 from gitmodel.git.programs import call, committed, git, last_line
 from gitmodel.verify import lock, results, storage
 from gitmodel.verify.lock import COMMIT, RENEW, Failure, Stages
@@ -17,17 +18,34 @@ committed, metrics and predictions are the committed ones within 1e-4, DVC's cac
 undamaged, and DVC's remote, if there is one, has what dvc.lock names. What is not here (a clone without `dvc pull`)
 is not checked. Status 0, or 1 with a line for each failure that names the file and the command that mends it."""
 
+LIBRARY = "look at nothing but the library, vendor/gitmodel: status 1 with its files that were edited"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model verify` does."""
     parser.description = TEXT
-    parser.set_defaults(command=lambda args: verify())
+    parser.add_argument("--library", action="store_true", help=LIBRARY)
+    parser.set_defaults(command=verify)
 
 
-def verify(_: argparse.Namespace | None = None) -> None:
+def verify(args: argparse.Namespace | None = None) -> None:
     """Say what was checked; UserError with a line for each failure."""
-    for line in check():
-        say(line)
+    edited = library.edited()
+    if args and args.library:
+        require_unedited(edited)
+    else:
+        for line in check():
+            say(line)
+    if edited:
+        warn(f"the library in {library.FOLDER} was edited: {library.shown(edited)}")
+    elif library.FOLDER.exists():
+        say(f"{library.FOLDER} is as it came, version {library.version()}")
+
+
+def require_unedited(edited: list[str]) -> None:
+    """Raise UserError if files of the library were edited, and name all of them."""
+    if edited:
+        raise UserError(f"{library.FOLDER} was edited: {', '.join(edited)}: {library.REMEDY}")
 
 
 def check() -> list[str]:
