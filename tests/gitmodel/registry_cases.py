@@ -58,7 +58,8 @@ class Model(Project):
         folder.mkdir(parents=True, exist_ok=True)
         files = {}
         for name in (ONNX, SCHEMA, PROFILE):
-            (folder / name).write_text(f"{name} {self.number}", encoding="utf-8")
+            contract = (self.folder / SCHEMA).read_text(encoding="utf-8") if name == SCHEMA else ""
+            (folder / name).write_text(f"{contract}# {name} {self.number}", encoding="utf-8")
             files[name] = {"sha256": sha256((folder / name).read_bytes()).hexdigest()}
         metrics = json.loads((self.folder / METRICS).read_text(encoding="utf-8"))
         manifest = {"format": 1, "name": NAME, "beats_trivial": self.beats_trivial, "metrics": metrics, "files": files}
