@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from gitmodel.base.project import BUNDLE
 from gitmodel.bundle.fast import QuickBundle
-from gitmodel.bundle.performance import true_values
+from gitmodel.contract.labels import true_values
 from gitmodel.bundle.profile import Predictions, profile
 from gitmodel.contract.schema import Column
 from gitmodel.contract.table import judge, read_cells
-from gitmodel.monitor.batch import contract_of, rows_of
+from gitmodel.monitor.batch import rows_of
 from gitmodel.monitor.command import Monitor, read_profile
 from gitmodel.monitor.counts import of_column
 from gitmodel.monitor.distance import distance
@@ -122,7 +122,7 @@ class Fresh(Own):
         """Read the rows, and predict them once."""
         super().__init__(project)
         self.cells = read_cells(census, self.bundle.schema.reading)
-        contract = contract_of(self.bundle.schema)
+        contract = self.bundle.schema.unlabelled()
         _, self.arrays, _ = judge(self.cells, contract)
         self.predicted = self.bundle.predict(self.arrays).astype(float)
         target = self.bundle.schema.target

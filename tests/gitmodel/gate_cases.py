@@ -15,6 +15,7 @@ import yaml
 from gitmodel import cli
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
 from gitmodel.contract import schema
+from gitmodel.contract.labels import true_values
 from gitmodel.gate.results import Results
 from gitmodel.gate.rules import rules_of
 from gitmodel.metrics.builtin import BUILT_IN
@@ -75,7 +76,7 @@ def results_for(task="binary", rows=400, noise=1.0, **gate):
     """Return a version that was never written: the same rows and labels for each noise."""
     content, frame = contract_for(task), frame_for(task, rows)
     contract = schema.parse(content)
-    truth = evaluate.true_values(frame, contract)
+    truth = true_values(frame[contract.target], contract)
     labels = frame["y"].astype(str).to_numpy(dtype=object)
     content = {"gate": {"margins": MARGINS[task], **gate}}
     predicted = predict(truth, CLASSES[task], noise)
@@ -118,7 +119,7 @@ class Project:
     def write(self, noise=1.0):
         """Write what a run of the pipeline leaves."""
         contract = schema.parse(copy.deepcopy(self.contract))
-        truth = evaluate.true_values(self.frame, contract)
+        truth = true_values(self.frame[contract.target], contract)
         predicted = predict(truth, contract.classes, noise)
         usual = truth.mean() if not contract.classes else np.bincount(truth) / len(truth)
         baselines = {"trivial": usual + np.zeros_like(predicted), "linear": predict(truth, contract.classes, 3)}

@@ -15,6 +15,7 @@ import yaml
 from gitmodel import plots
 from gitmodel.base.project import METRICS, PLOTS, PREDICTIONS, UserError
 from gitmodel.contract.features import Features
+from gitmodel.contract.labels import true_values
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.metrics import builtin as m
 from gitmodel.metrics.scored import Scored
@@ -169,7 +170,7 @@ def test_a_model_beats_a_baseline_if_its_headline_metric_is_strictly_better(task
 def test_slices_hold_each_value_with_enough_rows_and_the_missing_ones():
     """Rows add up, small groups are left out, a missing value is a group."""
     frame, schema = frame_for("binary"), schema_for("binary")
-    scored = Scored(evaluate.true_values(frame, schema), _two(frame["x"].to_numpy()), schema)
+    scored = Scored(true_values(frame[schema.target], schema), _two(frame["x"].to_numpy()), schema)
     found = evaluate.slices(frame, scored, m.BUILT_IN["binary"], min_rows=1)["group"]
     assert list(found) == sorted(found) == ["(missing)", "a", "b"]
     assert sum(result["rows"] for result in found.values()) == len(frame)
@@ -187,7 +188,7 @@ def test_slices_of_a_boolean_column_are_true_and_false():
 def test_the_column_that_decides_matters_and_the_others_do_not(task):
     """The model looks at x alone, and `group` is not a feature."""
     frame, schema = frame_for(task), schema_for(task)
-    arguments = (Follows(task), frame, evaluate.true_values(frame, schema), Features(schema), 3)
+    arguments = (Follows(task), frame, true_values(frame[schema.target], schema), Features(schema), 3)
     table = evaluate.importance(*arguments)
     assert table["column"].tolist() == ["x", "self"]
     assert table["importance"][0] > 0 == table["importance"][1]

@@ -5,8 +5,9 @@ import onnx
 from gitmodel.base.project import BUNDLE
 from gitmodel.bundle import bundle as files
 from gitmodel.bundle.bundle import Bundle
-from gitmodel.bundle.fast import QuickBundle, codes_of, with_codes
+from gitmodel.bundle.fast import QuickBundle, with_codes
 from gitmodel.bundle.parity import hard_rows
+from gitmodel.contract.labels import codes_of
 from gitmodel.contract.table import rows
 from onnx import helper
 
@@ -22,7 +23,7 @@ def test_the_same_bits(workspace, frame, contract):
 def test_codes_are_positions_and_one_more():
     """A value that is not known has the code after the last."""
     texts = np.array(["b", "a", "z", "", "b"], dtype=object)
-    assert codes_of(texts, ["a", "b", ""]).tolist() == [1, 0, 3, 2, 1]
+    assert codes_of(texts, ["a", "b", ""], other=3).tolist() == [1, 0, 3, 2, 1]
 
 
 def test_a_model_that_reads_strings_otherwise_is_left_alone(workspace):

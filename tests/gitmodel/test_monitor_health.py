@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from gitmodel.base.project import BUNDLE, LOCK, TEST, UserError
-from gitmodel.contract.schema import Violation
+from gitmodel.contract.schema import Rule, Violation
 from gitmodel.monitor import health
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.command import watch
@@ -78,7 +78,7 @@ def test_a_prediction_that_is_no_number_is_an_alarm(made):
     assert watched(made, rows)["no_number"].verdict == QUIET
     rows.predicted[7] = np.nan
     assert watched(made, rows)["no_number"].verdict == ALERT
-    broken = Violation("x", "is above max 3", np.arange(100) == 7, "9")
+    broken = Violation("x", Rule.ABOVE_MAX, "is above max 3", np.arange(100) == 7, "9")
     excused = Rows(rows.columns, rows.predicted, broken=[broken], log=rows.log)
     part = Health(made.schema, made.profile, made.manifest, Settings())
     part.add(excused)

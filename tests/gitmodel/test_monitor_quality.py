@@ -10,9 +10,9 @@ from gitmodel.base.project import BUNDLE, TEST
 from gitmodel.bundle.bundle import Bundle, digest
 from gitmodel.bundle.estimate import calibrations, chances, count, metrics_of
 from gitmodel.bundle.fast import QuickBundle
-from gitmodel.bundle.performance import true_values
 from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.bundle.sample import Sample
+from gitmodel.contract.labels import true_values
 from gitmodel.contract.table import rows as arrays
 from gitmodel.metrics.builtin import BUILT_IN, measure
 from gitmodel.metrics.scored import Scored

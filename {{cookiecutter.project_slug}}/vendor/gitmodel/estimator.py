@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from gitmodel.base.project import UserError, one_line
 from gitmodel.contract.encoding import category_names, encode, number_names
 from gitmodel.contract.features import Features
+from gitmodel.contract.labels import codes_of
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import rows
 from gitmodel.seam import Rows, described
@@ -37,7 +38,7 @@ def fit(model: BaseEstimator, features: pd.DataFrame, target: np.ndarray, schema
 
 def _takes_codes(model: BaseEstimator, features: pd.DataFrame, target: np.ndarray, schema: Schema) -> bool:
     try:
-        model.fit(features, np.searchsorted(schema.classes, target))
+        model.fit(features, codes_of(target, schema.classes))
     except Exception:  # the first one says more
         return False
     return True

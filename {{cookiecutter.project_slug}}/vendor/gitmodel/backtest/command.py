@@ -21,6 +21,7 @@ from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
 from gitmodel.backtest.timeline import Slice, Timeline, by_time, by_version
 from gitmodel.base.markdown import figure, title
 from gitmodel.base.project import RULES, UserError, say, some_rows, write_json, write_text
+from gitmodel.contract.labels import true_values
 from gitmodel.contract.origin import of_project
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
@@ -30,7 +31,6 @@ from gitmodel.metrics.builtin import headline, significant
 from gitmodel.metrics.metric import Metric
 from gitmodel.metrics.own import known
 from gitmodel.metrics.scored import Scored
-from gitmodel.pipeline.evaluate import true_values
 from gitmodel.pipeline.prepare import checked, labelled, read_clean
 from gitmodel.pipeline.train import Data, build, fit, read_train, targets
 from gitmodel.rules import Rules
@@ -76,7 +76,7 @@ def backtest(schema: Schema, slices: int) -> Backtest:
     metrics = judged(schema, rules)
     comparisons = len(metrics) * max(len(timeline.later) - 1, 1)
     level = (1 - rules.confidence) / comparisons  # Bonferroni: over all of them
-    truth = true_values(timeline.table, schema)
+    truth = true_values(timeline.table[schema.target], schema)
     agings = [aging(m, timeline, truth, predictions, schema, rules.margins.get(m.name), level) for m in metrics]
     agings = [found for found in agings if found.ages]
     if not agings:

@@ -5,10 +5,10 @@ Predicts exactly what `Bundle` does. Needs onnx and pandas, so that it is not fo
 
 import numpy as np
 import onnx
-import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
 from gitmodel.bundle.bundle import Bundle, OnnxModel
+from gitmodel.contract.labels import codes_of
 
 STRINGS, CODES = "categories", "codes"
 
@@ -27,7 +27,7 @@ class QuickModel(OnnxModel):
             return super().matrices(numbers, categories)
         codes = np.zeros(categories.shape, dtype=np.int64)
         for column, values in self._values.items():
-            codes[:, column] = codes_of(categories[:, column], values)
+            codes[:, column] = codes_of(categories[:, column], values, len(values))
         return {"numbers": numbers, CODES: codes}
 
 
@@ -35,13 +35,6 @@ class QuickBundle(Bundle):
     """A bundle for many rows; a model that ships as model.skops runs as it is."""
 
     onnx = QuickModel
-
-
-def codes_of(texts: np.ndarray, values: list[str]) -> np.ndarray:
-    """Return the positions of (n,) texts among `values`, and the number of values for others."""
-    position = {value: code for code, value in enumerate(values)}
-    codes, distinct = pd.factorize(texts)
-    return np.array([position.get(text, len(values)) for text in distinct], dtype=np.int64)[codes]
 
 
 def with_codes(content: bytes) -> tuple[bytes, dict[int, list[str]]]:

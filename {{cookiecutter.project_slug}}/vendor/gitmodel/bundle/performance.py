@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from gitmodel.base.project import most_predictions
 from gitmodel.bundle.estimate import calibrations, count, estimate, most_rows
 from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.bundle.rates import Sums
 from gitmodel.bundle.sample import Sample
+from gitmodel.contract.labels import true_values
 from gitmodel.contract.schema import Schema
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN, significant
@@ -52,13 +52,6 @@ class AtTest:
             found["saturated"] = significant(self._saturated / rows)
             found |= calibration(truth, predicted, schema)
         return found
-
-
-def true_values(target: np.ndarray, schema: Schema) -> np.ndarray:
-    """Return typed values of the target (n,) as codes of the sorted classes, or as they are."""
-    if not schema.classes:
-        return target.astype(float)
-    return np.asarray(pd.Index(schema.classes, dtype=object).get_indexer(target))
 
 
 def measured(scored: Scored, metrics: Sequence[Metric]) -> tuple[np.ndarray, np.ndarray]:

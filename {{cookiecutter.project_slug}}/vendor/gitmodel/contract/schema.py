@@ -6,6 +6,7 @@ The one truth about columns. Imports neither pandas nor scikit-learn, so that se
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,8 +20,6 @@ TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
 ANSWERS = ("reject", "flag")
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
-NOT_ALLOWED, NOT_UNIQUE = "is not one of values", "is not unique (id)"
-FLAGGABLE = ("is below min", "is above max", NOT_ALLOWED)  # what `violations: flag` answers all the same
 MOST_SHOWN, MOST_COMPARED = 5, 1_000  # allowed values, in a message
 TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
 FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
@@ -41,6 +40,14 @@ class Column:
     values: tuple[str, ...] | None = None
     feature: Switch = True
     personal: Switch = False
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of its values in an array: moments in UTC, objects that are str or None, or float64."""
+        return {"datetime": "datetime64[us]", "category": object, "text": object}.get(self.type, float)
+
+
+ID = Column("category", nullable=True, feature=False)  # what the column `id:` holds
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,11 @@ class Schema:
             ]
         return [*self._features[types]]
 
+    def unlabelled(self) -> "Schema":
+        """Return the contract of rows that have no target yet, such as those to predict; ids may repeat in them."""
+        columns = {name: column for name, column in self.columns.items() if name != self.target}
+        return replace(self, id=None, columns=columns)
+
     @property
     def unlogged(self) -> set[str]:
         """The columns that the log of predictions leaves out: about people, and not released by `logged`."""
@@ -98,12 +110,37 @@ class Schema:
         return (personal | set(self.sensitive)) - set(self.logged)
 
 
+class Rule(Enum):
+    """A rule that a cell may break; its value is what is said of the cell then."""
+
+    TYPE = "is not {kind}"
+    MISSING = "is missing (nullable: false)"
+    INFINITE = "is not finite"
+    FRACTION = "is not a whole number"
+    BELOW_MIN = "is below min {min:g}"
+    ABOVE_MAX = "is above max {max:g}"
+    NOT_ALLOWED = "is not one of values"
+    ID_MISSING = "is missing (id)"
+    ID_REPEATED = "is not unique (id)"
+
+    def said_of(self, column: Column) -> str:
+        """Return what is said of a cell in this column, such as `is below min 18`."""
+        kind = SPELT_TYPES.get(column.type, f"a {column.type}")
+        return self.value.format(kind=kind, min=column.min, max=column.max)
+
+
+SPELT_TYPES = {"integer": "an integer", "datetime": "a datetime (ISO 8601)"}
+ABOUT_MISSING = (Rule.MISSING, Rule.ID_MISSING)
+FLAGGABLE = (Rule.BELOW_MIN, Rule.ABOVE_MAX, Rule.NOT_ALLOWED)  # what `violations: flag` answers all the same
+
+
 @dataclass(frozen=True)
 class Violation:
     """One rule that rows break: which of them, the mask `broken` (n,), and the first one as an example."""
 
     column: str
-    rule: str
+    rule: Rule
+    said: str  # of a cell that breaks it
     broken: np.ndarray
     example: str
     allowed: str = ""  # some of the values that keep the rule, the likeliest first
@@ -115,17 +152,12 @@ class Violation:
 
     def __str__(self) -> str:
         """Return the sentence that a person reads."""
-        return f"`{self.column}`: {self.rule} in {some_rows(self.count)}, such as {self.example}{self.hint}"
+        return f"`{self.column}`: {self.said} in {some_rows(self.count)}, such as {self.example}{self.hint}"
 
     @property
     def hint(self) -> str:
         """What may be written instead, for the end of a sentence."""
         return f"; allowed: {self.allowed}" if self.allowed else ""
-
-
-def not_a(kind: str) -> str:
-    """Return the rule that a cell breaks which is not of this type."""
-    return f"is not {'an' if kind == 'integer' else 'a'} {kind}{' (ISO 8601)' if kind == 'datetime' else ''}"
 
 
 def load(path: Path = SCHEMA) -> Schema:
@@ -154,8 +186,8 @@ def check(rows: Mapping[str, np.ndarray], schema: Schema) -> list[Violation]:
             continue
         values = rows[name]
         for rule, broken in _rules(column, values, name == schema.target, schema):
-            found = violation(name, rule, broken, values)
-            if rule == NOT_ALLOWED:
+            found = violation(name, column, rule, broken, values)
+            if rule is Rule.NOT_ALLOWED:
                 found = [replace(each, allowed=_allowed(column, values[broken][0])) for each in found]
             violations += found
     if schema.id and schema.id in rows:
@@ -174,12 +206,12 @@ def check_names(names: list[str], schema: Schema) -> list[str]:
     ]
 
 
-def violation(column: str, rule: str, broken: np.ndarray, values: np.ndarray) -> list[Violation]:
+def violation(name: str, column: Column, rule: Rule, broken: np.ndarray, values: np.ndarray) -> list[Violation]:
     """Return the violation of `rule` where the mask `broken` is true for some of `values`, else nothing."""
     if not broken.any():
         return []
     first = int(np.argmax(broken))
-    return [Violation(column, rule, broken, f"{_show(values[first])} (row {first + 1:,})")]
+    return [Violation(name, rule, rule.said_of(column), broken, f"{_show(values[first])} (row {first + 1:,})")]
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:
@@ -196,22 +228,22 @@ def _show(value: object) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...") if isinstance(value, str) else text
 
 
-def _rules(column: Column, values: np.ndarray, is_target: bool, schema: Schema) -> Iterator[tuple[str, np.ndarray]]:
+def _rules(column: Column, values: np.ndarray, is_target: bool, schema: Schema) -> Iterator[tuple[Rule, np.ndarray]]:
     missing = is_missing(values)
     if not column.nullable:
-        yield "is missing (nullable: false)", missing
+        yield Rule.MISSING, missing
     if column.type in ("number", "integer"):
-        yield "is not finite", np.isinf(values)
+        yield Rule.INFINITE, np.isinf(values)
     if column.type == "integer":
-        yield "is not a whole number", np.isfinite(values) & (values != np.round(values))
+        yield Rule.FRACTION, np.isfinite(values) & (values != np.round(values))
     if column.min is not None:
-        yield f"is below min {column.min:g}", values < column.min
+        yield Rule.BELOW_MIN, values < column.min
     if column.max is not None:
-        yield f"is above max {column.max:g}", values > column.max
+        yield Rule.ABOVE_MAX, values > column.max
     if column.values is not None:
         allowed = {*column.values, None, *(schema.ignored_classes if is_target else ())}
         if set(values.tolist()) - allowed:  # quicker than a look at each, and mostly the last one
-            yield NOT_ALLOWED, np.fromiter((v not in allowed for v in values), bool, len(values))
+            yield Rule.NOT_ALLOWED, np.fromiter((v not in allowed for v in values), bool, len(values))
 
 
 def _allowed(column: Column, value: str) -> str:
@@ -226,7 +258,8 @@ def _check_id(name: str, values: np.ndarray) -> list[Violation]:
     missing = is_missing(values)
     _, first, codes = np.unique(values.astype(str), return_index=True, return_inverse=True)
     repeated = ~missing & (first[codes] != np.arange(len(values)))
-    return violation(name, "is missing (id)", missing, values) + violation(name, NOT_UNIQUE, repeated, values)
+    masks = {Rule.ID_MISSING: missing, Rule.ID_REPEATED: repeated}
+    return [found for rule, mask in masks.items() for found in violation(name, ID, rule, mask, values)]
 
 
 def _build(content: dict[str, Any], where: str) -> Schema:

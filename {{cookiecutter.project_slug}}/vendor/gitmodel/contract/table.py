@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from gitmodel.base.project import UserError
-from gitmodel.contract.schema import FALSE, TRUE, Column, Reading, Schema, Violation, check, not_a, violation
+from gitmodel.contract.schema import ABOUT_MISSING, FALSE, ID, TRUE, Reading, Rule, Schema, Violation, check, violation
 
 SEPARATORS = ",;\t|"
 NUMBER_STYLES = (  # decimal, thousands, what a cell of that style looks like
@@ -169,15 +169,15 @@ def convert(cells: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, list[Vio
 
     number, integer and boolean become float64 (boolean 1 and 0), datetime datetime64[us] in UTC, the others strings.
     """
-    typed, violations = {}, []
-    columns = {**({schema.id: Column("category", nullable=True)} if schema.id else {}), **schema.columns}
+    found, violations = {}, []
+    columns = {**({schema.id: ID} if schema.id else {}), **schema.columns}
     for name in [name for name in columns if name in cells]:
-        values = _converted(cells[name], columns[name].type, schema.reading)
+        values = typed(cells[name], columns[name].type, schema.reading)
         broken = (cells[name].notna() & values.isna()).to_numpy()
         if broken.any():
-            violations += violation(name, not_a(columns[name].type), broken, cells[name].to_numpy(object))
-        typed[name] = values
-    return pd.DataFrame(typed, index=cells.index), violations
+            violations += violation(name, columns[name], Rule.TYPE, broken, cells[name].to_numpy(object))
+        found[name] = values
+    return pd.DataFrame(found, index=cells.index), violations
 
 
 def judge(cells: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, np.ndarray], list[Violation]]:
@@ -187,8 +187,9 @@ def judge(cells: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, 
     """
     table, violations = convert(cells, schema)
     arrays, types_broken = rows(table), {found.column for found in violations}
-    found = [v for v in check(arrays, schema) if not (v.column in types_broken and "missing" in v.rule)]
-    return table, arrays, violations + found
+    found = check(arrays, schema)
+    told = [each for each in found if each.column not in types_broken or each.rule not in ABOUT_MISSING]
+    return table, arrays, violations + told
 
 
 def rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -197,6 +198,13 @@ def rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
         str(name): column.to_numpy() if column.dtype.kind in "fM" else _objects(column)
         for name, column in frame.items()
     }
+
+
+def typed(cells: pd.Series, kind: str, reading: Reading) -> pd.Series:
+    """Return cells as values of a type of the contract; those that are none become missing."""
+    if is_text(cells) and CONVERTERS[kind] is not to_string:
+        return by_value(cells, lambda texts: CONVERTERS[kind](texts, reading))
+    return CONVERTERS[kind](cells, reading)
 
 
 def by_value(texts: pd.Series, function: Callable[[pd.Series], pd.Series]) -> pd.Series:
@@ -268,12 +276,6 @@ def is_text(cells: pd.Series) -> bool:
 def matches(texts: pd.Series, pattern: str) -> np.ndarray:
     """Return the mask of strings that have the form of `pattern` from end to end (a pattern of RE2)."""
     return np.asarray(pa.compute.match_substring_regex(pa.array(texts, pa.string()), f"^(?:{pattern})$"), dtype=bool)
-
-
-def _converted(cells: pd.Series, kind: str, reading: Reading) -> pd.Series:
-    if is_text(cells) and CONVERTERS[kind] is not to_string:
-        return by_value(cells, lambda texts: CONVERTERS[kind](texts, reading))
-    return CONVERTERS[kind](cells, reading)
 
 
 def _objects(column: pd.Series) -> np.ndarray:

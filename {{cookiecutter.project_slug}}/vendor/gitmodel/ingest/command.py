@@ -13,7 +13,7 @@ import pandas as pd
 from gitmodel.base.project import SCHEMA, UserError, replacing, say, some_rows
 from gitmodel.contract.cleaning import CLEAN, mended, rows_kept
 from gitmodel.contract.identity import identity_columns, row_hash
-from gitmodel.contract.schema import NOT_UNIQUE, Reading, Schema, check_names, load
+from gitmodel.contract.schema import Reading, Rule, Schema, check_names, load
 from gitmodel.contract.stream import look_at
 from gitmodel.contract.table import convert, is_parquet, judge, read_cells
 from gitmodel.git import storage
@@ -100,7 +100,7 @@ def checked(cells: pd.DataFrame, schema: Schema, file: Path) -> pd.DataFrame:
     An id that is there twice breaks nothing here: the row is left out.
     """
     typed, _, violations = judge(cells, schema)
-    if problems := [str(found) for found in violations if found.rule != NOT_UNIQUE]:
+    if problems := [str(found) for found in violations if found.rule is not Rule.ID_REPEATED]:
         raise broken(file, problems)
     return typed
 

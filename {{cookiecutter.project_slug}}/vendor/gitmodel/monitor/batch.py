@@ -13,10 +13,10 @@ import pandas as pd
 
 from gitmodel.base.project import UserError, one_line, some_rows
 from gitmodel.bundle.bundle import Bundle
-from gitmodel.bundle.fast import codes_of
 from gitmodel.contract.cleaning import CLEAN
 from gitmodel.contract.features import DeriveError, Features
-from gitmodel.contract.schema import FLAGGABLE, Schema, Violation
+from gitmodel.contract.labels import codes_of
+from gitmodel.contract.schema import FLAGGABLE, Violation
 from gitmodel.contract.stream import Part, Source, find, in_order, open_source, parts
 from gitmodel.contract.table import STRING, convert, judge
 
@@ -64,7 +64,7 @@ class Batch:
     def __init__(self, name: str, bundle: Bundle) -> None:
         """Remember what to read; nothing is read yet."""
         self.name, self.bundle, self.schema = name, bundle, bundle.schema
-        self.contract = contract_of(bundle.schema)
+        self.contract = bundle.schema.unlabelled()
         self.rows = self.misfits = self.refused = 0
         self.absent = set[str]()
 
@@ -138,7 +138,7 @@ class Tables(Batch):
             return table[target].to_numpy(dtype=float)
         texts, classes = table[target].to_numpy(object), [*self.schema.classes, *self.schema.ignored_classes]
         codes, missing = codes_of(texts, classes), table[target].isna().to_numpy()
-        unknown = (codes == len(classes)) & ~missing
+        unknown = (codes < 0) & ~missing
         if unknown.any():
             row, label = part.numbers[unknown.argmax()], one_line(texts[unknown.argmax()])[:60]
             raise UserError(
@@ -263,11 +263,11 @@ def log_files(name: str) -> list[Path]:
 
 def rows_of(cells: pd.DataFrame, bundle: Bundle, predicted: np.ndarray | None = None) -> Rows:
     """Return n rows of cells as they stand, judged by the contract and predicted if the service would answer them."""
-    contract = contract_of(bundle.schema)
+    contract = bundle.schema.unlabelled()
     _, arrays, broken = judge(cells, contract)
     refused = np.zeros(len(cells), dtype=bool)
     for violation in broken:
-        if contract.violations == "reject" or not violation.rule.startswith(FLAGGABLE):
+        if contract.violations == "reject" or violation.rule not in FLAGGABLE:
             refused |= violation.broken
     derived, underived = derived_of(arrays, refused, bundle.features)
     if predicted is None:
@@ -297,16 +297,9 @@ def completed(arrays: Arrays, sound: np.ndarray, features: Features) -> dict[str
     made = features.complete({name: values[sound] for name, values in arrays.items()}) if sound.any() else {}
     found = {}
     for name, column in features.derived.items():
-        found[name] = missing_values(len(sound), column.type)
+        found[name] = np.full(len(sound), None).astype(column.dtype)
         found[name][sound] = made.get(name, found[name][sound])
     return found
-
-
-def missing_values(size: int, kind: str) -> np.ndarray:
-    """Return a typed column of `size` rows in which nothing is known."""
-    if kind == "datetime":
-        return np.full(size, np.datetime64("NaT"), dtype="datetime64[us]")
-    return np.full(size, None, dtype=object) if kind == "category" else np.full(size, np.nan)
 
 
 def predictions(arrays: Arrays, left_out: np.ndarray, bundle: Bundle) -> np.ndarray:
@@ -317,12 +310,6 @@ def predictions(arrays: Arrays, left_out: np.ndarray, bundle: Bundle) -> np.ndar
     predicted = np.full((len(left_out), *some.shape[1:]), np.nan, dtype=some.dtype)
     predicted[~left_out] = some
     return predicted
-
-
-def contract_of(schema: Schema) -> Schema:
-    """Return the schema without what only training needs: the target, and ids that never repeat."""
-    columns = {name: column for name, column in schema.columns.items() if name != schema.target}
-    return replace(schema, id=None, columns=columns)
 
 
 def iso(moment: np.datetime64) -> str:

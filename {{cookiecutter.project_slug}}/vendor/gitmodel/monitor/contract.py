@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gitmodel.base.project import UserError, one_line, some_rows
-from gitmodel.contract.schema import Schema, not_a
+from gitmodel.contract.schema import Rule, Schema
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.counts import Tally
 from gitmodel.monitor.distance import beyond, more
@@ -26,8 +26,8 @@ class Contract:
         self.schema, self.tallies, self.settings = schema, tallies, settings
         self.rows = self.broken_rows = self.misfits = 0
         self.broken: Counter[str] = Counter()
-        self.rules: Counter[tuple[str, str]] = Counter()
-        self.examples: dict[tuple[str, str], str] = {}
+        self.rules: Counter[tuple[str, Rule]] = Counter()
+        self.examples: dict[tuple[str, Rule], str] = {}
 
     def add(self, rows: Rows) -> None:
         """Count some rows."""
@@ -55,21 +55,23 @@ class Contract:
     def _require_types(self, tallies: Mapping[str, Tally]) -> None:
         """Raise UserError for a column of another type: what it holds cannot be compared."""
         for name, tally in tallies.items():
-            rule = not_a(self.schema.columns[name].type)
-            broken = self.rules[name, rule]
+            broken = self.rules[name, Rule.TYPE]
             if broken and broken == self.rows - int(tally.now[-1]):
-                cell = self._example(name, rule)
-                raise UserError(f"`{name}` {rule} in any row, such as {cell}: give the batch the types of schema.yaml")
+                said, cell = Rule.TYPE.said_of(self.schema.columns[name]), self._example(name, Rule.TYPE)
+                raise UserError(f"`{name}` {said} in any row, such as {cell}: give the batch the types of schema.yaml")
 
     def _rules(self, name: str) -> Finding:
         """Return the finding about the rows that break any rule of a column."""
         if not self.broken[name]:
             sentence = f"`{name}` keeps the contract in {some_rows(self.rows)}"
             return self._share("violations", sentence, 0, self.rows, column=name)
+        said = {rule: rule.said_of(self.schema.columns[name]) for rule in Rule}
         rules = [(rule, rows) for (column, rule), rows in self.rules.most_common() if column == name]
         first, count = rules[0]
-        sentence = f"`{name}` {first} in {count:,} of {some_rows(self.rows)}, such as {self._example(name, first)}"
-        sentence += "".join(f"; {rule} in {rows:,}" for rule, rows in rules[1:])
+        sentence = (
+            f"`{name}` {said[first]} in {count:,} of {some_rows(self.rows)}, such as {self._example(name, first)}"
+        )
+        sentence += "".join(f"; {said[rule]} in {rows:,}" for rule, rows in rules[1:])
         return self._share("violations", sentence, self.broken[name], self.rows, column=name, remedy=MEND)
 
     def _misfits(self) -> Finding:
@@ -108,7 +110,7 @@ class Contract:
         p = more(before, rows_before, now, rows)
         return replace(finding, size=share - share_before, limit=self.settings.missing, p=p, remedy=remedy)
 
-    def _example(self, name: str, rule: str) -> str:
+    def _example(self, name: str, rule: Rule) -> str:
         return one_line(self.examples[name, rule])[:60]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from gitmodel.base.markdown import figure
-from gitmodel.bundle.fast import codes_of
 from gitmodel.bundle.profile import FEWEST_ROWS, MOST_VALUES, binned
-from gitmodel.contract.schema import Column, is_missing, not_a
+from gitmodel.contract.labels import codes_of
+from gitmodel.contract.schema import Column, Rule, Violation, is_missing
 from gitmodel.contract.table import NO_VALUE
 from gitmodel.monitor.distance import distance
 
@@ -137,10 +137,10 @@ def of_probabilities(counts: list[int]) -> Tally:
     return Tally([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), count, ordered=size, as_numbers=floats)
 
 
-def known_type(values: np.ndarray, column: str, kind: str, broken: list[Any]) -> np.ndarray:
+def known_type(values: np.ndarray, column: str, broken: list[Violation]) -> np.ndarray:
     """Return the values without those of another type, which the contract counts and which are not missing."""
     for violation in broken:
-        if violation.column == column and violation.rule == not_a(kind):
+        if violation.column == column and violation.rule is Rule.TYPE:
             return values[~violation.broken]
     return values
 
@@ -154,7 +154,7 @@ def _categories(column: Column, profile: dict[str, Any]) -> Tally:
 
     def count(found: np.ndarray) -> np.ndarray:
         texts = np.where(found > 0, "true", "false").astype(object) if column.type == "boolean" else found
-        return np.bincount(codes_of(texts, values), minlength=len(values) + 1)
+        return np.bincount(codes_of(texts, values, len(values)), minlength=len(values) + 1)
 
     before = np.array([*named.values(), profile["other"]["rows"], profile["missing"]], dtype=float)
     return Tally([*values, OTHER, NO_VALUE], before, count, other=len(values), luck=luck)

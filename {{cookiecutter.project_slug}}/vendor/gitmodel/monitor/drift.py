@@ -62,7 +62,7 @@ class Drift:
         """Count some rows."""
         for name, values in rows.columns.items():
             tally = self.tallies.setdefault(name, self.columns[name])
-            tally.add(known_type(values, name, self.schema.columns[name].type, rows.broken))
+            tally.add(known_type(values, name, rows.broken))
         if rows.truth is not None:
             known = rows.truth[rows.truth >= 0] if self.schema.classes else rows.truth[np.isfinite(rows.truth)]
             self.target.add(known.astype(float))

@@ -12,9 +12,10 @@ import pandas as pd
 
 from gitmodel.base.project import UserError, one_line, some_rows
 from gitmodel.contract.identity import mix
+from gitmodel.contract.labels import true_values
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.stream import open_source, parts
-from gitmodel.contract.table import CONVERTERS, to_number
+from gitmodel.contract.table import typed
 
 LABEL, ID, ROW_NUMBER = "label", "id", "row_number"
 
@@ -75,11 +76,11 @@ class Labels:
         return np.concatenate(keys), np.concatenate(truth)
 
     def _part(self, cells: pd.DataFrame, name: str, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        ids = CONVERTERS["category"](cells[ID], self._schema.reading)
+        ids = typed(cells[ID], "category", self._schema.reading)
         self._require(ids.notna().to_numpy(), cells[ID], numbers, f"`{ID}`", "is no id of a request")
         rows = np.zeros(len(cells), dtype=np.int64)
         if ROW_NUMBER in cells:
-            given = to_number(cells[ROW_NUMBER], self._schema.reading).to_numpy()
+            given = typed(cells[ROW_NUMBER], "number", self._schema.reading).to_numpy()
             sound = (given >= 0) & (given == np.floor(given))
             self._require(sound, cells[ROW_NUMBER], numbers, f"`{ROW_NUMBER}`", "does not count from 0")
             rows = given.astype(np.int64)
@@ -93,13 +94,13 @@ class Labels:
         missing = cells.isna().to_numpy()
         self.empty += int(missing.sum())
         if schema.task == "regression":
-            values = to_number(cells, reading).to_numpy()
+            values = typed(cells, "number", reading).to_numpy()
             self._require(np.isfinite(values) | missing, cells, numbers, "the label", "is not a number")
             return values
-        texts = CONVERTERS["category"](cells, reading).to_numpy(dtype=object)
+        texts = typed(cells, "category", reading).to_numpy(dtype=object)
         ignored = np.isin(texts, [*schema.ignored_classes])
         self.ignored += int(ignored.sum())
-        codes = pd.Index(schema.classes, dtype=object).get_indexer(texts).astype(float)
+        codes = true_values(texts, schema).astype(float)
         known = f"is none of the model's classes ({', '.join(schema.classes)[:100]})"
         self._require((codes >= 0) | missing | ignored, cells, numbers, "the label", known)
         return codes

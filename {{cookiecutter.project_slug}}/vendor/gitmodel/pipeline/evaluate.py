@@ -25,6 +25,7 @@ from gitmodel.base.project import (
 )
 from gitmodel.base.settings import Count, read_stage
 from gitmodel.contract.features import Features
+from gitmodel.contract.labels import true_values
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import groups, rows
@@ -55,7 +56,11 @@ def main() -> None:
     say(f"evaluating on {len(test):,} test rows")
     estimators = {name: skops_file.load(path) for name, path in {"model": MODEL, **BASELINES}.items()}
     features = of_model(schema)
-    truth, predicted, measured = true_values(test, schema), predict(estimators, test, features), known(schema)
+    truth, predicted, measured = (
+        true_values(test[schema.target], schema),
+        predict(estimators, test, features),
+        known(schema),
+    )
     metrics = measure_all(truth, predicted, schema, measured)
     metrics["slices"] = slices(test, Scored(truth, predicted["model"], schema), measured, params.min_slice_rows)
     some = smallest(test["row"], params.importance_rows)
@@ -68,13 +73,6 @@ def main() -> None:
         table.to_csv(draft, index=False, lineterminator="\n")
     write_json(METRICS, metrics)
     report(metrics, measured, schema.task)
-
-
-def true_values(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """Return the target of n rows: codes of the sorted classes, or values."""
-    if schema.task == "regression":
-        return np.asarray(frame[schema.target], dtype=float)
-    return np.asarray(pd.Index(schema.classes, dtype=object).get_indexer(frame[schema.target].astype(object)))
 
 
 def predict(estimators: dict[str, BaseEstimator], frame: pd.DataFrame, features: Features) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from gitmodel.base.project import PREDICTIONS, UserError
+from gitmodel.contract.labels import true_values
 from gitmodel.contract.schema import Schema
 
 NEARLY_ONE = 0.01  # what the probabilities of a row add up to
@@ -31,9 +32,7 @@ class Predictions:
     @cached_property
     def truth(self) -> np.ndarray:
         """The labels as codes of the sorted classes, or as values."""
-        if self.schema.task == "regression":
-            return self.labels.astype(float)
-        return np.searchsorted(np.array(self.schema.classes, dtype=object), self.labels)
+        return true_values(self.labels, self.schema)
 
     def take(self, rows: np.ndarray) -> Self:
         """Return the same version on some of its rows."""

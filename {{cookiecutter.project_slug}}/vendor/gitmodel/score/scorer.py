@@ -45,7 +45,7 @@ class Scored:
 class Scorer:
     """Checks and predicts parts, in any thread; `reject` says whether bad rows are put aside or stop it all.
 
-    `contract` is the schema without what only training needs: the target, and ids that never repeat.
+    `contract` is the schema of rows without a target, in which an id may repeat.
     """
 
     bundle: Bundle
@@ -57,11 +57,10 @@ class Scorer:
     @classmethod
     def make(cls, bundle: Bundle, version: str, sources: list[Source], reject: bool) -> Self:
         """Return what scores these sources with this bundle."""
-        schema = bundle.schema
-        columns = {name: column for name, column in schema.columns.items() if name != schema.target}
-        if schema.id:
-            columns = {schema.id: Column("category", feature=False), **columns}
-        return cls(bundle, version, replace(schema, id=None, columns=columns), sources, reject)
+        contract = bundle.schema.unlabelled()
+        if name := bundle.schema.id:
+            contract = replace(contract, columns={name: Column("category", feature=False), **contract.columns})
+        return cls(bundle, version, contract, sources, reject)
 
     @property
     def identity(self) -> list[str]:
@@ -141,7 +140,7 @@ def _first_problem(part: Part, violations: list[Violation]) -> str:
     """Name the first row that breaks the contract, and what is wrong with it."""
     found = [(int(part.numbers[v.broken.argmax()]), v) for v in violations]
     problems = [
-        (number, f"`{v.column}` {v.rule}: {_shown(part.cells[v.column].iloc[int(v.broken.argmax())])}{v.hint}")
+        (number, f"`{v.column}` {v.said}: {_shown(part.cells[v.column].iloc[int(v.broken.argmax())])}{v.hint}")
         for number, v in found
     ]
     number, what = min([*problems, *part.misfits], key=lambda problem: problem[0])
@@ -159,7 +158,7 @@ def _shown(cell: object) -> str:
 def _reasons(violations: list[Violation]) -> dict[int, str]:
     """Return position -> why, for each row that breaks the contract."""
     broken = np.flatnonzero(np.any([v.broken for v in violations], axis=0)).tolist() if violations else []
-    return {row: "; ".join(f"`{v.column}` {v.rule}" for v in violations if v.broken[row]) for row in broken}
+    return {row: "; ".join(f"`{v.column}` {v.said}" for v in violations if v.broken[row]) for row in broken}
 
 
 def _others(table: pd.DataFrame, reasons: dict[int, str]) -> np.ndarray:

@@ -5,21 +5,19 @@ people know from the pipeline.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from pydantic import FailFast, TypeAdapter, ValidationError
 
-from gitmodel.contract.schema import FLAGGABLE, Schema, check, not_a
+from gitmodel.contract.schema import FLAGGABLE, Rule, Schema, check
 from gitmodel.serve.rows import Row, known, row_type
 
 PART = 500  # rows that are judged at a time, so that a large bad batch needs little memory
 MOST_PROBLEMS = 1_000  # that an answer spells out: a small body can be wrong in very many ways
 MOST_UNKNOWN = 20  # unknown columns that are named of each row
-MISSING = "is missing (nullable: false)"  # as `schema.check` says it
 UNKNOWN = "is not a column of this model"
-DTYPES: dict[str, Any] = {"datetime": "datetime64[us]", "category": object, "text": object}  # numbers: float
 TYPES: dict[type, str] = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 
 
@@ -67,13 +65,13 @@ class Judge:
 
     def __init__(self, schema: Schema, most_rows: int) -> None:
         """Build the models of a row."""
-        self.schema, self.most_rows, self.known = replace(schema, id=None), most_rows, known(schema)
+        self.schema, self.most_rows, self.known = schema.unlabelled(), most_rows, known(schema)
         several: Any = list
         quick: Any = Annotated[several[row_type(schema)], FailFast()]
         self._quick: TypeAdapter[list[Row]] = TypeAdapter(quick)
         self.types: TypeAdapter[list[Row]] = TypeAdapter(several[row_type(schema, loose=True)])
         self._features = schema.features()
-        self._dtypes = {name: DTYPES.get(column.type, float) for name, column in self.known.items()}
+        self._dtypes = {name: column.dtype for name, column in self.known.items()}
 
     def read(self, rows: object) -> Batch:
         """Return the rows of a request, ready to predict; Refused names everything that is wrong with them."""
@@ -139,25 +137,24 @@ class Part:
         return self.judge.types.validate_python(rest)
 
     def _mistyped(self, position: int, name: str, found: str) -> None:
-        kind = self.judge.known[name].type
-        rule = "is not finite" if found == "finite_number" else not_a(kind)
-        self._add(position, name, rule, self.rows[position][name])
+        rule = Rule.INFINITE if found == "finite_number" else Rule.TYPE
+        self._add(position, name, rule.said_of(self.judge.known[name]), self.rows[position][name])
         self.wrong.add((position, name))
 
     def _check(self) -> None:
         """Judge by the contract the cells that have their type."""
         for violation in check(self.columns, self.judge.schema):
-            name, rule = violation.column, violation.rule
-            if rule == MISSING and not self.judge.known[name].feature:
+            name, said = violation.column, violation.said
+            if violation.rule is Rule.MISSING and not self.judge.known[name].feature:
                 continue  # what is not learned from need not be sent
-            flagged = self.judge.schema.violations == "flag" and rule.startswith(FLAGGABLE)
+            flagged = self.judge.schema.violations == "flag" and violation.rule in FLAGGABLE
             for position in np.flatnonzero(violation.broken).tolist():
                 if (position, name) in self.wrong:
                     continue
                 if flagged:
-                    self.flags.setdefault(position + self.first, []).append(f"`{name}`: {rule}")
+                    self.flags.setdefault(position + self.first, []).append(f"`{name}`: {said}")
                 else:
-                    self._add(position, name, rule, self.rows[position].get(name, ABSENT))
+                    self._add(position, name, said, self.rows[position].get(name, ABSENT))
 
     def _add(self, position: int, column: str | None, rule: str, value: object) -> None:
         name = column if column is None or len(column) <= 80 else f"{column[:77]}..."

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict
 
-from gitmodel.contract.schema import Column, Schema
+from gitmodel.contract.schema import ID, Column, Schema
 
 Row = dict[str, Any]
 EXACT = 2**53  # whole numbers up to here are the same in float64
@@ -17,8 +17,7 @@ JSON_TYPES = {"boolean": "boolean", "number": "number", "integer": "integer"}  #
 
 def known(schema: Schema) -> dict[str, Column]:
     """Return the columns that a row may have: all but the target, and the id."""
-    id_column = {schema.id: Column("category", nullable=True, feature=False)} if schema.id else {}
-    return {name: column for name, column in {**id_column, **schema.columns}.items() if name != schema.target}
+    return {**({schema.id: ID} if schema.id else {}), **schema.unlabelled().columns}
 
 
 def row_type(schema: Schema, loose: bool = False) -> Any:
