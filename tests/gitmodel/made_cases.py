@@ -38,6 +38,7 @@ class Project:
     """A project with a registered version, and the packages that it uses."""
 
     def __init__(self, path: Path, python: Path) -> None:
+        """Take the folder, and the Python of its environment."""
         self.path, self.python = path, str(python)
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:

@@ -205,6 +205,7 @@ def test_no_threshold_is_rounded_across_a_number(
 def test_boosting_that_stopped_early_ships_its_best_round(
     package: str, task: str, tables: dict[str, Table], tmp_path: Path, own: Any, locked: None
 ) -> None:
+    """The rounds after the best one are left out of ONNX as of prediction."""
     schema, frame = tables[task].schema, tables[task].frame
     features, target = inputs(frame, Features(schema)), tables[task].target()
     target = np.searchsorted(schema.classes, target) if schema.classes else target
@@ -309,6 +310,7 @@ NAMES = (
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
 def test_models_that_people_bring(name: str, own: Any, tables: dict[str, Table], tmp_path: Path, locked: None) -> None:
+    """Steps of their own, of packages and of scikit-learn ship in the form that the table names."""
     model, expected = own_steps(own)[name]
     form = ship(model, tables["binary"], tmp_path)
     print("OUTCOME", name, form.name)
@@ -337,6 +339,7 @@ def boosted_sklearn(task: str) -> BaseEstimator:
 
 
 def test_regressor_of_a_whole_pipeline(tables: dict[str, Table], tmp_path: Path) -> None:
+    """A target that is standardised around a pipeline ships too."""
     pipeline = behind_preprocessing(Ridge(), "regression", standard=False)
     model = TransformedTargetRegressor(pipeline, transformer=StandardScaler())
     assert ship(model, tables["regression"], tmp_path).name == ONNX
@@ -356,6 +359,7 @@ def test_regressor_of_a_whole_pipeline(tables: dict[str, Table], tmp_path: Path)
     ],
 )
 def test_functions_of_packages_are_refused(function: Any, said: str, tmp_path: Path, locked: None) -> None:
+    """What could run any code is refused in one line."""
     with pytest.raises(UserError, match=said) as error:
         save(FunctionTransformer(function).fit(np.zeros((2, 1))), tmp_path / "kept.skops")
     assert "\n" not in str(error.value)
@@ -363,6 +367,7 @@ def test_functions_of_packages_are_refused(function: Any, said: str, tmp_path: P
 
 
 def test_a_class_of_the_script_that_runs_is_refused(own: Any, tmp_path: Path) -> None:
+    """Nothing could load a class of `__main__` later."""
     own.MeanByCity.__module__ = "__main__"
     sys.modules["__main__"].MeanByCity = own.MeanByCity
     with pytest.raises(UserError, match="move it from the script that runs into a module of room_"):
@@ -384,6 +389,7 @@ def test_a_locked_function_cannot_be_called_by_a_file(tmp_path: Path, own: Any, 
 
 
 def test_bundle_names_what_it_needs(own: Any, tables: dict[str, Table], tmp_path: Path, monkeypatch: Any) -> None:
+    """A skops file names the version of scikit-learn that reads it."""
     model = Pipeline([("city", own.MeanByCity()), ("forest", RandomForestClassifier(5, random_state=0))])
     assert ship(model, tables["binary"], tmp_path).needs["runtime"] == {"scikit-learn": runtime_version("scikit-learn")}
     with monkeypatch.context() as patched:
@@ -405,6 +411,7 @@ def runtime_version(name: str) -> str:
 
 @pytest.mark.parametrize("kind", [HistGradientBoostingClassifier, RandomForestClassifier])
 def test_the_same_model_is_kept_as_the_same_bytes(kind: Any, tables: dict[str, Table]) -> None:
+    """DVC sees a change only where there is one."""
     schema, frame = tables["binary"].schema, tables["binary"].frame
     first, second = (
         dumps(
@@ -422,6 +429,7 @@ def test_the_same_model_is_kept_as_the_same_bytes(kind: Any, tables: dict[str, T
 
 @pytest.mark.parametrize("package", [XGBOOST, LIGHTGBM])
 def test_other_boosting_is_kept_as_the_same_bytes(package: str, tables: dict[str, Table], locked: None) -> None:
+    """XGBoost and LightGBM write no time and no address."""
     schema, frame = tables["binary"].schema, tables["binary"].frame
     first, second = (
         fit(

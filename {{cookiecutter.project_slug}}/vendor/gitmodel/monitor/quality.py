@@ -75,7 +75,8 @@ class Quality:
             few = f"only {some_rows(rows)} of {known:,} {verb} a label: too few to judge by ({self._settings.min_rows})"
             yield Finding("quality", "metrics", few, rows=rows, remedy=LABEL)
             return
-        scored = Scored(*self._labelled.columns(), self._schema)
+        truth, predicted = self._labelled.columns()
+        scored = Scored(truth, predicted, self._schema)
         judged = [metric for metric in self._metrics.values() if self._judgeable(metric, scored)]
         values, errors = measured(scored, judged)
         errors = errors * np.sqrt(len(scored) / rows)
