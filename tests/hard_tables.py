@@ -624,7 +624,7 @@ def test_duplicates(adopt: Adopt) -> None:
     """Rows that are equal to an earlier one are counted."""
     columns = {"x": [str(n % 250) for n in range(ROWS)], "c": column("group", 250) + column("group", 250)[:50]}
     target = column("yes", 250)
-    assert "50 rows are equal to an earlier one" in adopt(write(columns, target=target + target[:50])).said
+    assert "equal to an earlier row in what is used: 50 rows" in adopt(write(columns, target=target + target[:50])).said
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_file_is_cleaned_part_by_part(room, tmp_path):
 
 def test_columns_are_those_after_cleaning(room, tmp_path):
     """A column that only the raw file has is not there."""
-    with pytest.raises(UserError, match="lacks column `price`"):
+    with pytest.raises(UserError, match="lacks `price`"):
         open_source(tmp_path / "t.csv", Reading(), ["price"])
 
 

@@ -277,8 +277,8 @@ def test_a_damaged_profile_is_refused(refused, workspace, tmp_path):
     ("count", "notes"),
     [
         (0, []),
-        (1, ["1 row of 800 breaks the contract", "1 row left out: more or fewer cells than the header"]),
-        (2, ["2 rows of 800 break the contract", "2 rows left out: more or fewer cells than the header"]),
+        (1, ["the contract is broken in 1 of 800 rows", "1 row left out: more or fewer cells than the header"]),
+        (2, ["the contract is broken in 2 of 800 rows", "2 rows left out: more or fewer cells than the header"]),
     ],
 )
 def test_rows_that_break_or_do_not_fit_are_noted(count, notes):

@@ -161,7 +161,7 @@ def test_one_row_that_is_scored_otherwise_is_skew(made):
     assert skew(made, rows, parts=4).verdict == QUIET
     assert skew(made, rows, off={700: 1e-6}).verdict == QUIET
     found = skew(made, rows, parts=4, off={700: 0.01})
-    assert found.verdict == ALERT and "1 gives another prediction" in found.sentence
+    assert found.verdict == ALERT and "another prediction than the logged one in 1 of" in found.sentence
 
 
 def test_rows_of_another_bundle_are_not_scored_again(made):
@@ -236,7 +236,7 @@ def test_numbers_are_labels_of_a_regression(label_file):
         ([{"id": "a", "label": "maybe"}], "binary", "'maybe' is none of the model's classes"),
         ([{"id": "a", "label": "high"}], "regression", "'high' is not a number"),
         ([{"id": "a", "other": "yes"}], "binary", "no column `label` or `y`"),
-        ([{"request": "a", "label": "yes"}], "binary", "lacks column `id`"),
+        ([{"request": "a", "label": "yes"}], "binary", "lacks `id`"),
         ([{"id": None, "label": "yes"}], "binary", "`id`"),
         ([{"id": "a", "row_number": -1, "label": "yes"}], "binary", "does not count from 0"),
     ],

@@ -158,9 +158,9 @@ def test_what_may_be_chance_is_no_alarm_and_not_within():
     shown = Document(page.html(case)).text
     assert "1 within limits, 1 may be chance" in shown and "△ may be chance" in shown
     assert case.exit_status == 0 and "⚠️ may be chance" in report.markdown(case)
-    headline = "Quiet: 1 of 2 comparisons is beyond its limit, which chance explains"
+    headline = "Quiet: beyond the limit in 1 of 2 comparisons, which chance explains"
     assert headline == report.in_short(case) and f"## ✅ {headline}\n" in report.markdown(case)
-    assert "1 of 2 comparisons is beyond its limit, which chance explains" in shown
+    assert "eyond the limit in 1 of 2 comparisons, which chance explains" in shown
     assert "Nothing is beyond" not in shown and "None of" not in shown
 
 
@@ -243,7 +243,7 @@ def test_a_report_is_inert_markdown(case):
 def test_a_report_says_what_the_page_says():
     """Verdict, changes, what to do, and tables of every part."""
     text = report.markdown(CASES["alert, binary"]())
-    assert text.startswith("## ❌ Alert: 12 of 55 comparisons are beyond their limits")
+    assert text.startswith("## ❌ Alert: beyond the limit in 12 of 55 comparisons")
     assert "### What changed" in text and "### What to do" in text and "`model ingest FILE`" in text
     assert all(report.TITLES[part] in text for part in report.TITLES)
     assert "since 2026-04-01" in text

@@ -136,7 +136,7 @@ def test_few_labels_are_not_judged_by(task):
     columns, predicted, truth = draw(task, 500, made.random)
     told = np.where(np.arange(500) < 10, truth, np.nan if task == "regression" else -1)
     found = found_by(quality(made), Rows(columns, predicted, told if task == "regression" else told.astype(int)))
-    assert "only 10 rows of 500 have a label" in found["metrics", ""].sentence
+    assert "a label in only 10 of 500 rows" in found["metrics", ""].sentence
     assert (task != "regression") == (("estimated_accuracy", "") in found)
 
 

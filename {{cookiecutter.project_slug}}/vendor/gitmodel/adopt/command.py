@@ -95,7 +95,7 @@ def header_notes(names: Sequence[str], used: Sequence[str]) -> list[str]:
     """Return what to say about names that are empty, repeated, or look like a row of values."""
     changed = [f"{old!r} is called `{new}`" for old, new in zip(names, used, strict=True) if old != new]
     notes = (
-        [f"names that are empty, repeated or taken: {', '.join(changed[:5])}{', ...' * (len(changed) > 5)}"]
+        [f"names that are empty, repeated or taken: {', '.join(changed[:5])}{', ...' if len(changed) > 5 else ''}"]
         if changed
         else []
     )

@@ -230,9 +230,9 @@ def schema_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
     if proxies := [name for name in schema.features() if personal.named(name, PROXIES)]:
         yield f"{_names(proxies)}: may stand in for a protected group: learned from; set `feature: false` to leave out"
     if copies := count_copies(table[name] for name in schema.columns):
-        verb, but = "s are" if copies > 1 else " is", " but for the id" if schema.id else ""
+        but = " but for the id" if schema.id else ""
         split = "they may fall on both sides of the split" if schema.id else "they stay on one side of the split"
-        yield f"{copies:,} row{verb} equal to an earlier one in what is used{but}: {split}"
+        yield f"equal to an earlier row in what is used{but}: {some_rows(copies)}: {split}"
     dates = [name for name in schema.features("datetime") if not schema.columns[name].nullable]
     if dates and not schema.time:
         yield f"{_names(dates)}: dates: `--time {shlex.quote(dates[0])}` would test on the latest rows, as in use"

@@ -120,8 +120,8 @@ def _require_classes(cells: Cells, rows: dict[str, int], kept: list[str], task: 
         )
     if len(kept) < 2:
         raise UserError(
-            f"the target {name!r} has {len(kept) or 'no'} class{'es' * (not kept)} of {FEWEST_OF_CLASS} rows or more,"
-            f" and two are needed ({_classes(rows, rows)}): add rows, or name another target"
+            f"the target {name!r} needs two classes of {FEWEST_OF_CLASS} rows or more and has {len(kept)}"
+            f" ({_classes(rows, rows)}): add rows, or name another target"
         )
     if task == "binary" and len(kept) > 2:
         raise UserError(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from gitmodel.base.project import UserError
+from gitmodel.base.project import UserError, some
 from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import identity_columns, row_hash
 from gitmodel.contract.schema import Schema
@@ -50,7 +50,7 @@ class Timeline:
     def age(self, slices: int) -> str:
         """Return an age in words."""
         if self.days is None:
-            return f"{slices} version{'s' * (slices > 1)}"
+            return some(slices, "version")
         days = self.days * slices
         for size, unit in ((365.25, "years"), (30.44, "months"), (1.0, "days"), (1 / 24, "hours")):
             if days >= 2 * size:
@@ -95,7 +95,7 @@ def by_version(table: pd.DataFrame, schema: Schema) -> Timeline:
     parts = _slices([*starts, len(table)], [[*names, "the work tree"][number] for number in present])
     if len(parts) < 3:
         raise UserError(
-            f"{schema.table} has {len(parts)} version{'s' * (len(parts) != 1)} with {FEWEST_ROWS} new rows or more: age"
+            f"{schema.table} has {some(len(parts), 'version')} with {FEWEST_ROWS} new rows or more: age"
             " shows with three; name a datetime column as `time:` in schema.yaml, or come back after `model ingest`"
         )
     table = table.iloc[order].reset_index(drop=True)

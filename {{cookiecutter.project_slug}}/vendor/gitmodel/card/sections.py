@@ -106,7 +106,7 @@ def years(schema: Schema) -> dict[str, tuple[int, int]]:
 def data(manifest: dict[str, Any], data_license: str, years: dict[str, tuple[int, int]]) -> str:
     """Return which table it was, from when, under which licence, and its hash."""
     known, rows = manifest["data"], manifest["data"]["rows"]
-    spans = [f"{escape(name)} {first}" + f" to {last}" * (last > first) for name, (first, last) in years.items()]
+    spans = [f"{escape(name)} {first}{f' to {last}' if last > first else ''}" for name, (first, last) in years.items()]
     lines = [
         f"Table: {escape(known['table'])}, MD5 `{known['md5']}`",
         f"Rows: {sum(rows.values()):,}, of which {rows['train']:,} to train on and {rows['test']:,} to test on",

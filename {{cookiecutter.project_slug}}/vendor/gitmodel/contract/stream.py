@@ -157,7 +157,7 @@ def _shown(path: Path) -> bool:
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ("column " if len(names) == 1 else "columns ") + ", ".join(f"`{name}`" for name in names[:5]) + more
+    return ", ".join(f"`{name}`" for name in names[:5]) + more
 
 
 def _parquet_source(path: Path) -> Source:

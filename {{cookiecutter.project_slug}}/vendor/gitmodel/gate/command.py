@@ -285,8 +285,7 @@ def groups_of(pairs: Pairs, judgement: Judgement) -> dict[str, dict[str, np.ndar
     found = groups_of_rows(pairs.base.ids, columns)
     few = sum(len(rows) < judgement.rules.min_rows for values in found.values() for rows in values.values())
     if few:
-        verb = "is" if few == 1 else "are"
-        judgement.notes.append(f"{some(few, 'group')} of fewer than {judgement.rules.min_rows} rows {verb} not judged")
+        judgement.notes.append(f"not judged: {some(few, 'group')} of fewer than {judgement.rules.min_rows} rows")
     return found
 
 

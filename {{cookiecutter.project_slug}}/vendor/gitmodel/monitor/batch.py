@@ -113,8 +113,7 @@ class Tables(Batch):
     @property
     def notes(self) -> list[str]:
         """Add what was found about the labels."""
-        verb = "counts" if self.ignored == 1 else "count"
-        ignored = f"{some_rows(self.ignored)} of ignored classes {verb} as without a label"
+        ignored = f"counted as without a label: {some_rows(self.ignored)} of ignored classes"
         left_out = f"{CLEAN} left out {some_rows(self.left_out)}"
         return super().notes + ([ignored] if self.ignored else []) + ([left_out] if self.left_out else [])
 

@@ -191,8 +191,7 @@ class Monitor:
     def notes(self) -> list[str]:
         """What a reader must know beside the findings."""
         broken, misfits, rows = self.contract.broken_rows, self.contract.misfits, self.contract.rows
-        verb = "breaks" if broken == 1 else "break"
-        notes = [f"{some_rows(broken)} of {rows:,} {verb} the contract"] if broken else []
+        notes = [f"the contract is broken in {broken:,} of {some_rows(rows)}"] if broken else []
         return notes + ([f"{some_rows(misfits)} left out: more or fewer cells than the header"] if misfits else [])
 
 

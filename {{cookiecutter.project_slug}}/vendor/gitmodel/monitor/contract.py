@@ -76,8 +76,7 @@ class Contract:
 
     def _misfits(self) -> Finding:
         rows = self.rows + self.misfits
-        verb = "does" if self.misfits == 1 else "do"
-        sentence = f"{self.misfits:,} of {some_rows(rows)} {verb} not have as many cells as the header"
+        sentence = f"more or fewer cells than the header in {self.misfits:,} of {some_rows(rows)}"
         return self._share("misfits", sentence, self.misfits, rows, remedy="Quote cells that hold the separator.")
 
     def _share(self, name: str, sentence: str, count: int, rows: int, **more: Any) -> Finding:

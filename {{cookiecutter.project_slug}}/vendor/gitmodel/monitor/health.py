@@ -91,11 +91,11 @@ class Health:
         count, limit = self.requests + self.refused, self._settings.errors
         if not count:
             return
-        share, verb = self.refused / count, "was" if self.refused == 1 else "were"
+        share = self.refused / count
         yield Finding(
             "health",
             "refused",
-            f"{self.refused:,} of {some(count, 'request')} {verb} refused ({share:.2%}), allowed {limit:.2%}",
+            f"refused: {self.refused:,} of {some(count, 'request')} ({share:.2%}), allowed {limit:.2%}",
             value=share,
             size=share,
             limit=limit,
@@ -218,13 +218,13 @@ class Skew:
         off = np.abs(again - logged).reshape(len(logged), -1).max(axis=1) / self._unit
         off = np.where(np.isfinite(off), off, np.inf)
         different, limit = int((off > self._settings.skew).sum()), self._settings.skew
-        worst, verb = min(float(off.max()), 1e9), "gives" if different == 1 else "give"
+        worst = min(float(off.max()), 1e9)
         unit = "" if self._schema.classes else " of the predictions' standard deviation"
         return Finding(
             "health",
             "skew",
-            f"of {some(len(logged), 'logged row')} scored again, {different:,} {verb} another prediction than"
-            f" the logged one (the largest difference is {worst:.2g}{unit}, allowed {limit:g})",
+            f"scored again: another prediction than the logged one in {different:,} of {some_rows(len(logged))}"
+            f" (the largest difference is {worst:.2g}{unit}, allowed {limit:g})",
             value=worst,
             size=worst,
             limit=limit,

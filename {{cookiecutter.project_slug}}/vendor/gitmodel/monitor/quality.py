@@ -71,8 +71,7 @@ class Quality:
         if not rows:
             return
         if rows < self._settings.min_rows:
-            verb = "has" if rows == 1 else "have"
-            few = f"only {some_rows(rows)} of {known:,} {verb} a label: too few to judge by ({self._settings.min_rows})"
+            few = f"a label in only {rows:,} of {some_rows(known)}: too few to judge by ({self._settings.min_rows})"
             yield Finding("quality", "metrics", few, rows=rows, remedy=LABEL)
             return
         truth, predicted = self._labelled.columns()

@@ -84,8 +84,8 @@ def headline(result: Result) -> str:
 
 
 def beyond(found: int, judged: int) -> str:
-    """Return how many of the comparisons are beyond their limits."""
-    return f"{found:,} of {many(judged)} {'is beyond its limit' if found == 1 else 'are beyond their limits'}"
+    """Return in how many of the comparisons a limit is exceeded."""
+    return f"beyond the limit in {found:,} of {many(judged)}"
 
 
 def many(found: int) -> str:

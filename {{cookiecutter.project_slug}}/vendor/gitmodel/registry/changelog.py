@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitmodel.base.markdown import escape
-from gitmodel.base.project import UserError, say, write_text
+from gitmodel.base.project import UserError, say, some, write_text
 from gitmodel.registry.status import none_here, warn_if_incomplete
 from gitmodel.versions import rules, tags
 from gitmodel.versions.tags import Registry, Tag, Version
@@ -35,7 +35,7 @@ def changelog(output: Path | None = None) -> None:
         write_text(output, text)
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror}") from None
-    say(f"{output}: {len(registry.versions)} version{'s' * (len(registry.versions) != 1)}")
+    say(f"{output}: {some(len(registry.versions), 'version')}")
 
 
 def map_versions(registry: Registry) -> Iterator[str]:

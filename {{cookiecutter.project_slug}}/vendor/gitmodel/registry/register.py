@@ -59,7 +59,7 @@ def register(asked: str | None = None, accepted: str | None = None, reason: str 
         f"{registry.name}@{version}",
         commit,
         f"Register {registry.name} {version}",
-        "\n".join([one_line(reason)] * bool(reason) + evidence.text),
+        "\n".join([*([one_line(reason)] if reason else []), *evidence.text]),
         {"Version": version, **evidence.fields, "Reason": reason},
     )
     write.publish(registry, draft, rule, there)
