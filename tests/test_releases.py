@@ -54,7 +54,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
         origin.edit("rules.yaml", "tolerance: 1.0e-4", "tolerance: 2.0e-4")  # another bundle, without training
         origin.reproduce()
         commit_all(origin.project.path, "Another bundle")
-        decide(origin, "register")
+        decide(origin, "register", "v1.1.0")
         origin.git("push", "--quiet", "origin", "main")
         yield origin
 
