@@ -1,14 +1,19 @@
 """A project follows its template with cruft, also for a colleague who lacks the table that it started from."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import BIN, BakedProject, bake_into, commit_all, copy_template, run
+import yaml
+from conftest import BIN, ROOT, BakedProject, bake_into, commit_all, copy_template, run
 
 pytestmark = pytest.mark.slow
 
 CRUFT = str(BIN / "cruft")
+BEFORE = "f712740"  # the last commit before the library
+MIGRATE = "python -m gitmodel.adopt.migrate"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +31,15 @@ def create(template: Path, folder: Path, **answers: str) -> BakedProject:
     project.write("schema.yaml", project.read("schema.yaml") + "# edited\n")
     commit_all(project.path, "start")
     return project
+
+
+def edit(project: BakedProject, name: str, changes: dict[str, str]) -> None:
+    """Replace texts of a file, each of which is there."""
+    text = project.read(name)
+    for before, after in changes.items():
+        assert before in text, before
+        text = text.replace(before, after)
+    project.write(name, text)
 
 
 def improve(template: Path) -> None:
@@ -65,3 +79,91 @@ def test_make_update_needs_a_link(tmp_path: Path) -> None:
         (project.path / name).touch()
     result = project.run("make update", check=False)
     assert "make update: no .cruft.json; link the template once with: uvx cruft link TEMPLATE" in result.stderr
+
+
+def test_make_update_stops_at_an_edited_library(tmp_path: Path, cold: dict[str, str]) -> None:
+    """All edited files are named, and the template is not asked."""
+    project = bake_into(tmp_path)
+    (project.path / ".venv/bin").mkdir(parents=True)
+    for name in (".venv/bin/python", ".cruft.json", ".venv/ready"):
+        (project.path / name).touch()
+    project.write(".venv/bin/model", f'#!/bin/sh\nexec {cold["VIRTUAL_ENV"]}/bin/python -m gitmodel.cli "$@"\n')
+    project.write(".venv/bin/uv", "#!/bin/sh\necho asked\n")
+    for name in ("model", "uv"):
+        (project.path / ".venv/bin" / name).chmod(0o755)
+    assert project.run("make update", **cold).stdout == "asked\n"
+    edit(project, "vendor/gitmodel/serve/log.py", {'"""': '"""Ours. '})
+    result = project.run("make update", check=False, **cold)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "error: vendor/gitmodel was edited: serve/log.py: `make update` replaces" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository with the template as it was before the library."""
+    folder = tmp_path_factory.mktemp("earlier")
+    archive = subprocess.run(["git", "archive", BEFORE], cwd=ROOT, capture_output=True)
+    if archive.returncode:
+        pytest.skip(f"commit {BEFORE} is not here: `git fetch --unshallow`")
+    subprocess.run(["tar", "x"], cwd=folder, input=archive.stdout, check=True)
+    run("git -c init.defaultBranch=main init --quiet", folder)
+    commit_all(folder, BEFORE)
+    return folder
+
+
+OURS = {
+    "max_iter: 100": "max_iter: 5",
+    "importance_repeats: 3": "importance_repeats: 1",
+    "n_estimators: 200": "n_estimators: 300",
+    "roc_auc: 0.0035": "roc_auc: 0.004",
+    "drift: 0.03": "drift: 0.05",
+    "name: income-model": "name: incomes",
+    "two_person: []": "two_person: [prod]",
+    'intended_use: ""': 'intended_use: "To **learn**."',
+}
+RESULTS = ("reports/metrics.json", "reports/predictions.csv", "models/bundle/model.onnx")
+
+
+def test_a_project_from_before_the_library_is_brought_over(earlier: Path, tmp_path: Path, cold: dict[str, str]) -> None:
+    """`make update` and one more command: the same results to the byte, and the versions of before still work."""
+    identity = {f"GIT_{who}_{what}": "t@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    old, new = ({**cold, **identity, "PYTHONPATH": path} for path in ("src", "src:vendor"))
+    project = create(earlier, tmp_path)
+    edit(project, "params.yaml", OURS)
+    edit(project, "src/income_model/train.py", {'"""Training rows': '"""Ours. Training rows'})
+    project.run("dvc repro --quiet", **old)
+    commit_all(project.path, "model")
+    project.run(["python", "-c", "from income_model.ops.cli import main; main()", "register", "v1.0.0"], **old)
+    before = {name: (project.path / name).read_bytes() for name in RESULTS}
+
+    for path in earlier.iterdir():
+        if path.name != ".git":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    copy_template(earlier)
+    project.run([CRUFT, "update", "--skip-apply-ask"], MODEL_TEMPLATE_UPDATE="1")
+    said = project.run(MIGRATE, **new)
+    assert "src/income_model/train.py: yours is in `git show HEAD:./src/income_model/train.py`" in said.stderr
+    assert project.run("git diff --name-only --diff-filter=U").stdout == ""
+    assert not (project.path / "src/income_model/ops").exists()
+    params, rules = (yaml.safe_load(project.read(name)) for name in ("params.yaml", "rules.yaml"))
+    assert (params["train"]["gradient_boosting"]["max_iter"], params["train"]["random_forest"]["n_estimators"]) == (
+        5,
+        300,
+    )
+    assert (rules["model"]["name"], rules["monitor"]["drift"]) == ("incomes", 0.05)
+    assert (rules["gate"]["margins"]["roc_auc"], rules["registry"]["two_person"]) == (0.004, ["prod"])
+    assert "# how much worse a metric may get" in project.read("rules.yaml")
+    assert "## Intended use\n\nTo **learn**.\n\n## Misuse" in project.read("card.md")
+
+    project.run("dvc repro --quiet", **new)
+    commit_all(project.path, "brought over")
+    assert before == {name: (project.path / name).read_bytes() for name in RESULTS}
+    for command in ("verify", "gate --base HEAD~1", "checkout v1.0.0", "promote v1.0.0 staging", "register v1.1.0"):
+        project.run(f"python -m gitmodel.cli {command}", **new)
+    scores = [project.path / name for name in ("old.csv", "new.csv")]
+    for path, bundle in zip(scores, ("models/v1.0.0", "models/bundle"), strict=True):
+        words = f"score data/census_1995.csv {path.name} --bundle {bundle} --version same"
+        project.run(f"python -m gitmodel.cli {words}", **new)
+    assert scores[0].read_text() == scores[1].read_text()
+    again = project.run(MIGRATE, check=False, **new)
+    assert "this project has been brought over already" in again.stderr
