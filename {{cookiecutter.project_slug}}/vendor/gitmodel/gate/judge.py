@@ -11,6 +11,7 @@ from math import ceil, sqrt
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from gitmodel.base.project import PREDICTIONS, RULES, one_line, some_rows
 from gitmodel.gate.results import Pairs, Results
@@ -24,7 +25,7 @@ from gitmodel.metrics.weighted import Weighted
 from gitmodel.rules import Rules
 
 PASS, INCONCLUSIVE, REGRESSION = "pass", "inconclusive", "regression"
-SLOW_GROUP_DRAWS = 100  # of a group, for a metric that is called once for each draw
+SLOW_GROUP_DRAWS = 50  # of a group, for a metric that is called once for each draw
 MOST_TIMES = 1000  # as many rows: nobody will have them
 POWER = 0.8
 WHOLE = 0.8  # of the error that all comparisons together may make: that of the whole-test metrics
@@ -165,12 +166,21 @@ def measured_one(comparison: Comparison, losses: np.ndarray, rules: Rules) -> Fi
     ones = np.ones((len(comparison.positions), 1))
     before, after = (float(function(ones)[0]) for function in (comparison.before, comparison.after))
     loss, spread = 0.0 - gain(finding.better, before, after), float(usable.std())
-    low, high = np.quantile(usable, [1 - rules.confidence, rules.confidence])
+    low, high = interval(loss, usable, spread, rules.confidence)
     detectable = (NormalDist().inv_cdf(rules.confidence) + NormalDist().inv_cdf(POWER)) * spread
     if not np.isfinite([loss, low, high]).all():
         raise CannotJudge(f"{finding.name} is no number for these predictions: look at {PREDICTIONS}")
-    finding = replace(finding, before=before, after=after, loss=loss, low=float(low), high=float(high))
+    finding = replace(finding, before=before, after=after, loss=loss, low=low, high=high)
     return replace(finding, p=p_value(loss, usable, spread, comparison.lost_won), detectable=detectable)
+
+
+def interval(loss: float, losses: np.ndarray, spread: float, confidence: float) -> tuple[float, float]:
+    """Return the ends of a loss's interval: quantiles of the draws, or of Student's distribution if these are few."""
+    if len(losses) >= bootstrap.FEW_DRAWS:
+        low, high = np.quantile(losses, [1 - confidence, confidence]).tolist()
+        return low, high
+    width = float(stdtrit(len(losses) - 1, confidence)) * spread
+    return loss - width, loss + width
 
 
 def undefined(finding: Finding, losses: np.ndarray) -> Finding:
@@ -215,13 +225,16 @@ def most_draws(comparison: Comparison, rows: int) -> int:
 def p_value(loss: float, losses: np.ndarray, spread: float, lost_won: tuple[int, int] | None) -> float:
     """Return how likely chance alone gives such a loss or a larger one.
 
-    Exact for 0/1 losses; else the larger one of the share of draws without a loss and of the normal tail.
+    Exact for 0/1 losses; else the larger one of the share of draws without a loss and of the tail, which is normal, or
+    Student's if the draws are few.
     """
     if lost_won is not None:
         return binomial_tail(lost_won[0], sum(lost_won))
     if spread == 0:
         return 0.0 if loss > 0 else 1.0
-    return max(float((losses <= 0).mean()), 1 - NormalDist().cdf(loss / spread))
+    few = len(losses) < bootstrap.FEW_DRAWS
+    tail = float(stdtr(len(losses) - 1, -loss / spread)) if few else 1 - NormalDist().cdf(loss / spread)
+    return max(float((losses <= 0).mean()), tail)
 
 
 def decided(found: Sequence[Finding], rules: Rules) -> list[Finding]:

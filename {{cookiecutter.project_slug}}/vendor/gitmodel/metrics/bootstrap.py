@@ -10,6 +10,7 @@ MOST_DRAWS, FEWEST_DRAWS = 2000, 500
 CELLS = 20_000_000  # of weights: about a second for a metric that sorts
 BLOCK_CELLS = 500_000  # of weights at a time: they stay in the processor's cache
 SLOW_DRAWS = 500  # of a metric that is called once for each draw
+FEW_DRAWS = 100  # fewer say nothing of the tails, only of the spread
 MOST_UNDEFINED = 0.05  # of the draws: with more, what is left says nothing of chance
 
 
