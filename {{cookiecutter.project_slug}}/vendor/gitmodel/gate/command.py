@@ -3,19 +3,15 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from math import isclose
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gitmodel.base.markdown import figure
 from gitmodel.base.project import (
     BUNDLE,
     UserError,
-    most_predictions,
     one_line,
     say,
     some,
@@ -27,13 +23,12 @@ from gitmodel.base.settings import flat
 from gitmodel.bundle.bundle import features_of
 from gitmodel.contract.origin import OtherCode
 from gitmodel.gate.budgets import budgets
-from gitmodel.gate.judge import PASS, REGRESSION, Finding, judge, overall, scored
+from gitmodel.gate.definitions import recomputed, redefined, require_metrics, rules_with_margins
+from gitmodel.gate.judge import PASS, REGRESSION, Finding, judge, overall
 from gitmodel.gate.judgement import CANNOT_JUDGE, FIRST, INCOMPARABLE, Judgement, as_json
-from gitmodel.gate.margins import proposed
 from gitmodel.gate.report import in_short, markdown
 from gitmodel.gate.rescore import rescored
 from gitmodel.gate.results import (
-    NEARLY_EQUAL,
     Pairs,
     Results,
     from_commit,
@@ -42,16 +37,13 @@ from gitmodel.gate.results import (
     read_rules,
     require_comparable,
     require_consistent,
-    require_known_metrics,
 )
 from gitmodel.gate.rules import loosened
 from gitmodel.git import commits, library
 from gitmodel.git.commits import CannotJudge, Incomparable
-from gitmodel.metrics.builtin import BETTER, BUILT_IN, beats, headline
-from gitmodel.metrics.metric import Metric
+from gitmodel.metrics.builtin import BETTER, beats, headline
 from gitmodel.metrics.own import known
 from gitmodel.results.rows import groups_of_rows
-from gitmodel.rules import Rules
 from gitmodel.versions import tags
 from gitmodel.versions.rules import rules_of
 
@@ -119,7 +111,7 @@ def against(commit: str, judgement: Judgement) -> None:
         judgement.notes.append(f"not committed: {changed[0]}{f' and {len(changed) - 1} more' if changed[1:] else ''}")
     judgement.notes += library_notes(commit)
     metrics = known(candidate.schema)
-    require_known_metrics(candidate, metrics)
+    require_metrics(candidate, base, metrics)
     require_consistent(candidate, recomputed(candidate, metrics))
     if base is None:
         judgement.rules = read_rules(commit) or candidate.rules
@@ -133,7 +125,7 @@ def against(commit: str, judgement: Judgement) -> None:
     judgement.loosened = loosened(base.rules, candidate.rules, (base.schema, candidate.schema))
     require_comparable(base, candidate)
     note_new(base, candidate, judgement.notes)
-    note_redefined(base, metrics, judgement.notes)
+    judgement.notes += redefined(base, metrics)
     pairs = {"base": paired(base, candidate, commit, judgement)} | served(base, candidate, judgement)
     groups = groups_of(pairs["base"], judgement)
     judgement.findings = judge(pairs, groups, base.schema.sensitive, judgement.rules, metrics)
@@ -182,40 +174,6 @@ def note_unmeasured(judgement: Judgement, unchanged: bool) -> None:
         )
     if missing:
         judgement.notes.append(f"not judged, since these test rows have too few of a class: {', '.join(missing)}")
-
-
-def note_redefined(base: Results, metrics: Mapping[str, Metric], notes: list[str]) -> None:
-    """Note each metric of a user that this change defines in another way: both versions are judged by the new one."""
-    own = [metrics[name] for name in base.metrics["test"] if name in metrics and name not in BETTER]
-    if len(base.ids) >= most_predictions(len(base.schema.classes)):
-        return
-    for metric in own:
-        before, now = base.metrics["test"][metric.name], metric.value(scored(base))
-        if not isclose(before, now, rel_tol=NEARLY_EQUAL, abs_tol=NEARLY_EQUAL):
-            notes.append(
-                f"evaluate.py defines {metric.name} in another way than the base: its {figure(before)} is {figure(now)}"
-                " by this definition, by which both are judged"
-            )
-
-
-def rules_with_margins(base: Results, metrics: Mapping[str, Metric], notes: list[str]) -> Rules:
-    """Return the base's rules; without margins, those that its own test rows can resolve."""
-    measured = {*BUILT_IN[base.schema.task], *base.metrics["test"]}
-    margins = {name: margin for name, margin in base.rules.margins.items() if name in measured}
-    if margins:
-        return replace(base.rules, margins=margins)
-    notes.append(
-        f"the base's rules.yaml has no margins for a {base.schema.task} task: judged by what its test rows can tell;"
-        " `model margins` writes them"
-    )
-    return replace(base.rules, margins=proposed(base, [m for name, m in metrics.items() if name in measured]))
-
-
-def recomputed(results: Results, metrics: Mapping[str, Metric]) -> dict[str, float]:
-    """Return the metrics of metrics.json, computed from the predictions; NaN where these do not define one."""
-    rows = scored(results)
-    named = [metrics[name] for name in results.metrics["test"]]
-    return {metric.name: metric.value(rows) if metric.defined(rows) else float("nan") for metric in named}
 
 
 def paired(base: Results, candidate: Results, commit: str, judgement: Judgement) -> Pairs:

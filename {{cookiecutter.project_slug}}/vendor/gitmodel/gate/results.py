@@ -1,7 +1,6 @@
 """The results of one version of the model, as committed or as they stand: metrics, predictions, contract, rules."""
 
 import json
-from collections.abc import Container
 from dataclasses import dataclass, field
 from math import isclose, isfinite
 from pathlib import Path
@@ -18,7 +17,7 @@ from gitmodel.gate.rules import require_known, rules_of
 from gitmodel.git.commits import CannotJudge, Incomparable, read_at
 from gitmodel.metrics.builtin import headline
 from gitmodel.results.predictions import HERE, Predictions, Reader, need, parse, read_work_tree
-from gitmodel.rules import Rules, require_metrics, rules_before
+from gitmodel.rules import Rules, rules_before
 
 NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabilities have 6 digits
 
@@ -67,7 +66,6 @@ def _results(where: str, read: Reader) -> Results:
     lock = _yaml(need(read, LOCK, where), LOCK, where)
     content, source = _rules(where, read)
     rules = rules_of(content, source)
-    require_metrics(rules, metrics["test"], source)
     settings = {name: section for name, section in params.items() if name not in MOVED} | content
     return Results(where, schema, found.ids, found.labels, found.predicted, rules, settings, lock, metrics)
 
@@ -144,16 +142,6 @@ def require_comparable(base: Results, candidate: Results) -> None:
             raise Incomparable(
                 f"{name}, by which this change is judged, is not in {METRICS} any more: restore it, or accept the"
                 " change with a reason"
-            )
-
-
-def require_known_metrics(results: Results, names: Container[str]) -> None:
-    """Raise CannotJudge where metrics.json holds a metric that the code does not know."""
-    for name in results.metrics["test"]:
-        if name not in names:
-            raise CannotJudge(
-                f"{METRICS} in {results.where}: {name!r} is no metric of the task {results.schema.task}, nor one of"
-                " METRICS in evaluate.py: was it renamed? Run `dvc repro`"
             )
 
 

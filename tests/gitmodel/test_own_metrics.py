@@ -1,0 +1,390 @@
+"""A metric of a user is measured, gated, watched and shown like the built-in ones: four of them, end to end."""
+
+import contextlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import fast_params
+from gitmodel import cli
+from gitmodel.base.project import BUNDLE, CARD, LOCK, METRICS, PARAMS, PROSE, RULES, SCHEMA
+from gitmodel.bundle.bundle import Bundle, read_manifest
+from gitmodel.metrics import bootstrap
+from gitmodel.metrics.metric import Undefined
+from gitmodel.pipeline import evaluate, package, prepare, train
+from gitmodel.serve.page import home
+from room import Room
+
+ROWS = 2_400
+COST = """
+    import numpy as np
+    from gitmodel.metrics.metric import Metric
+
+    COSTS = np.array([[0, 1], [5, 0]])
+
+
+    def expected_cost(truth, predicted):
+        return COSTS[truth, (predicted >= 1 / 6).astype(int)]
+
+
+    METRICS = [Metric(expected_cost, better="lower")]
+"""
+RECALL = """
+    from gitmodel.metrics.metric import Metric
+    from sklearn.metrics import precision_recall_curve
+
+
+    def recall_at_precision(truth, predicted):
+        precision, recall, _ = precision_recall_curve(truth, predicted)
+        return recall[precision >= 0.8].max()
+
+
+    METRICS = [Metric(recall_at_precision, better="higher", limits=(0, 1))]
+"""
+KAPPA = """
+    from gitmodel.metrics.metric import Metric
+    from sklearn.metrics import cohen_kappa_score
+
+
+    def kappa(truth, predicted):
+        return cohen_kappa_score(truth, predicted.argmax(axis=1), weights="quadratic")
+
+
+    METRICS = [Metric(kappa, better="higher", name="quadratic_kappa")]
+"""
+PINBALL = """
+    import numpy as np
+    from gitmodel.metrics.metric import Metric
+
+
+    def pinball_loss(truth, predicted):
+        above = truth - predicted
+        return np.maximum(0.8 * above, -0.2 * above)
+
+
+    METRICS = [Metric(pinball_loss, better="lower")]
+"""
+CASES = {
+    "expected cost": ("binary", "expected_cost", "lower", COST),
+    "recall at a precision": ("binary", "recall_at_precision", "higher", RECALL),
+    "quadratic weighted kappa": ("multiclass", "quadratic_kappa", "higher", KAPPA),
+    "pinball loss": ("regression", "pinball_loss", "lower", PINBALL),
+}
+
+
+def table(task):
+    """Return rows whose target follows two features, with a group of few rows of one class."""
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, ROWS)).round(4)
+    signal = a + b * (a > 0) + random.normal(size=ROWS) / 2
+    group = random.choice(["east", "north", "west"], ROWS)
+    if task == "regression":
+        y = signal.round(4)
+    else:
+        cuts = [0.8] if task == "binary" else [-0.5, 0.8]
+        y = np.array(["1 low", "2 mid", "3 high"])[np.digitize(signal, cuts)]
+    frame = pd.DataFrame({"a": a, "b": b, "group": group, "y": y})
+    if task == "binary":
+        frame.loc[(frame.index % 8 == 0) & (signal < 0), "group"] = "rare"
+    return frame
+
+
+class Model:
+    """A project with an own metric, in Git, whose four stages run in this process."""
+
+    def __init__(self, folder, sample, task, code):
+        """Write all that a project has; the table is raw."""
+        self.folder, self.room = folder, Room(folder, evaluate=code)
+        (original,) = sample.glob("src/*/train.py")
+        self.room.write("train", original.read_text(encoding="utf-8"))
+        rules = yaml.safe_load((sample / RULES).read_text(encoding="utf-8"))
+        rules["gate"]["margins"] = {}
+        (folder / RULES).write_text(yaml.safe_dump(rules, sort_keys=False), encoding="utf-8")
+        shutil.copy(sample / PROSE, folder)
+        self.params = fast_params(sample)
+        frame = table(task)
+        values = sorted(frame["y"].unique().tolist()) if task != "regression" else None
+        target = {"type": "category", "values": values} if values else {"type": "number"}
+        content = {
+            "table": "data/raw.csv",
+            "target": "y",
+            "task": task,
+            **({"positive": "2 mid"} if task == "binary" else {}),
+            "identity": ["a", "b"],
+            "slices": ["group"],
+            "columns": {
+                "a": {"type": "number"},
+                "b": {"type": "number"},
+                "group": {"type": "category", "feature": False},
+                "y": target,
+            },
+        }
+        (folder / SCHEMA).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        (folder / "data").mkdir()
+        frame.to_csv(folder / "data/raw.csv", index=False)
+        (folder / ".gitignore").write_text("/data/*.parquet\n/models\n", encoding="utf-8")
+        (folder / LOCK).write_text("stages: {}\n", encoding="utf-8")
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def git(self, *words):
+        """Run Git here."""
+        person = ["-c", "user.name=T", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *person, *words], cwd=self.folder, check=True, capture_output=True)
+
+    def commit(self):
+        """Commit everything."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "a version")
+
+    def make(self, rounds=30, stages=(prepare, train, evaluate, package)):
+        """Run the stages with so many rounds of boosting."""
+        self.params["train"]["gradient_boosting"]["max_iter"] = rounds
+        (self.folder / PARAMS).write_text(yaml.safe_dump(self.params), encoding="utf-8")
+        self.room.forget()
+        with contextlib.chdir(self.folder):
+            for stage in stages:
+                stage.main()
+
+    def run(self, *words):
+        """Run `model` here; return status, output, errors."""
+        out, err, before = io.StringIO(), io.StringIO(), sys.argv
+        self.room.forget()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            sys.argv = ["model", *words]
+            try:
+                cli.main()
+            except SystemExit as end:
+                status = end.code
+            finally:
+                sys.argv = before
+        return SimpleNamespace(status=status, out=out.getvalue(), err=err.getvalue())
+
+    def read(self, path):
+        """Return the content of a JSON file."""
+        return json.loads((self.folder / path).read_text(encoding="utf-8"))
+
+    def gate(self):
+        """Judge the work tree against main; return status, text and findings of metrics on all rows and by group."""
+        found = self.run("gate", "--base", "main", "--json", "gate.json", "--report", "gate.md")
+        assert "Traceback" not in found.err
+        found.json, found.report = self.read("gate.json"), (self.folder / "gate.md").read_text(encoding="utf-8")
+        return found
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Draw fewer times."""
+    for name in ("FEWEST_DRAWS", "MOST_DRAWS", "SLOW_DRAWS"):
+        monkeypatch.setattr(bootstrap, name, 100)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def made(request, sample, tmp_path_factory):
+    """Return a project with each of the metrics, its first version and margins committed on main, on a branch."""
+    task, name, better, code = CASES[request.param]
+    model = Model(tmp_path_factory.mktemp("own"), sample, task, code)
+    model.make()
+    assert model.run("margins").status == 0
+    model.commit()
+    model.git("switch", "--quiet", "--create", "topic")
+    model.task, model.name, model.better = task, name, better
+    return model
+
+
+def of(found, model, kind="metric"):
+    """Return the findings of the own metric."""
+    return [f for f in found.json["findings"] if (f["kind"], f["name"]) == (kind, model.name)]
+
+
+def test_it_is_measured(made):
+    """For the model, the baselines and each group; the model is better than guessing."""
+    metrics = made.read(METRICS)
+    model, guessed = metrics["test"][made.name], metrics["baseline"]["trivial"][made.name]
+    assert (model > guessed) == (made.better == "higher")
+    for group in ("east", "north", "west"):
+        assert np.isfinite(metrics["slices"]["group"][group][made.name])
+
+
+def test_it_has_a_margin(made):
+    """Half of its standard error, which the profile of the bundle holds too."""
+    margins = yaml.safe_load((made.folder / RULES).read_text(encoding="utf-8"))["gate"]["margins"]
+    spread = made.read(BUNDLE / "profile.json")["test"]["spread"][made.name]
+    assert margins[made.name] == pytest.approx(spread / 2, rel=0.25)
+
+
+def test_it_is_on_the_card_and_the_page(made, tmp_path):
+    """With its direction; the page needs nothing but the bundle."""
+    title = made.name.replace("_", " ")
+    assert f"| {title} ({made.better} is better) |" in (made.folder / CARD).read_text(encoding="utf-8")
+    with contextlib.chdir(tmp_path):
+        bundle = Bundle.load(made.folder / BUNDLE)
+        page = home(bundle, "v1.0.0", "sha256:12", made.read(BUNDLE / "profile.json"), {"a": 1, "b": 1})
+    shown = page[page.index(f"{title} <span") :]
+    assert f"({made.better} is better)" in shown[: shown.index("</th>")]
+
+
+def test_the_same_passes_a_worse_one_does_not_a_better_one_wins(made):
+    """The gate judges by it, on all rows and by group; a worse model is named by it."""
+    same = made.gate()
+    assert (same.status, same.json["verdict"]) == (0, "pass")
+    assert len(of(same, made)) == 1 and len(of(same, made, "slice")) >= 3
+    shutil.copytree(made.folder / "reports", made.folder / "models/reports")
+    made.make(rounds=1, stages=(train, evaluate))
+    worse = made.gate()
+    assert (worse.status, worse.json["verdict"]) == (1, "regression")
+    (finding,) = of(worse, made)
+    assert (made.better, "regression") == (finding["better"], finding["verdict"])
+    assert finding["loss"] > finding["margin"] > 0
+    arrow = "↑" if made.better == "higher" else "↓"
+    assert f"| {made.name.replace('_', ' ')} {arrow} |" in worse.report
+    made.git("switch", "--quiet", "--create", "weak")
+    made.commit()
+    made.git("branch", "--force", "main", "weak")
+    shutil.copytree(made.folder / "models/reports", made.folder / "reports", dirs_exist_ok=True)
+    better = made.gate()
+    (finding,) = of(better, made)
+    assert (better.status, finding["verdict"]) == (0, "pass") and finding["high"] < 0
+
+
+def test_it_is_watched(made):
+    """Rows with labels: quiet on those of the test, an alarm if a third of them have another label."""
+    frame = pd.read_parquet(made.folder / "data/test.parquet").drop(columns="row")
+    other = np.random.default_rng(0).permutation(frame["y"])
+    for labels, status in ((frame["y"], 0), (frame["y"].where(frame.index % 3 > 0, other), 1)):
+        frame.assign(y=labels).to_csv(made.folder / "batch.csv", index=False)
+        reports = [f"--{kind}=found.{kind}" for kind in ("json", "html")]
+        watched = made.run("monitor", "batch.csv", "--labels=y", "--report=found.md", *reports)
+        finding = {f["name"]: f for f in made.read("found.json")["findings"]}[made.name]
+        assert (status, made.better) == (watched.status, finding["better"]), watched.out
+        assert ("alert" if status else "quiet") == finding["verdict"]
+        title = made.name.replace("_", " ")
+        for report in ("found.html", "found.md"):
+            assert title in (made.folder / report).read_text(encoding="utf-8").lower()
+
+
+def test_another_definition_is_not_compared_with_the_test(made):
+    """The monitor measures with the code that measured the test rows, or not at all, and says so."""
+    path = made.room.source / "evaluate.py"
+    before = path.read_text(encoding="utf-8")
+    try:
+        made.room.write("evaluate", before.replace("return ", "return 2 * "))
+        made.run("monitor", "batch.csv", "--labels", "y", "--json", "found.json")
+        finding = {f["name"]: f for f in made.read("found.json")["findings"]}[made.name]
+    finally:
+        made.room.write("evaluate", before)
+    assert finding["verdict"] == "unknown" and "is not measured: evaluate.py" in finding["sentence"]
+    assert "dvc repro" in finding["remedy"]
+
+
+# One project of two classes for what does not depend on the metric
+
+
+@pytest.fixture(scope="module")
+def costly(sample, tmp_path_factory):
+    """Return a project with the expected cost, committed on main with its margins."""
+    model = Model(tmp_path_factory.mktemp("costly"), sample, "binary", COST)
+    model.make()
+    assert model.run("margins").status == 0
+    model.commit()
+    model.git("switch", "--quiet", "--create", "topic")
+    model.name = "expected_cost"
+    return model
+
+
+@pytest.fixture
+def project(costly):
+    """Return it as it was committed, before and after each test."""
+    yield costly
+    costly.git("restore", ".")
+    costly.room.forget()
+
+
+def redefine(project, *changes):
+    """Change the text of evaluate.py, and measure again."""
+    code = (project.room.source / "evaluate.py").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in code
+        code = code.replace(old, new)
+    project.room.write("evaluate", code)
+    project.make(stages=(evaluate,))
+
+
+def test_a_new_metric_is_judged_from_the_next_change_on(project):
+    """It is said, and nothing blocks."""
+    redefine(project, ("METRICS = [", "METRICS = [Metric(lambda t, p: abs(t - p), better='lower', name='distance'), "))
+    found = project.gate()
+    assert (found.status, found.json["verdict"]) == (0, "pass")
+    assert "measured for the first time, so judged from the next change on: distance" in found.report
+
+
+def test_a_metric_with_a_margin_does_not_go_silently(project):
+    """A change that takes it away is not comparable: somebody accepts it."""
+    redefine(project, ('METRICS = [Metric(expected_cost, better="lower")]', "METRICS = []"))
+    found = project.gate()
+    assert (found.status, found.json["verdict"]) == (2, "not comparable")
+    assert "expected_cost, by which this change is judged, is not in reports/metrics.json any more" in found.err
+
+
+def test_results_of_code_that_is_gone_are_not_judged(project):
+    """metrics.json holds it, METRICS does not: the remedy is to measure again."""
+    project.room.write("evaluate", "METRICS = []\n")
+    found = project.gate()
+    assert found.status == 2 and "'expected_cost' is no metric of the task binary" in found.err
+    assert "dvc repro" in found.err
+
+
+def test_another_definition_is_said(project):
+    """Both versions are measured by the new one, so that nothing is compared across definitions."""
+    redefine(project, ("[5, 0]", "[50, 0]"))
+    found = project.gate()
+    assert found.status == 0 and "evaluate.py defines expected_cost in another way than the base" in found.report
+    (finding,) = of(found, project)
+    assert finding["loss"] == 0
+
+
+def test_a_direction_that_guessing_wins_is_warned_of(project, capsys):
+    """Somebody may have mistaken it."""
+    redefine(project, ('better="lower"', 'better="higher"'))
+    assert "by expected_cost the trivial baseline is better than the model" in capsys.readouterr().err
+
+
+def test_a_broken_metric_ends_evaluate_in_one_line(project):
+    """It names the metric, the error and the line; nothing is half written."""
+    before = project.read(METRICS)
+    with pytest.raises(Undefined) as error:
+        redefine(project, ("    return COSTS", "    return [3][7] + COSTS"))
+    said = str(error.value)
+    assert said.startswith("expected_cost (METRICS in evaluate.py) fails on ") and "\n" not in said
+    assert "IndexError" in said and "line 9 of evaluate.py" in said
+    assert before == project.read(METRICS)
+
+
+BAD_IN_THE_GATE = {
+    "raises": ("    return COSTS", "    return [3][7] + COSTS", "fails on"),
+    "nan": ("    return COSTS", "    return float('nan') * COSTS", "is no number on"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_IN_THE_GATE)
+def test_a_broken_metric_cannot_be_judged_by(project, case):
+    """Exit status 2, one line that names it."""
+    old, new, said = BAD_IN_THE_GATE[case]
+    code = (project.room.source / "evaluate.py").read_text(encoding="utf-8")
+    project.room.write("evaluate", code.replace(old, new))
+    found = project.gate()
+    assert (found.status, found.json["verdict"]) == (2, "cannot judge")
+    assert "expected_cost" in found.err and said in found.err and found.err.count("\n") == 1
+
+
+def test_the_manifest_remembers_directions_and_code(project):
+    """What serves has no evaluate.py."""
+    with contextlib.chdir(project.folder):
+        described = read_manifest()["own_metrics"]
+    assert described["better"] == {"expected_cost": "lower"} and described["code"].startswith("sha256:")
