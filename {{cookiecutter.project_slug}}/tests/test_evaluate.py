@@ -10,9 +10,9 @@ from conftest import ROOT
 from gitmodel import seam
 from gitmodel.base.project import BUNDLE, METRICS, TEST
 from gitmodel.bundle.bundle import Bundle
+from gitmodel.contract.labels import true_values
 from gitmodel.contract.table import rows
 from gitmodel.metrics.scored import Scored
-from gitmodel.pipeline.evaluate import true_values
 
 ALMOST = 0.999  # sure, and still with a finite logarithm of the rest
 
@@ -28,7 +28,9 @@ def own():
 def scored(workspace, contract):
     """Return the test rows with what the model predicts for them."""
     frame = pd.read_parquet(workspace / TEST)
-    return Scored(true_values(frame, contract), Bundle.load(workspace / BUNDLE).predict(rows(frame)), contract)
+    return Scored(
+        true_values(frame[contract.target], contract), Bundle.load(workspace / BUNDLE).predict(rows(frame)), contract
+    )
 
 
 def test_metrics_are_numbers(workspace, own):
