@@ -30,7 +30,7 @@ print(json.dumps({"ids": ids, "cut_off": records.cut_off}))
 """
 ROW = """
 import json
-from {package} import schema
+from gitmodel.contract import schema
 from gitmodel.bundle.bundle import PROFILE
 from gitmodel.base.project import BUNDLE
 from gitmodel.serve.rows import example
