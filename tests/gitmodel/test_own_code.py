@@ -118,6 +118,15 @@ def test_monitor_cannot_judge_with_another_package(project):
     assert "made with ratiolib 1.0" in result.stderr
 
 
+def test_a_package_that_is_not_installed_is_named(project):
+    """As in an image that lacks what `derive` imports."""
+    shutil.rmtree(Path(project.python).parents[1] / "more")
+    result = project.model("score", "data/census_1995.csv", "out.csv", check=False)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert "made with ratiolib 1.0, which income_model.features uses, and it is not installed: " in result.stderr
+
+
 def test_monitor_of_a_bundle_whose_commit_is_unknown(project):
     """One line says that nothing can be judged."""
     project.run("git", "tag", "--delete", "income-model@v1.0.0")

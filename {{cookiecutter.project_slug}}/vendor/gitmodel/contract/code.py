@@ -16,6 +16,7 @@ from gitmodel.base.project import UserError
 from gitmodel.seam import SOURCE, reach_source
 
 LIBRARY = "gitmodel"
+MISSING = "-"  # the version of a package that nothing installed provides
 LAYOUT = {"ctx", "kind", "type_comment", "type_ignores"}  # parts of a syntax tree that say nothing
 
 
@@ -125,5 +126,5 @@ def _version(package: str) -> str:
     except PackageNotFoundError:
         return (
             " ".join(f"{name} {version(name)}" for name in sorted(set(packages_distributions().get(package, []))))
-            or "-"
+            or MISSING
         )

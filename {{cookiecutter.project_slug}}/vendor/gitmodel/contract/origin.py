@@ -11,7 +11,7 @@ from typing import Any
 
 from gitmodel import seam
 from gitmodel.base.project import FEATURES, UserError
-from gitmodel.contract.code import code_hash, versions
+from gitmodel.contract.code import MISSING, code_hash, versions
 from gitmodel.contract.encoding import fingerprint
 from gitmodel.contract.features import Features, nothing
 from gitmodel.contract.schema import Column, Schema
@@ -21,6 +21,7 @@ REMEDY = (
     "run `dvc repro`, which makes the model again, or use it with its own code, from the commit that made it"
     " (`git worktree add FOLDER COMMIT`)"
 )
+ADD = "install the project's lock; what serves in an image is the group `serve` of pyproject.toml"
 INSTALL = "run `make install`, which installs the locked versions, or `dvc repro --force`"
 
 
@@ -30,7 +31,7 @@ class OtherCode(UserError):
     def __init__(self, cause: str, remedy: str = REMEDY) -> None:
         """Say how to go on."""
         super().__init__(f"{cause}: {remedy}")
-        self.cause = cause
+        self.cause, self.remedy = cause, remedy
 
 
 def of_project(rows: seam.Rows, schema: Schema) -> Features:
@@ -88,10 +89,12 @@ def require_code(modules: Mapping[str, str], where: Path | str) -> None:
 def other_code(described: Mapping[str, Any], module: str, where: Path | str) -> OtherCode:
     """Return the error that names what is another one here: the version of a package, or else the code."""
     here, there = versions(module), described.get("packages") or {}
-    for name in sorted(here.keys() | there.keys()):
-        if here.get(name) != there.get(name):
-            one, other = (found.get(name, "none") for found in (there, here))
-            return OtherCode(f"{where} was made with {name} {one}, which {module} uses, and here is {other}", INSTALL)
+    for name in sorted(here.keys() & there.keys()):
+        made_with = f"{where} was made with {name} {there[name]}, which {module} uses"
+        if here[name] == MISSING != there[name]:
+            return OtherCode(f"{made_with}, and it is not installed", ADD)
+        if here[name] != there[name]:
+            return OtherCode(f"{made_with}, and here is {here[name]}", INSTALL)
     return OtherCode(f"{where} was made with other feature code than {module} is here")
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gitmodel.base.project import LOCK, UserError
 from gitmodel.bundle.bundle import Bundle, digest, read_manifest
-from gitmodel.contract.origin import OtherCode
+from gitmodel.contract.origin import REMEDY, OtherCode
 from gitmodel.git.cache import hash_of
 from gitmodel.git.programs import call
 from gitmodel.versions import tags
@@ -25,7 +25,7 @@ def load(kind: type[Kind], directory: Path) -> Kind:
 
 def refusal(error: OtherCode, commit: str, name: str) -> UserError:
     """Return the error that names the commit of a bundle's own code and the command that leads there."""
-    if not commit:
+    if not commit or error.remedy != REMEDY:  # another folder has the same packages
         return error
     folder = f"../{Path.cwd().name}-{name}"
     return UserError(
