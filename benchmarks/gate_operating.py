@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 from gitmodel.contract.schema import Column, Schema
-from gitmodel.gate.judge import REGRESSION, Finding, judge, overall, verdict_of
+from gitmodel.gate.judge import REGRESSION, GateFinding, judge, overall, verdict_of
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import Pairs, Results
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN
-from gitmodel.rules import Rules
+from gitmodel.rules import GateRules
 
 SIZES = (300, 1_000, 5_000)
 GROUPS = {  # column -> shares of its values, as in the census
@@ -172,17 +172,17 @@ def outcomes(scenario: Scenario, margins: Sequence[dict[str, float]], seed: int)
     random = np.random.default_rng(seed)
     pairs = {"base": paired(scenario.draw(scenario.rows, random), scenario.task)}
     by_group = groups(scenario.rows, random)
-    found = judge(pairs, by_group, SENSITIVE, Rules(margins=margins[0]), BUILT_IN[scenario.task])
+    found = judge(pairs, by_group, SENSITIVE, GateRules(margins=margins[0]), BUILT_IN[scenario.task])
     return [outcome(found), *(outcome(judged_again(found, other)) for other in margins[1:])]
 
 
-def judged_again(found: Sequence[Finding], margins: dict[str, float]) -> list[Finding]:
+def judged_again(found: Sequence[GateFinding], margins: dict[str, float]) -> list[GateFinding]:
     """Return the findings by other margins (gaps: 0), without drawing rows again: p does not depend on them."""
     changed = [replace(finding, margin=margins.get(finding.name, 0.0)) for finding in found]
-    return [replace(finding, verdict=verdict_of(finding, finding.p, Rules())) for finding in changed]
+    return [replace(finding, verdict=verdict_of(finding, finding.p, GateRules())) for finding in changed]
 
 
-def outcome(found: Sequence[Finding]) -> Outcome:
+def outcome(found: Sequence[GateFinding]) -> Outcome:
     """Return what the gate says, and what a fixed tolerance would."""
     over = [finding.kind for finding in found if finding.loss > finding.margin]
     return Outcome(overall(found) == REGRESSION, "metric" in over, bool(over))

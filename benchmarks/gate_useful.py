@@ -23,12 +23,12 @@ from gitmodel.contract.origin import of_project
 from gitmodel.contract.schema import Column, Schema, load
 from gitmodel.contract.table import convert, groups, rows
 from gitmodel.estimator import from_arrays
-from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, judge, overall
+from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, judge, overall
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import Results, pair
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.pipeline import evaluate, prepare, train
-from gitmodel.rules import Rules
+from gitmodel.rules import GateRules
 
 ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "build" / "demo" / "income-model"
@@ -82,7 +82,7 @@ def main() -> None:
     args = parser.parse_args()
     table_path = args.table.absolute()
     os.chdir(args.project)  # where the library finds the project's own code
-    found: dict[tuple[str, str], list[list[Finding]]] = defaultdict(list)
+    found: dict[tuple[str, str], list[list[GateFinding]]] = defaultdict(list)
     for split, (part, kind, name, base, candidate, test) in judged_pairs(table_path, args.splits, args.target):
         found[kind, name].append(judged(base, candidate, test))
         if part == 0:
@@ -168,18 +168,18 @@ def results(setting: Setting, test: pd.DataFrame) -> Results:
     return Results("here", schema, ids, labels, predicted.round(6), params=setting.params)
 
 
-def judged(base: Results, candidate: Results, test: pd.DataFrame) -> list[Finding]:
+def judged(base: Results, candidate: Results, test: pd.DataFrame) -> list[GateFinding]:
     """Return the gate's findings, by the margins that are proposed for the base."""
     pairs, schema = pair(base, candidate), base.schema
     frame = test.set_index("row").loc[pairs.base.ids]
     columns = dict.fromkeys([*schema.slices, *schema.sensitive])
     by_group = {name: groups(frame[name]) for name in columns}
     metrics = BUILT_IN[schema.task]
-    rules = Rules(margins=proposed(base, metrics.values()))
+    rules = GateRules(margins=proposed(base, metrics.values()))
     return judge({"base": pairs}, by_group, schema.sensitive, rules, metrics)
 
 
-def table(found: dict[tuple[str, str], list[list[Finding]]]) -> str:
+def table(found: dict[tuple[str, str], list[list[GateFinding]]]) -> str:
     """Return the verdicts of each kind of change in Markdown, and the rows that would settle the open ones."""
     header = ["change", "kind", "cases", PASS, INCONCLUSIVE, REGRESSION, "rows needed"]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
@@ -192,7 +192,7 @@ def table(found: dict[tuple[str, str], list[list[Finding]]]) -> str:
     return "\n".join(lines)
 
 
-def settling(case: list[Finding]) -> int | None:
+def settling(case: list[GateFinding]) -> int | None:
     """Return about how many test rows would settle every metric that is open; None if no number would."""
     needed = [f.rows_needed for f in case if f.kind == "metric" and f.verdict == INCONCLUSIVE]
     return None if None in needed else max(n for n in needed if n)

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from gitmodel.base.project import BUNDLE
-from gitmodel.bundle.fast import QuickBundle
-from gitmodel.bundle.profile import Predictions, profile
+from gitmodel.bundle.fast import FastBundle
 from gitmodel.contract.labels import true_values
+from gitmodel.bundle.profile import PredictionProfile, profile
 from gitmodel.contract.schema import Column
-from gitmodel.contract.table import judge, read_cells
+from gitmodel.contract.table import check_cells, read_cells
 from gitmodel.monitor.batch import rows_of
 from gitmodel.monitor.command import Monitor, read_profile
 from gitmodel.monitor.counts import of_column
@@ -106,7 +106,7 @@ class Own:
 
     def __init__(self, project: Path) -> None:
         """Load the bundle and the table."""
-        self.bundle = QuickBundle.load(project / BUNDLE)
+        self.bundle = FastBundle.load(project / BUNDLE)
         self.profile = read_profile(project / BUNDLE, self.bundle)
         self.cells = read_cells(project / self.bundle.schema.table, self.bundle.schema.reading)
 
@@ -123,7 +123,7 @@ class Fresh(Own):
         super().__init__(project)
         self.cells = read_cells(census, self.bundle.schema.reading)
         contract = self.bundle.schema.unlabelled()
-        _, self.arrays, _ = judge(self.cells, contract)
+        _, self.arrays, _ = check_cells(self.cells, contract)
         self.predicted = self.bundle.predict(self.arrays).astype(float)
         target = self.bundle.schema.target
         self.arrays[target] = self.cells[target].to_numpy(object)
@@ -132,7 +132,7 @@ class Fresh(Own):
         """Draw without replacement."""
         order = random.permutation(len(self.cells))
         reference, tested, others = np.split(order, [REFERENCE, REFERENCE + TESTED])
-        predictions = Predictions(self.bundle.classes)
+        predictions = PredictionProfile(self.bundle.classes)
         predictions.add(self.predicted[tested])
         columns = {n: profile(self.arrays[n][reference], c) for n, c in self.bundle.schema.columns.items()}
         batch = _drawn(self.cells.iloc[others], rows, case, random, again=False)
@@ -188,10 +188,10 @@ def distances(source: Own) -> Iterator[str]:
             random = np.random.default_rng(seed)
             before, now = np.split(random.permutation(values)[: REFERENCE + 2_000], [REFERENCE])
             now, steps = change(now, random), np.linspace(0.0005, 0.9995, 1_000)
-            tally = of_column(Column("number"), profile(before, Column("number")))
-            tally.add(now)
+            counts = of_column(Column("number"), profile(before, Column("number")))
+            counts.add(now)
             moved = np.abs(np.quantile(before, steps) - np.quantile(now, steps)).mean() / before.std()
-            found.append((distance(tally.before, tally.now) / 0.03, moved / 0.1))
+            found.append((distance(counts.before, counts.now) / 0.03, moved / 0.1))
         yield "| {} | {:.1f} | {:.1f} |".format(name, *np.mean(found, axis=0))
 
 

@@ -3,13 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
-from gitmodel.bundle.performance import AtTest
+from gitmodel.bundle.performance import Performance
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.metrics.builtin import measure
 from gitmodel.metrics.scored import Scored
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.findings import ALERT, decide
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 
 TASKS = {"binary": ("no 🐟", "yes"), "multiclass": ("a", "b", "é"), "regression": None}
 SHARES = {  # of the standard error at test, as `model margins` proposes
@@ -52,9 +52,9 @@ def reference(task, size=2_500, seed=0, min_rows=50):
     contract, random = schema(task), np.random.default_rng(seed)
     columns, predicted, truth = draw(task, size, random)
     target = truth if task == "regression" else np.array(contract.classes, dtype=object)[truth]
-    at_test = AtTest(contract, min_rows)
-    at_test.add({**columns, "y": target}, predicted)
-    described = at_test.describe()
+    performance = Performance(contract, min_rows)
+    performance.add({**columns, "y": target}, predicted)
+    described = performance.describe()
     margins = {name: share * described["spread"][name] for name, share in SHARES[task].items()}
     manifest = {
         "name": "m",
@@ -69,7 +69,7 @@ def found_by(part, rows, parts=1):
     """Return the findings of a part by name and column, decided, of rows that come in so many parts."""
     for positions in np.array_split(np.arange(len(rows)), parts):
         part.add(pick(rows, positions))
-    return {(finding.name, finding.column): finding for finding in decide(part.findings(), Settings().confidence)}
+    return {(finding.name, finding.column): finding for finding in decide(part.findings(), MonitorRules().confidence)}
 
 
 def pick(rows, positions):

@@ -15,7 +15,7 @@ from gitmodel.monitor.batch import Tables
 from gitmodel.serve.app import Settings, build
 from gitmodel.serve.log import PredictionLog, read
 from gitmodel.serve.rows import example
-from gitmodel.serve.service import Model, Service
+from gitmodel.serve.service import ServedModel, Service
 from room import Room
 from test_serve import ask
 
@@ -60,7 +60,7 @@ def here(project, monkeypatch):
 @pytest.fixture
 def service(here, tmp_path):
     """Return a service that logs."""
-    service = Service(Model.load(BUNDLE), log=PredictionLog(tmp_path / "log"))
+    service = Service(ServedModel.load(BUNDLE), log=PredictionLog(tmp_path / "log"))
     yield service
     service.close()
 
@@ -149,7 +149,7 @@ def test_scoring_can_go_on_without_such_rows(here, table, tmp_path, capsys, monk
 
 def test_monitor_leaves_such_rows_without_a_prediction(here, table):
     """Their derived columns are missing, and the others stay what they are."""
-    model = Model.load(BUNDLE)
+    model = ServedModel.load(BUNDLE)
     (rows,) = Tables(str(table), model.bundle, None).read()
     assert np.flatnonzero(~rows.finite).tolist() == [2]
     assert np.isnan(rows.columns["gain_per_week"][2]) and rows.columns["status_start"][2] is None

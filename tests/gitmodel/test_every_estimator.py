@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from gitmodel.base.project import UserError
 from gitmodel.bundle.bundle import FORMAT, ONNX, Bundle
-from gitmodel.bundle.fast import QuickBundle
+from gitmodel.bundle.fast import FastBundle
 from gitmodel.bundle.form import Form, choose
 from gitmodel.bundle.manifest import hashes
 from gitmodel.bundle.parity import Parity, hard_rows
@@ -125,7 +125,7 @@ def ship(model: BaseEstimator, table: Table, folder: Path) -> Form[None]:
     (bundle_folder / "manifest.json").write_text(json.dumps(manifest))
     hard = rows(hard_rows(frame, schema)[schema.features()])
     expected = form.bundle.predict(hard)
-    for kind in (Bundle, QuickBundle) if form.name == ONNX else (Bundle,):
+    for kind in (Bundle, FastBundle) if form.name == ONNX else (Bundle,):
         np.testing.assert_array_equal(expected, kind.load(bundle_folder).predict(hard))
     return form
 

@@ -5,7 +5,7 @@ import onnx
 from gitmodel.base.project import BUNDLE
 from gitmodel.bundle import bundle as files
 from gitmodel.bundle.bundle import Bundle
-from gitmodel.bundle.fast import QuickBundle, with_codes
+from gitmodel.bundle.fast import FastBundle, with_codes
 from gitmodel.bundle.parity import hard_rows
 from gitmodel.contract.labels import codes_of
 from gitmodel.contract.table import rows
@@ -14,7 +14,7 @@ from onnx import helper
 
 def test_the_same_bits(workspace, frame, contract):
     """On rows of the table and on hard ones: missing, never seen and extreme values."""
-    quick, plain = (kind.load(workspace / BUNDLE) for kind in (QuickBundle, Bundle))
+    quick, plain = (kind.load(workspace / BUNDLE) for kind in (FastBundle, Bundle))
     for some in (frame, hard_rows(frame, contract)):
         columns = rows(some[contract.features()])
         np.testing.assert_array_equal(plain.predict(columns), quick.predict(columns))

@@ -12,12 +12,12 @@ from gate_cases import MARGINS, NAME, TASKS, Project, results_for
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
 from gitmodel.gate import command as gate
 from gitmodel.gate import margins, report
-from gitmodel.gate.judge import Finding, judge
+from gitmodel.gate.judge import GateFinding, judge
 from gitmodel.gate.results import pair
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.metrics.significance import binomial_tail, holm
-from gitmodel.rules import Rules
+from gitmodel.rules import GateRules
 from scipy import stats
 
 PASS, FIRST, INCONCLUSIVE = "pass", "first model", "inconclusive"
@@ -385,7 +385,7 @@ def test_rows_that_only_one_version_has_are_counted(project):
     assert tuple(project.gate().json["rows"][key] for key in ("paired", "only_base", "only_candidate")) == (280, 20, 0)
 
 
-# Rules
+# GateRules
 
 
 def put(**changes):
@@ -522,7 +522,9 @@ def test_the_order_of_rows_does_not_matter(task):
 def test_a_metric_that_gets_better_never_blocks(task, seed):
     """However it is drawn, and without any margin."""
     noise = np.random.default_rng(seed).uniform(0.5, 2.0, (2, 400))
-    found = judged(*(results_for(task, noise=row) for row in noise), Rules(margins=dict.fromkeys(MARGINS[task], 0.0)))
+    found = judged(
+        *(results_for(task, noise=row) for row in noise), GateRules(margins=dict.fromkeys(MARGINS[task], 0.0))
+    )
     assert not [finding for finding in found if finding.loss <= 0 and finding.verdict == REGRESSION]
 
 
@@ -594,7 +596,7 @@ def test_figures_are_written_as_people_read_them(value, digits, sign, expected):
 
 def test_every_field_of_the_json_is_documented(sample):
     """Machines read what docs/gate.md describes."""
-    fields = {*gate.as_json(gate.Judgement()), *asdict(Finding("base", "metric", "accuracy"))}
+    fields = {*gate.as_json(gate.Judgement()), *asdict(GateFinding("base", "metric", "accuracy"))}
     documented = (sample / "docs/gate.md").read_text(encoding="utf-8").partition("## `--json`")[2]
     assert not [name for name in fields if f"`{name}`" not in documented]
 

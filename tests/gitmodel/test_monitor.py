@@ -15,12 +15,12 @@ from gitmodel.base.project import BUNDLE, RULES, TEST, TRAIN, UserError, write_j
 from gitmodel.bundle import bundle as files
 from gitmodel.bundle.bundle import digest
 from gitmodel.bundle.manifest import hashes
-from gitmodel.bundle.profile import FEWEST_ROWS, Predictions, binned, numbers, profile
+from gitmodel.bundle.profile import FEWEST_ROWS, PredictionProfile, binned, numbers, profile
 from gitmodel.contract import stream
 from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.contract.table import NO_VALUE, read_cells
-from gitmodel.monitor import counts as tally
+from gitmodel.monitor import counts as monitor_counts
 from gitmodel.monitor import distance
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.command import Monitor
@@ -28,9 +28,9 @@ from gitmodel.monitor.contract import Contract
 from gitmodel.monitor.domain import told_apart
 from gitmodel.monitor.drift import Drift, describe, of_target
 from gitmodel.monitor.findings import ALERT, QUIET, decide
-from gitmodel.monitor.settings import Settings, settings_of
+from gitmodel.monitor.settings import MonitorRules, settings_of
 from gitmodel.serve.log import PredictionLog
-from gitmodel.serve.service import Call, Model, Service
+from gitmodel.serve.service import Call, ServedModel, Service
 
 FINDING = {
     "key": str,
@@ -184,7 +184,7 @@ def test_rare_classes_are_no_drift_of_the_labels():
     known = profile(np.array(classes, dtype=object)[truth], contract.columns["y"])
     counted = of_target(contract, {"columns": {"y": known}})
     counted.add(truth.astype(float))
-    assert counted.labels == ["a", "b", tally.OTHER, NO_VALUE] and counted.now.tolist() == [60, 24, 15, 0]
+    assert counted.labels == ["a", "b", monitor_counts.OTHER, NO_VALUE] and counted.now.tolist() == [60, 24, 15, 0]
     assert distance.distance(counted.before, counted.now) == 0
 
 
@@ -283,7 +283,7 @@ def test_a_damaged_profile_is_refused(refused, workspace, tmp_path):
 )
 def test_rows_that_break_or_do_not_fit_are_noted(count, notes):
     """On the terminal, however few they are."""
-    part = Contract(Schema("t.csv", "y", "regression", {}), {}, Settings())
+    part = Contract(Schema("t.csv", "y", "regression", {}), {}, MonitorRules())
     part.rows, part.broken_rows, part.misfits = 800, count, count
     assert notes == Monitor.notes.fget(SimpleNamespace(contract=part))
 
@@ -325,7 +325,7 @@ def test_settings_must_make_sense(refused, workspace):
             settings_of({"monitor": {name: value}})
     RULES.write_text(yaml.safe_dump({"monitor": {"drift": -1}}), encoding="utf-8")
     assert "monitor.drift" in refused(workspace / TEST)
-    assert Settings() == settings_of({})
+    assert MonitorRules() == settings_of({})
 
 
 @pytest.fixture
@@ -333,7 +333,7 @@ def logged(workspace, contract, tmp_path):
     """Return what serves rows of the table with a log, and gives the log's folder."""
 
     def serve(size=120, role="main", change=lambda bundle: bundle):
-        model = Model.load(workspace / BUNDLE, role=role)
+        model = ServedModel.load(workspace / BUNDLE, role=role)
         service = Service(model, log=PredictionLog(tmp_path / "log"), most_rows=1_000)
         rows = plain(pd.read_parquet(workspace / TRAIN).head(size), contract)
         service.predict(rows, Call("first", "key", 0.0))
@@ -454,7 +454,7 @@ def made_up(size, random):
 def reference(seed, size):
     """Return the profile of other rows of the same distribution."""
     columns = made_up(size, np.random.default_rng((seed, size, 1)))
-    predictions = Predictions(())
+    predictions = PredictionProfile(())
     predictions.add(columns["normal"][: size // 3])
     known = {name: profile(columns[name], column) for name, column in COLUMNS.items()}
     known["y"] = profile(columns["count"], Column("number"))
@@ -465,12 +465,12 @@ def reference(seed, size):
 
 def alarm(size, seed, change=lambda rows: rows, rows_before=5_000):
     """Return the columns that a batch raises an alarm about, beside one of 15 references."""
-    drift = Drift(Features(MADE_UP), reference(seed % 15, rows_before), Settings())
-    contract = Contract(MADE_UP, drift.tallies, Settings())
+    drift = Drift(Features(MADE_UP), reference(seed % 15, rows_before), MonitorRules())
+    contract = Contract(MADE_UP, drift.all_counts, MonitorRules())
     columns = change(made_up(size, np.random.default_rng((seed, size))))
     for part in (drift, contract):
         part.add(Rows(columns, columns["normal"]))
-    found = decide([*contract.findings(), *drift.findings()], Settings().confidence)
+    found = decide([*contract.findings(), *drift.findings()], MonitorRules().confidence)
     return {finding.column or finding.name for finding in found if finding.verdict == ALERT}
 
 
@@ -568,9 +568,9 @@ def test_a_frequent_value_has_a_bin_of_its_own():
 def test_labels_of_ranges_are_for_people():
     """Whole numbers by their first and last, dates as dates."""
     counted = {"missing": 0, "counts": [10, 10, 10], "edges": [2.0, 3.0]}
-    assert tally.of_column(Column("integer"), counted).labels == ["up to 2", "3", "above 3", "(missing)"]
-    assert tally.of_column(Column("number"), counted).labels == ["up to 2", "2 to 3", "above 3", "(missing)"]
-    days = tally.of_column(Column("datetime"), {"missing": 0, "days": counted}).labels
+    assert monitor_counts.of_column(Column("integer"), counted).labels == ["up to 2", "3", "above 3", "(missing)"]
+    assert monitor_counts.of_column(Column("number"), counted).labels == ["up to 2", "2 to 3", "above 3", "(missing)"]
+    days = monitor_counts.of_column(Column("datetime"), {"missing": 0, "days": counted}).labels
     assert days == ["up to 1970-01-03", "1970-01-03 to 1970-01-04", "after 1970-01-04", "(missing)"]
 
 
@@ -585,6 +585,6 @@ def test_labels_of_ranges_are_for_people():
 def test_dates_move_by_days(days, said):
     """The mean of dates is a date, and within a day a time."""
     counted = {"counts": [10, 10, 10], "edges": [2.0, 3.0], "mean": 2.5, "std": 1.0}
-    made = tally.of_column(Column("datetime"), {"missing": 0, "days": counted})
+    made = monitor_counts.of_column(Column("datetime"), {"missing": 0, "days": counted})
     made.add(np.full(50, np.datetime64("1970-01-03T12:00", "us") + np.timedelta64(int(days * 24), "h")))
     assert said in describe(made, "`d`")

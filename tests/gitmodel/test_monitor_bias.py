@@ -11,7 +11,7 @@ from gitmodel.contract.table import NO_VALUE
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.bias import Bias, chance
 from gitmodel.monitor.command import read_profile
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 from monitor_rows import FLAG, GROUP, TASKS, alerts, draw, found_by, pick, reference
 
 NAMES = {
@@ -23,7 +23,7 @@ NAMES = {
 
 def bias(made, **settings):
     """Return the part of the report, for what a bundle remembers."""
-    return Bias(made.schema, made.profile, made.manifest, Settings(**settings))
+    return Bias(made.schema, made.profile, made.manifest, MonitorRules(**settings))
 
 
 @pytest.fixture(params=TASKS)

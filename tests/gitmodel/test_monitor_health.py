@@ -15,11 +15,11 @@ from gitmodel.monitor.command import watch
 from gitmodel.monitor.findings import ALERT, QUIET, UNKNOWN
 from gitmodel.monitor.health import Health, Skew
 from gitmodel.monitor.labels import Labels
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 from gitmodel.serve.app import Settings as Served
 from gitmodel.serve.app import build
 from gitmodel.serve.log import PredictionLog, read
-from gitmodel.serve.service import Model, Service
+from gitmodel.serve.service import ServedModel, Service
 from monitor_rows import GROUP, TASKS, draw, found_by, reference
 from test_serve import BROKEN, ask, plain
 
@@ -36,7 +36,7 @@ def made(request):
 
 def watched(made, rows, parts=1, refused=0, **settings):
     """Return the findings of health by name."""
-    part = Health(made.schema, made.profile, made.manifest, Settings(**settings))
+    part = Health(made.schema, made.profile, made.manifest, MonitorRules(**settings))
     part.refused = refused
     return {name: finding for (name, _), finding in found_by(part, rows, parts).items()}
 
@@ -80,7 +80,7 @@ def test_a_prediction_that_is_no_number_is_an_alarm(made):
     assert watched(made, rows)["no_number"].verdict == ALERT
     broken = Violation("x", Rule.ABOVE_MAX, "is above max 3", np.arange(100) == 7, "9")
     excused = Rows(rows.columns, rows.predicted, broken=[broken], log=rows.log)
-    part = Health(made.schema, made.profile, made.manifest, Settings())
+    part = Health(made.schema, made.profile, made.manifest, MonitorRules())
     part.add(excused)
     assert next(finding.value for finding in part.findings() if finding.name == "no_number") == 0
 
@@ -136,7 +136,7 @@ def test_the_age_of_data_with_a_time_column_is_that_of_the_newest_row():
     made = reference("binary", size=500)
     object.__setattr__(made.schema, "time", "x")
     made.profile["columns"] = {"x": {"days": {"max": 20_000.0}}}
-    part = Health(made.schema, made.profile, made.manifest, Settings(data_days=1))
+    part = Health(made.schema, made.profile, made.manifest, MonitorRules(data_days=1))
     (found,) = [finding for finding in part._ages(20_010.0 * DAY) if finding.name == "data_days"]
     assert found.value == 10 and "`x`" in found.sentence
 
@@ -151,7 +151,7 @@ def skew(made, rows, parts=1, off=None, **settings):
     told = predict(rows.columns).copy()
     for position, amount in (off or {}).items():
         told[position] += amount
-    part = Skew(made.schema, made.profile, Settings(**settings), DIGEST, predict)
+    part = Skew(made.schema, made.profile, MonitorRules(**settings), DIGEST, predict)
     return found_by(part, Rows(rows.columns, told, log=rows.log), parts)["skew", ""]
 
 
@@ -174,7 +174,7 @@ def test_rows_that_lack_a_feature_are_not_scored_again(made):
     """What is not logged is named."""
     rows = logged(made)
     del rows.columns[GROUP]
-    part = Skew(made.schema, made.profile, Settings(), DIGEST, lambda columns: rows.predicted)
+    part = Skew(made.schema, made.profile, MonitorRules(), DIGEST, lambda columns: rows.predicted)
     part.add(rows)
     (found,) = part.findings()
     assert found.size is None and f"`{GROUP}`" in found.sentence and "`logged:`" in found.remedy
@@ -182,7 +182,7 @@ def test_rows_that_lack_a_feature_are_not_scored_again(made):
 
 def test_tables_have_no_skew(made):
     """They were scored just now."""
-    part = Skew(made.schema, made.profile, Settings(), DIGEST, lambda columns: columns)
+    part = Skew(made.schema, made.profile, MonitorRules(), DIGEST, lambda columns: columns)
     part.add(Rows(*draw(made.schema.task, 100, made.random)))
     assert part.findings() == []
 
@@ -263,7 +263,7 @@ def test_many_labels_are_joined_in_bounded_memory(label_file):
 def served(workspace, tmp_path):
     """Return the application of a service that logs, its model, and what reads the log when it is closed."""
     log = PredictionLog(tmp_path / "log")
-    model = Model.load(workspace / BUNDLE)
+    model = ServedModel.load(workspace / BUNDLE)
     service = Service(model, log=log)
 
     def records():
@@ -297,7 +297,7 @@ def test_a_log_is_watched_with_labels_that_came_later(served, frame, contract, w
     labels = tmp_path / "later.csv"
     target = frame[contract.target]
     pd.DataFrame({"id": told["id"], "row_number": range(len(frame)), "label": target}).to_csv(labels, index=False)
-    result = watch(str(served.folder), workspace / BUNDLE, Settings(min_rows=1), label_file=labels)
+    result = watch(str(served.folder), workspace / BUNDLE, MonitorRules(min_rows=1), label_file=labels)
     found = {finding.name: finding for finding in result.findings if finding.part in ("quality", "health")}
     assert found["refused"].value == 0.5 and len(frame) == result.batch["rows"]
     assert found["skew"].verdict in (QUIET, UNKNOWN) and (found["skew"].size is not None) == (
@@ -312,7 +312,7 @@ def test_a_log_of_nothing_but_refusals_cannot_be_judged(served, workspace):
     ask(served.app, "POST", "/predict", {"rows": [{}]})
     served.records()
     with pytest.raises(UserError, match="only refused requests"):
-        watch(str(served.folder), workspace / BUNDLE, Settings())
+        watch(str(served.folder), workspace / BUNDLE, MonitorRules())
 
 
 def test_the_labels_of_tables_do_not_come_later(workspace, tmp_path):
@@ -320,4 +320,4 @@ def test_the_labels_of_tables_do_not_come_later(workspace, tmp_path):
     labels = tmp_path / "later.csv"
     labels.write_text("id,label\n")
     with pytest.raises(UserError, match="--labels COLUMN"):
-        watch(str(workspace / TEST), workspace / BUNDLE, Settings(), label_file=labels)
+        watch(str(workspace / TEST), workspace / BUNDLE, MonitorRules(), label_file=labels)

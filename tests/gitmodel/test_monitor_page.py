@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from gitmodel.base.markdown import prose
 from gitmodel.base.project import UserError
-from gitmodel.monitor import history, page, report
+from gitmodel.monitor import page, past_runs, report
 from gitmodel.monitor.findings import DAYS
 from gitmodel.monitor.page import pictures
 from gitmodel.monitor.result import as_json, key
@@ -276,18 +276,18 @@ def test_lines_for_a_terminal_hold_nothing_that_it_obeys():
 def test_a_history_is_read_as_it_was_written(tmp_path):
     """The same runs are the same bytes; where there is none, there are no runs."""
     path = tmp_path / "a folder" / "history.jsonl"
-    assert history.read(path) == []
-    runs = history.with_run([], hostile(), NOW)
-    history.write(path, runs)
-    assert runs == history.read(path)
+    assert past_runs.read(path) == []
+    runs = past_runs.with_run([], hostile(), NOW)
+    past_runs.write(path, runs)
+    assert runs == past_runs.read(path)
     written = path.read_bytes()
-    history.write(path, history.read(path))
+    past_runs.write(path, past_runs.read(path))
     assert written == path.read_bytes() and b"\r" not in written and written.endswith(b"\n")
 
 
 def test_a_line_of_the_history_is_small():
     """Of a wide table the strongest are kept, and long names are cut."""
-    line = history.line(wide(), NOW)
+    line = past_runs.line(wide(), NOW)
     assert len(json.dumps(line)) < 20_000
     assert len(line["alerts"]) == 100 and len(line["sizes"]) == 60
     assert len({key(drift("W" * 3_000, 1, 0.1)), key(drift("W" * 3_001, 1, 0.1))}) == 2
@@ -316,11 +316,11 @@ def test_keys_do_not_meet():
 def test_a_damaged_line_is_named(tmp_path, damage):
     """One line says where it is and what to do."""
     path = tmp_path / "history.jsonl"
-    history.write(path, history.with_run([], quiet(), NOW))
+    past_runs.write(path, past_runs.with_run([], quiet(), NOW))
     with path.open("a", encoding="utf-8") as file:
         file.write(damage + "\n")
     with pytest.raises(UserError, match=r"history.jsonl, line 2 is damaged: restore it with Git") as caught:
-        history.read(path)
+        past_runs.read(path)
     assert "\n" not in str(caught.value)
 
 
@@ -329,23 +329,23 @@ def test_a_history_of_other_bytes_is_refused(tmp_path):
     path = tmp_path / "history.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="cannot be read"):
-        history.read(path)
+        past_runs.read(path)
 
 
 def test_the_same_batch_has_one_line():
     """Watched again, also with labels, it takes the place of its line; other rows of the same name do not."""
-    first = history.with_run([], quiet(), NOW)
+    first = past_runs.with_run([], quiet(), NOW)
     labelled = result([f for f in quiet().findings if f.part != "quality"] + [drift("new", 0.01, 0.5)])
-    again = history.with_run(first, labelled, NOW + timedelta(hours=1))
+    again = past_runs.with_run(first, labelled, NOW + timedelta(hours=1))
     assert [line["time"] for line in again] == ["2026-11-25T08:30:00Z"]
     moved = result([replace(f, size=0.05) for f in quiet().findings if f.part == "drift"])
-    assert len(history.with_run(again, moved, NOW + timedelta(days=7))) == 2
-    assert len(history.with_run(again, replace(quiet(), batch={**quiet().batch, "rows": 5}), NOW)) == 2
+    assert len(past_runs.with_run(again, moved, NOW + timedelta(days=7))) == 2
+    assert len(past_runs.with_run(again, replace(quiet(), batch={**quiet().batch, "rows": 5}), NOW)) == 2
 
 
 def test_a_batch_is_no_earlier_batch_than_itself():
     """Watched again, it is not counted as a run in which the alert lasted already."""
-    once = replace(alert(), history=history.with_run([], alert(), NOW))
+    once = replace(alert(), history=past_runs.with_run([], alert(), NOW))
     assert "first run in the history" in Document(page.html(once)).text and "since 2026" not in report.markdown(once)
     twice = replace(alert(), history=[run(alert().findings, "2026-10-01T00:00:00Z"), *once.history])
     assert "since 2026-10-01 (data/earlier.csv), 2 runs" in Document(page.html(twice)).text
@@ -355,7 +355,7 @@ def test_the_newest_runs_are_kept():
     """As many as the setting says; times are in UTC."""
     case = replace(quiet(), settings={"history": 3})
     runs = [run(quiet().findings, f"2026-0{month}-01T00:00:00Z", f"b{month}") for month in range(1, 7)]
-    kept = history.with_run(runs, case, NOW.astimezone(timezone(timedelta(hours=5))))
+    kept = past_runs.with_run(runs, case, NOW.astimezone(timezone(timedelta(hours=5))))
     assert [line["batch"] for line in kept] == ["b5", "b6", "data/census_1995.csv"]
     assert kept[-1]["time"] == "2026-11-25T07:30:00Z"
 
@@ -368,9 +368,9 @@ def test_since_when_an_alert_lasts():
 
     runs = [line("1", "alert", "x"), line("2", "quiet"), line("3", "alert", "x"), line("4", "cannot judge")]
     runs += [line("5", "alert", "x", "y")]
-    assert tuple((history.since(runs, name) or {}).get("time") for name in "xyz") == ("3", "5", None)
-    assert history.since([*runs, line("6", "alert", "y")], "x") is None
-    assert history.since([], "x") is None
+    assert tuple((past_runs.since(runs, name) or {}).get("time") for name in "xyz") == ("3", "5", None)
+    assert past_runs.since([*runs, line("6", "alert", "y")], "x") is None
+    assert past_runs.since([], "x") is None
 
 
 def test_a_result_for_machines_is_json(case):

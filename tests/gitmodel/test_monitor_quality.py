@@ -9,7 +9,7 @@ from conftest import room
 from gitmodel.base.project import BUNDLE, TEST
 from gitmodel.bundle.bundle import Bundle, digest
 from gitmodel.bundle.estimate import calibrations, chances, count, metrics_of
-from gitmodel.bundle.fast import QuickBundle
+from gitmodel.bundle.fast import FastBundle
 from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.bundle.sample import Sample
 from gitmodel.contract.labels import true_values
@@ -21,7 +21,7 @@ from gitmodel.monitor.bias import Bias
 from gitmodel.monitor.command import read_profile
 from gitmodel.monitor.findings import ALERT, UNKNOWN, decide
 from gitmodel.monitor.quality import Quality
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 from gitmodel.pipeline import evaluate, package, prepare, train
 from monitor_rows import TASKS, alerts, draw, found_by, reference, schema
 
@@ -30,7 +30,7 @@ OFF = {"roc_auc": 0.05, "log_loss": 0.05, "brier": 0.02, "accuracy": 0.02, "f1":
 
 def quality(made):
     """Return the part of the report, for what a bundle remembers."""
-    return Quality(made.schema, made.profile, made.manifest, Settings(), made.margins)
+    return Quality(made.schema, made.profile, made.manifest, MonitorRules(), made.margins)
 
 
 @pytest.fixture(params=TASKS)
@@ -93,7 +93,7 @@ def test_chance_raises_few_alarms(size, batches, labels):
             for _ in range(2):
                 columns, predicted, truth = draw(task, size, made.random)
                 rows, found = Rows(columns, predicted, truth if labels else None), []
-                for part in (quality(made), Bias(made.schema, made.profile, made.manifest, Settings())):
+                for part in (quality(made), Bias(made.schema, made.profile, made.manifest, MonitorRules())):
                     part.add(rows)
                     found += part.findings()
                 alarms.append(any(finding.verdict == ALERT for finding in decide(found, 0.95)))
@@ -204,7 +204,7 @@ def test_the_test_rows_fare_as_the_bundle_says(workspace, contract):
     truth, margins = true_values(columns.pop(contract.target), contract), {}
     rows = Rows(columns, bundle.predict(columns).astype(float), truth)
     for labels in (truth, None):
-        part = Quality(contract, profile, bundle.manifest, Settings(min_rows=1), margins)
+        part = Quality(contract, profile, bundle.manifest, MonitorRules(min_rows=1), margins)
         found = found_by(part, Rows(rows.columns, rows.predicted, labels))
         judged = {name: finding for (name, _), finding in found.items() if finding.before is not None}
         assert not contract.classes or judged or len(frame) < FEWEST_ROWS
@@ -227,10 +227,10 @@ def test_the_census_of_1995_is_estimated_about_right(sample, contract, tmp_path,
     shutil.copytree(sample / "data", "data")
     for stage in (prepare, train, evaluate, package):
         stage.main()
-    bundle = QuickBundle.load()
+    bundle = FastBundle.load()
     profile, found = read_profile(BUNDLE, bundle), {}
     for labels in (True, False):
-        part = Quality(contract, profile, bundle.manifest, Settings(), {})
+        part = Quality(contract, profile, bundle.manifest, MonitorRules(), {})
         for rows in open_batch("data/census_1995.csv", bundle, digest()):
             part.add(rows if labels else Rows(rows.columns, rows.predicted))
         found |= {finding.name: finding for finding in part.findings()}

@@ -62,7 +62,7 @@ def test_about_the_wanted_share_is_tested_on():
 def test_a_share_that_leaves_nothing_is_refused(share):
     """Both parts need rows."""
     with pytest.raises(UserError, match=r"prepare.test_size in params.yaml is .+: give a share"):
-        settings.parse(prepare.Settings, {"prepare": {"test_size": share}}, "prepare", "params.yaml")
+        settings.parse(prepare.Parameters, {"prepare": {"test_size": share}}, "prepare", "params.yaml")
 
 
 def test_equal_rows_are_on_the_same_side_and_have_ids_of_their_own():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gitmodel.base.project import UserError
 from gitmodel.bundle.bundle import Bundle, digest
-from gitmodel.contract.table import judge, read_cells
+from gitmodel.contract.table import check_cells, read_cells
 
 RELEASED = sorted(path.parent for path in (Path(__file__).parent / "bundles").glob("format*/*/expected.json"))
 TOLERANCE = 1e-6  # of a probability, or of the spread of the values of a regression
@@ -27,7 +27,7 @@ def test_gives_the_same_numbers(released: Path) -> None:
     """The rows go the whole way, from text to prediction: all at once, and one by one."""
     expected = json.loads((released / "expected.json").read_text(encoding="utf-8"))
     bundle = Bundle.load(released / "bundle")
-    _, rows, _ = judge(read_cells(released / "rows.csv", bundle.schema.reading), bundle.schema)
+    _, rows, _ = check_cells(read_cells(released / "rows.csv", bundle.schema.reading), bundle.schema)
     predictions, numbers = bundle.predict(rows), np.array(expected["predictions"])
     scale = 1.0 if bundle.classes else float(np.ptp(numbers))
     assert list(bundle.classes) == expected["classes"]

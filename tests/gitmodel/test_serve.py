@@ -21,13 +21,13 @@ from gitmodel.base.project import BUNDLE, MODEL, UserError
 from gitmodel.bundle import bundle as files
 from gitmodel.contract.schema import MISSING
 from gitmodel.contract.table import rows as typed_rows
+from gitmodel.serve import checks
 from gitmodel.serve import command as serve
-from gitmodel.serve import judge as judging
 from gitmodel.serve.app import Settings, build
-from gitmodel.serve.judge import Judge, Refused
+from gitmodel.serve.checks import Refused, RowChecker
 from gitmodel.serve.log import PredictionLog, read
 from gitmodel.serve.rows import example, moment
-from gitmodel.serve.service import Call, Model, Service
+from gitmodel.serve.service import Call, ServedModel, Service
 
 JSON = {"content-type": "application/json"}
 HEAVY = {"pandas", "sklearn", "dvc", "skops", "onnx", "pyarrow", "scipy", "matplotlib"}
@@ -107,7 +107,7 @@ def values(predictions, classes):
 @pytest.fixture(scope="module")
 def model(workspace):
     """Return the bundle that the present code makes, ready to serve."""
-    return Model.load(workspace / BUNDLE)
+    return ServedModel.load(workspace / BUNDLE)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_bad_types_are_named_by_row_and_column(model, app, good):
             status, _, told = ask(app, "POST", "/predict", body)
             assert status == 422, (name, value)
             (problem,) = told["detail"]
-            assert (1, judging.type_name(value)) == (problem["row"], problem["type"])
+            assert (1, checks.type_name(value)) == (problem["row"], problem["type"])
             assert problem["column"] == name or name[:77] in problem["column"]
 
 
@@ -235,7 +235,7 @@ def test_missing_and_unknown_columns_are_named(model, app, good):
                 )
     for name in (schema.target, "no such column", "\ud800", ""):
         status, _, told = ask(app, "POST", "/predict", {"rows": [{**good, name: 1}]})
-        assert (status, told["detail"][-1]["rule"]) == (422, judging.UNKNOWN), name
+        assert (status, told["detail"][-1]["rule"]) == (422, checks.UNKNOWN), name
 
 
 def outside(column):
@@ -257,14 +257,14 @@ def test_values_outside_the_contract_are_refused_or_flagged(model, good):
     bad = {**good, **{name: value for name, (value, _) in found.items()}}
     rules = {f"`{name}`: {rule}" for name, (_, rule) in found.items()}
     for policy in ("reject", "flag"):
-        judge = Judge(replace(schema, violations=policy), 10)
+        checker = RowChecker(replace(schema, violations=policy), 10)
         if not rules:
-            assert judge.read([good, bad]).flags == {}
+            assert checker.read([good, bad]).flags == {}
         elif policy == "flag":
-            assert rules == set(judge.read([good, bad, good]).flags.pop(1))
+            assert rules == set(checker.read([good, bad, good]).flags.pop(1))
         else:
             with pytest.raises(Refused) as refused:
-                judge.read([good, bad, good])
+                checker.read([good, bad, good])
             assert rules == {f"`{problem['column']}`: {problem['rule']}" for problem in refused.value.problems}
             assert {1} == {problem["row"] for problem in refused.value.problems}
 
@@ -279,11 +279,11 @@ def test_the_quick_judgement_is_the_thorough_one(model, frame, good, monkeypatch
         if edge is not None and math.isfinite(edge) and (schema.columns[name].type == "number" or edge % 1 == 0)
     ]
     rows = [*plain(frame, schema), *edges]
-    judge = Judge(schema, 10_000)
-    monkeypatch.setattr(Judge, "_slowly", lambda *_: pytest.fail("sound rows took the slow way"))
-    quick = judge.read(rows)
+    checker = RowChecker(schema, 10_000)
+    monkeypatch.setattr(RowChecker, "_slowly", lambda *_: pytest.fail("sound rows took the slow way"))
+    quick = checker.read(rows)
     monkeypatch.undo()
-    thorough = judge._slowly(rows)
+    thorough = checker._slowly(rows)
     assert thorough.flags == {}
     for name, expected in quick.columns.items():
         np.testing.assert_array_equal(expected, thorough.columns[name])
@@ -338,8 +338,8 @@ def test_a_small_body_cannot_ask_for_an_endless_answer(model, app):
     """Of very many problems the first are told, with the number of all and every row that has some."""
     rows = [{f"unknown {n}": n for n in range(5_000)}, *[{"unknown": 1}] * 999]
     status, _, told = ask(app, "POST", "/predict", {"rows": rows})
-    assert (422, judging.MOST_PROBLEMS, list(range(1_000))) == (status, len(told["detail"]), told["rows"])
-    assert told["problems"] > judging.MOST_PROBLEMS
+    assert (422, checks.MOST_PROBLEMS, list(range(1_000))) == (status, len(told["detail"]), told["rows"])
+    assert told["problems"] > checks.MOST_PROBLEMS
 
 
 def test_tokens_guard_everything_but_liveness(service, good):
@@ -405,7 +405,7 @@ def test_metrics_count_by_names_that_are_known(app, model, good):
     assert 'model_requests_total{route="/predict",status="200"} 1.0' in text
     assert 'model_requests_total{route="/predict",status="422"} 2.0' in text
     assert 'model_requests_total{route="other",status="404"} 2.0' in text
-    assert 'model_rejected_rows_total{column="",rule="' + judging.UNKNOWN + '"} 2.0' in text
+    assert 'model_rejected_rows_total{column="",rule="' + checks.UNKNOWN + '"} 2.0' in text
     assert "model_predictions_total{" in text and model.digest in text and "made up" not in text
 
 

@@ -14,7 +14,7 @@ from gitmodel.bundle.bundle import PROFILE, Bundle
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.serve import page
 from gitmodel.serve.page.form import FIELDS_WITHOUT_SEARCH, MOST_OPTIONS, field, form
-from gitmodel.serve.page.html import document, number
+from gitmodel.serve.page.html import document, plain_number
 from gitmodel.serve.page.reference import named, sample
 from gitmodel.serve.rows import example
 
@@ -145,7 +145,7 @@ def test_a_number_has_its_range():
 )
 def test_a_number_has_no_needless_digits(value, text):
     """As a person would write it."""
-    assert text == number(value)
+    assert text == plain_number(value)
 
 
 def test_values_are_options_and_empty_is_one_where_allowed():

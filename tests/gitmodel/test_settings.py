@@ -28,12 +28,12 @@ def change(path, section, **settings):
 
 def read_prepare():
     """Read one stage's section."""
-    return settings.read_stage(prepare.Settings, "prepare")
+    return settings.read_stage(prepare.Parameters, "prepare")
 
 
 def read_evaluate():
     """Read another stage's section."""
-    return settings.read_stage(evaluate.Settings, "evaluate")
+    return settings.read_stage(evaluate.Parameters, "evaluate")
 
 
 READERS = {

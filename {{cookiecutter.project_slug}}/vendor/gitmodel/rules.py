@@ -14,7 +14,7 @@ Margins = Annotated[dict[str, FromZero], Field(description="a number from 0 on f
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelRules:
     """What the model is called, in tags and in its bundle, and how exact its export must be."""
 
     name: Text
@@ -22,7 +22,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Rules:
+class GateRules:
     """What blocks a merge; see the comments in rules.yaml."""
 
     margins: Margins = field(default_factory=dict)
@@ -35,15 +35,15 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Retrain:
+class RetrainRules:
     """What retrain.yml may do."""
 
     auto_merge: Switch = False
 
 
-def read_model() -> Model:
+def read_model() -> ModelRules:
     """Return what rules.yaml says of the model."""
-    return parse(Model, read_rules(), "model", str(RULES))
+    return parse(ModelRules, read_rules(), "model", str(RULES))
 
 
 def read_rules() -> dict[str, Any]:
@@ -65,12 +65,12 @@ def rules_before(params: Mapping[str, Any]) -> dict[str, Any]:
     return found | ({"model": params["package"]} if "package" in params else {})
 
 
-def read_gate() -> Rules:
+def read_gate() -> GateRules:
     """Return the rules of the work tree; the defaults outside of a project."""
     return rules_of(read_rules(), str(RULES))
 
 
-def rules_of(content: Mapping[str, Any], where: str) -> Rules:
+def rules_of(content: Mapping[str, Any], where: str) -> GateRules:
     """Return the rules in the content of a rules.yaml; UserError names the setting that makes no sense.
 
     Settings that are left out have their defaults; margins that are left out are not judged.
@@ -78,12 +78,12 @@ def rules_of(content: Mapping[str, Any], where: str) -> Rules:
     section = content.get("gate")
     if isinstance(section, dict) and section.get("margins", {}) is None:
         content = {**content, "gate": {**section, "margins": {}}}
-    rules = parse(Rules, content, "gate", where)
-    parse(Retrain, content, "retrain", where)
+    rules = parse(GateRules, content, "gate", where)
+    parse(RetrainRules, content, "retrain", where)
     return rules
 
 
-def require_metrics(rules: Rules, others: Iterable[str], where: str) -> None:
+def require_metrics(rules: GateRules, others: Iterable[str], where: str) -> None:
     """Raise UserError for a margin of what is no metric: neither a built-in one nor one of the `others`."""
     from gitmodel.metrics.builtin import BETTER  # with numpy, which the registry starts without
 

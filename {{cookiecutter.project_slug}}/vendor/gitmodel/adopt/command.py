@@ -151,7 +151,7 @@ def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> str:
     types = Counter(column.type for name, column in schema.columns.items() if name != schema.target)
     lines = [
         f"table    {schema.table}: {len(target.codes):,} rows, {len(cells)} columns{_spelling(schema)}",
-        f"target   {schema.target}: {schema.task}{_goal(schema, target)}",
+        f"target   {schema.target}: {schema.task}{_target_text(schema, target)}",
         f"columns  {', '.join(f'{count} {kind}' for kind, count in types.most_common())}",
     ]
     lines += [f"id       {schema.id}"] if schema.id else []
@@ -185,7 +185,7 @@ def _spelling(schema: Schema) -> str:
     return f" ({names.get(schema.reading.separator, schema.reading.separator)}, {schema.reading.encoding}{marks})"
 
 
-def _goal(schema: Schema, target: Cells) -> str:
+def _target_text(schema: Schema, target: Cells) -> str:
     if schema.task == "regression":
         return ""
     rows = dict(zip(target.texts, target.counts.tolist(), strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gitmodel.adopt import leaks, personal, types
-from gitmodel.adopt.target import FEWEST_ROWS, Goal, goal_of
+from gitmodel.adopt.target import FEWEST_ROWS, Target, target_of
 from gitmodel.adopt.types import Cells
 from gitmodel.adopt.vocabulary import CODE_WORDS, ID_OWNERS, ID_WORDS, NUMBER_WORDS, PROXIES, SENSITIVE
 from gitmodel.base.project import UserError, some_rows
@@ -30,7 +30,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ColumnGuess:
     """What becomes of a column: its contract, or the reason why it is ignored; and what to say about it."""
 
     column: Column | None
@@ -41,21 +41,23 @@ class Finding:
 def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishes) -> tuple[Schema, list[str]]:
     """Return the schema of a table, given as the cells of each column, and what to say about it, most serious first."""
     require_columns(table, wishes)
-    goal = goal_of(table[wishes.target], reading, wishes.task)
+    guessed = target_of(table[wishes.target], reading, wishes.task)
     id_name = wishes.id or find_id(table, reading, wishes)
-    findings = {name: judge(cells, reading) for name, cells in table.items() if name not in (wishes.target, id_name)}
-    sensitive = [name for name, f in findings.items() if f.column and is_sensitive(table[name], f.column)]
+    guesses = {
+        name: guess_column(cells, reading) for name, cells in table.items() if name not in (wishes.target, id_name)
+    }
+    sensitive = [name for name, f in guesses.items() if f.column and is_sensitive(table[name], f.column)]
     schema = Schema(
         table=path,
         target=wishes.target,
-        task=goal.task,
-        positive=goal.positive,
-        columns=columns_of(table, findings, goal, wishes, sensitive),
+        task=guessed.task,
+        positive=guessed.positive,
+        columns=columns_of(table, guesses, guessed, wishes, sensitive),
         id=id_name,
         time=wishes.time,
         sensitive=tuple(sensitive),
-        ignored={name: finding.reason for name, finding in findings.items() if not finding.column},
-        ignored_classes=goal.ignored,
+        ignored={name: finding.reason for name, finding in guesses.items() if not finding.column},
+        ignored_classes=guessed.ignored,
         reading=reading,
     )
     if not schema.features():
@@ -65,8 +67,8 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
         identity=() if id_name else tuple(n for n in schema.columns if n != schema.target),
         slices=slices_of(schema, table),
     )
-    said = [note for finding in findings.values() for note in finding.notes]
-    return schema, [*leak_notes(schema, table), *goal.notes, *said, *schema_notes(schema, table)]
+    said = [note for finding in guesses.values() for note in finding.notes]
+    return schema, [*leak_notes(schema, table), *guessed.notes, *said, *schema_notes(schema, table)]
 
 
 def require_columns(table: Mapping[str, Cells], wishes: Wishes) -> None:
@@ -92,24 +94,24 @@ def find_id(table: Mapping[str, Cells], reading: Reading, wishes: Wishes) -> str
     return min(names, key=lambda name: _words(name) != ["id"], default=None)
 
 
-def judge(cells: Cells, reading: Reading) -> Finding:
+def guess_column(cells: Cells, reading: Reading) -> ColumnGuess:
     """Return what becomes of a column that is neither target nor id."""
     if not len(cells.values):
-        return Finding(None, "empty: no row has a value")
+        return ColumnGuess(None, "empty: no row has a value")
     if len(cells.values) == 1 and not cells.missing:
-        return Finding(None, f"constant: {types.examples(list(cells.texts))} in every row")
+        return ColumnGuess(None, f"constant: {types.examples(list(cells.texts))} in every row")
     kind = _kind(cells, reading)
     odd = tuple(f"`{cells.name}`: {text}" for text in types.oddities(cells, kind, reading))
     if found := _personal(cells, kind):
         use = "text" if kind == "text" else "category"
         reason = f"personal data: looks like {found}; to learn from it nevertheless, move it to columns as type {use}"
-        return Finding(None, reason, (f"`{cells.name}`: looks like {found}: left out",))
+        return ColumnGuess(None, reason, (f"`{cells.name}`: looks like {found}: left out",))
     if reason := _identifier(cells, kind):
-        return Finding(None, odd[0].partition(": ")[2] if odd else reason, odd)
+        return ColumnGuess(None, odd[0].partition(": ")[2] if odd else reason, odd)
     mentions = personal.mentions(cells.sample()) if kind == "text" else 0
     if mentions >= 0.01:
         odd = (*odd, f"`{cells.name}`: {mentions:.0%} of the texts hold an e-mail address or a phone number")
-    return Finding(types.column_of(cells, kind, reading), notes=odd)
+    return ColumnGuess(types.column_of(cells, kind, reading), notes=odd)
 
 
 def _kind(cells: Cells, reading: Reading) -> str:
@@ -152,13 +154,13 @@ def is_sensitive(cells: Cells, column: Column) -> bool:
 
 def columns_of(
     table: Mapping[str, Cells],
-    findings: Mapping[str, Finding],
-    goal: Goal,
+    guesses: Mapping[str, ColumnGuess],
+    guessed: Target,
     wishes: Wishes,
     sensitive: list[str],
 ) -> dict[str, Column]:
     """Return the contract of each column that is read, in the table's order."""
-    columns = {name: found.column for name, found in findings.items() if found.column} | {wishes.target: goal.column}
+    columns = {name: found.column for name, found in guesses.items() if found.column} | {wishes.target: guessed.column}
     if wishes.time:
         _require_time(table[wishes.time], columns.get(wishes.time))
     return {name: replace(columns[name], feature=name not in sensitive) for name in table if name in columns}

@@ -16,7 +16,7 @@ MOST = 0.8  # of the values have the form
 
 
 @dataclass(frozen=True)
-class Form:
+class Pattern:
     """A form that personal data is written in, and a test for what a pattern alone cannot tell."""
 
     what: str
@@ -114,21 +114,21 @@ STREET = (
     rf"|(?:{STREETS_BEFORE})\.? .+\d+.*|(?:[\w.-]+[ -])*{STREETS_GERMAN} \d+.*"
 )
 FORMS = (
-    Form("an e-mail address", re.compile(EMAIL)),
-    Form("a bank account (IBAN)", re.compile(r"[A-Za-z]{2}\d{2}(?:\s?[A-Za-z0-9]{1,4}){3,8}"), _iban),
-    Form(
+    Pattern("an e-mail address", re.compile(EMAIL)),
+    Pattern("a bank account (IBAN)", re.compile(r"[A-Za-z]{2}\d{2}(?:\s?[A-Za-z0-9]{1,4}){3,8}"), _iban),
+    Pattern(
         "an IP address",
         re.compile(rf"(?:{OCTET}\.){{3}}{OCTET}|(?:[0-9a-fA-F]{{0,4}}:){{3,7}}[0-9a-fA-F]{{0,4}}"),
     ),
-    Form("a card number", re.compile(r"\d(?:[ -]?\d){12,18}"), _luhn),
-    Form(
+    Pattern("a card number", re.compile(r"\d(?:[ -]?\d){12,18}"), _luhn),
+    Pattern(
         "a national number",  # of the US, the UK, Brazil, Italy
         re.compile(
             r"\d{3}-\d{2}-\d{4}|[A-Z]{2} ?(?:\d{2} ?){3}[A-D]"
             r"|\d{3}\.\d{3}\.\d{3}-\d{2}|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]"
         ),
     ),
-    Form("a national number", re.compile(r"\d{8}-?[A-Z]"), _dni),
-    Form("a phone number", re.compile(r"\+?[\d ()/.-]{7,24}"), _phone),
-    Form("a street address", re.compile(STREET, re.IGNORECASE)),
+    Pattern("a national number", re.compile(r"\d{8}-?[A-Z]"), _dni),
+    Pattern("a phone number", re.compile(r"\+?[\d ()/.-]{7,24}"), _phone),
+    Pattern("a street address", re.compile(STREET, re.IGNORECASE)),
 )

@@ -18,7 +18,7 @@ MOST_CLASSES = 100
 
 
 @dataclass(frozen=True)
-class Goal:
+class Target:
     """What is to be predicted."""
 
     task: str
@@ -28,7 +28,7 @@ class Goal:
     notes: tuple[str, ...] = ()
 
 
-def goal_of(cells: Cells, reading: Reading, task: str | None) -> Goal:
+def target_of(cells: Cells, reading: Reading, task: str | None) -> Target:
     """Return what there is to predict; UserError if there is nothing that can be learned."""
     name = cells.name
     if not cells.present:
@@ -43,14 +43,16 @@ def goal_of(cells: Cells, reading: Reading, task: str | None) -> Goal:
     if kind == "datetime":
         raise UserError(f"the target {name!r} is a date: write what is asked as a number, such as days until it")
     _require_no_almost_numbers(cells, kind, reading)
-    goal = _number_goal(cells, kind, reading) if _is_amount(cells, kind, task) else _class_goal(cells, kind, task)
-    notes = goal.notes
+    guessed = (
+        _number_target(cells, kind, reading) if _is_amount(cells, kind, task) else _class_target(cells, kind, task)
+    )
+    notes = guessed.notes
     if cells.missing:
         notes = (
             *notes,
             f"`{name}`: the target is missing in {some_rows(cells.missing)}: left out{_spelt(cells)}",
         )
-    return replace(goal, column=replace(goal.column, nullable=cells.missing > 0), notes=notes)
+    return replace(guessed, column=replace(guessed.column, nullable=cells.missing > 0), notes=notes)
 
 
 def _require_no_almost_numbers(cells: Cells, kind: str, reading: Reading) -> None:
@@ -80,17 +82,17 @@ def _are_class_numbers(cells: Cells) -> bool:
     return len(numbers) <= 3 or bool(in_turn and cells.present >= 10 * len(numbers) and (len(numbers) <= 7 or balanced))
 
 
-def _number_goal(cells: Cells, kind: str, reading: Reading) -> Goal:
+def _number_target(cells: Cells, kind: str, reading: Reading) -> Target:
     if kind == "boolean":
         raise UserError(f"--task regression: the target {cells.name!r} has two values; leave --task out")
     note = (
         f"`{cells.name}`: {len(cells.values)} whole numbers, taken as amounts; `--task multiclass` makes them classes"
     )
     few = kind == "integer" and len(cells.values) <= 20
-    return Goal("regression", types.column_of(cells, kind, reading), notes=(note,) if few else ())
+    return Target("regression", types.column_of(cells, kind, reading), notes=(note,) if few else ())
 
 
-def _class_goal(cells: Cells, kind: str, task: str | None) -> Goal:
+def _class_target(cells: Cells, kind: str, task: str | None) -> Target:
     rows = dict(sorted(zip(cells.texts, cells.counts.tolist(), strict=True)))
     kept = [name for name, count in rows.items() if count >= FEWEST_OF_CLASS]
     _require_classes(cells, rows, kept, task)
@@ -106,8 +108,8 @@ def _class_goal(cells: Cells, kind: str, task: str | None) -> Goal:
         )
     column = Column("category", values=tuple(kept))
     if task == "multiclass" or len(kept) > 2:
-        return Goal("multiclass", column, None, ignored, tuple(notes))
-    return Goal("binary", column, positive_of(kept, rows), ignored, tuple(notes))
+        return Target("multiclass", column, None, ignored, tuple(notes))
+    return Target("binary", column, positive_of(kept, rows), ignored, tuple(notes))
 
 
 def _require_classes(cells: Cells, rows: dict[str, int], kept: list[str], task: str | None) -> None:

@@ -33,7 +33,7 @@ from gitmodel.metrics.own import known
 from gitmodel.metrics.scored import Scored
 from gitmodel.pipeline.prepare import checked, labelled, read_clean
 from gitmodel.pipeline.train import Data, build, fit, read_train, targets
-from gitmodel.rules import Rules
+from gitmodel.rules import GateRules
 
 DRAWS = 500
 MOST_ROWS = 5_000  # of a slice, when its noise is measured
@@ -86,7 +86,7 @@ def backtest(schema: Schema, slices: int) -> Backtest:
     return Backtest(verdict, sentence, timeline.order, timeline.window, timeline.later, agings, timeline.notes)
 
 
-def judged(schema: Schema, rules: Rules) -> list[Metric]:
+def judged(schema: Schema, rules: GateRules) -> list[Metric]:
     """Return the metrics to measure: those with a margin, or else the first of the task."""
     metrics = known(schema)
     return [metric for name, metric in metrics.items() if name in rules.margins] or [metrics[headline(schema.task)]]

@@ -13,7 +13,7 @@ from gitmodel.contract.labels import codes_of
 STRINGS, CODES = "categories", "codes"
 
 
-class QuickModel(OnnxModel):
+class FastModel(OnnxModel):
     """A model whose one-hot steps look up codes; models that read strings in another way run as they are."""
 
     def __init__(self, content: bytes, threads: int = 1) -> None:
@@ -31,10 +31,10 @@ class QuickModel(OnnxModel):
         return {"numbers": numbers, CODES: codes}
 
 
-class QuickBundle(Bundle):
+class FastBundle(Bundle):
     """A bundle for many rows; a model that ships as model.skops runs as it is."""
 
-    onnx = QuickModel
+    onnx = FastModel
 
 
 def with_codes(content: bytes) -> tuple[bytes, dict[int, list[str]]]:

@@ -23,7 +23,7 @@ from gitmodel.metrics.builtin import beats
 PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
-def manifest(features: Features, name: str, metrics: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
+def manifest_of(features: Features, name: str, metrics: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
     """Return what the bundle says of itself, apart from its files."""
     schema, params = features.schema, read_params()
     sizes = {part: pq.ParquetFile(path).metadata.num_rows for part, path in (("train", TRAIN), ("test", TEST))}
@@ -59,8 +59,8 @@ def proof(easy: Parity, hard: Parity) -> dict[str, Any]:
     return {"test_rows": easy.rows, "hard_rows": hard.rows, "differences_up_to": bound, "tolerance": easy.tolerance}
 
 
-def reference(
-    features: Features, predictions: dict[str, Any], at_test: dict[str, Any], metrics: dict[str, Any]
+def profile_of(
+    features: Features, predictions: dict[str, Any], performance: dict[str, Any], metrics: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the distribution of every column in the training rows (those not learned from too) and of predictions.
 
@@ -72,7 +72,7 @@ def reference(
 
     columns = {name: profile(values(name), column) for name, column in features.schema.columns.items()}
     columns |= {name: profile(values, features.derived[name]) for name, values in derived_values(features).items()}
-    return {"columns": columns, "predictions": predictions, "test": at_test, "slices": metrics["slices"]}
+    return {"columns": columns, "predictions": predictions, "test": performance, "slices": metrics["slices"]}
 
 
 def derived_values(features: Features) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ SATURATED = 1e-6  # as near to 0 or 1 as that
 DRAWS = 200
 
 
-class AtTest:
+class Performance:
     """Takes in the test rows with their predictions, part by part."""
 
     def __init__(self, schema: Schema, min_rows: int, metrics: Iterable[Metric] = ()) -> None:

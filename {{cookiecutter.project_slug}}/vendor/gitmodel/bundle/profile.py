@@ -82,7 +82,7 @@ def categories(values: np.ndarray) -> dict[str, Any]:
     return {"counts": kept, "other": {"values": len(counts) - len(kept), "rows": len(values) - sum(kept.values())}}
 
 
-class Predictions:
+class PredictionProfile:
     """The distribution of predictions, part by part: probabilities in 20 equal bins for each class, or values."""
 
     def __init__(self, classes: tuple[str, ...]) -> None:

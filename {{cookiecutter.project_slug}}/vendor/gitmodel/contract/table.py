@@ -180,7 +180,7 @@ def convert(cells: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, list[Vio
     return pd.DataFrame(found, index=cells.index), violations
 
 
-def judge(cells: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, np.ndarray], list[Violation]]:
+def check_cells(cells: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, np.ndarray], list[Violation]]:
     """Return the cells with types, the same as arrays, and all that they break of the contract.
 
     Where some cells of a column have another type, those are named, and not what is missing beside them.

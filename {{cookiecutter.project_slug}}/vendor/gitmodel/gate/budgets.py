@@ -14,18 +14,18 @@ from gitmodel.base.project import BUNDLE, UserError
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract.origin import OtherCode
 from gitmodel.contract.table import rows
-from gitmodel.gate.judge import PASS, REGRESSION, Finding
+from gitmodel.gate.judge import PASS, REGRESSION, GateFinding
 from gitmodel.gate.results import Results
 from gitmodel.git.cache import object_path, stored
 from gitmodel.git.own_code import OwnCode
 from gitmodel.git.snapshot import code_of
 from gitmodel.results.rows import read_test
-from gitmodel.rules import Rules
+from gitmodel.rules import GateRules
 
 PAIRED_RUNS = 200
 
 
-def budgets(base: Results, candidate: Results, rules: Rules, commit: str) -> list[Finding]:
+def budgets(base: Results, candidate: Results, rules: GateRules, commit: str) -> list[GateFinding]:
     """Return size and, where both bundles are at hand, latency; each may be some times that of the base."""
     before, after = (bundle_entry(results.lock) for results in (base, candidate))
     found = []
@@ -37,11 +37,11 @@ def budgets(base: Results, candidate: Results, rules: Rules, commit: str) -> lis
     return found
 
 
-def budget(name: str, before: float, after: float, times: float) -> Finding:
+def budget(name: str, before: float, after: float, times: float) -> GateFinding:
     """Return whether `after` is at most so many times `before`."""
     limit, loss = before * times, after - before
     verdict = REGRESSION if after > limit else PASS
-    return Finding(
+    return GateFinding(
         "base", "budget", name, before=before, after=after, loss=loss, margin=limit - before, verdict=verdict
     )
 

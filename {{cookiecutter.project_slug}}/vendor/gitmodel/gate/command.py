@@ -24,7 +24,7 @@ from gitmodel.bundle.bundle import features_of
 from gitmodel.contract.origin import OtherCode
 from gitmodel.gate.budgets import budgets
 from gitmodel.gate.definitions import recomputed, redefined, require_metrics, rules_with_margins
-from gitmodel.gate.judge import PASS, REGRESSION, Finding, judge, overall
+from gitmodel.gate.judge import PASS, REGRESSION, GateFinding, judge, overall
 from gitmodel.gate.judgement import CANNOT_JUDGE, FIRST, INCOMPARABLE, Judgement, as_json
 from gitmodel.gate.report import in_short, markdown
 from gitmodel.gate.rescore import rescored
@@ -84,11 +84,11 @@ def command(args: argparse.Namespace) -> None:
     sys.exit(status)
 
 
-def settle(judgement: Judgement, judge: Callable[[], None]) -> None:
+def settle(judgement: Judgement, compare: Callable[[], None]) -> None:
     """Run a judgement; what prevents it becomes its verdict."""
     try:
         with threadpool_limits(1):  # many small products: more threads take longer, and their sums would vary
-            judge()
+            compare()
     except Incomparable as error:
         judgement.verdict, judgement.reason = INCOMPARABLE, one_line(error)
     except UserError as error:
@@ -247,7 +247,7 @@ def groups_of(pairs: Pairs, judgement: Judgement) -> dict[str, dict[str, np.ndar
     return found
 
 
-def baselines(base: Results | None, candidate: Results) -> list[Finding]:
+def baselines(base: Results | None, candidate: Results) -> list[GateFinding]:
     """Return whether the model beats its baselines; no longer beating the trivial one is a regression."""
     found = []
     task, metrics = candidate.schema.task, candidate.metrics
@@ -257,7 +257,7 @@ def baselines(base: Results | None, candidate: Results) -> list[Finding]:
         text = f"the model {'beats' if now else 'does not beat'} the {other} baseline"
         worse = other == "trivial" and not now and before and base is not None
         found.append(
-            Finding(
+            GateFinding(
                 "base",
                 "baseline",
                 name,

@@ -13,7 +13,7 @@ from gitmodel.gate.results import NEARLY_EQUAL, Results
 from gitmodel.git.commits import CannotJudge
 from gitmodel.metrics.builtin import BETTER, BUILT_IN
 from gitmodel.metrics.metric import BuiltIn, Metric
-from gitmodel.rules import Rules
+from gitmodel.rules import GateRules
 
 Metrics = Mapping[str, Metric]
 
@@ -47,7 +47,7 @@ def redefined(base: Results, metrics: Metrics) -> list[str]:
     return notes
 
 
-def rules_with_margins(base: Results, metrics: Metrics, notes: list[str]) -> Rules:
+def rules_with_margins(base: Results, metrics: Metrics, notes: list[str]) -> GateRules:
     """Return the base's rules; without margins, those that its own test rows can resolve."""
     measured = {*BUILT_IN[base.schema.task], *base.metrics["test"]}
     margins = {name: margin for name, margin in base.rules.margins.items() if name in measured}

@@ -22,7 +22,7 @@ from gitmodel.metrics.metric import LOWER, BuiltIn, Metric, Undefined, gain
 from gitmodel.metrics.scored import Scored
 from gitmodel.metrics.significance import binomial_tail, holm
 from gitmodel.metrics.weighted import Weighted
-from gitmodel.rules import Rules
+from gitmodel.rules import GateRules
 
 PASS, INCONCLUSIVE, REGRESSION = "pass", "inconclusive", "regression"
 SLOW_GROUP_DRAWS = 50  # of a group, for a metric that is called once for each draw
@@ -34,7 +34,7 @@ Metrics = Mapping[str, Metric]
 
 
 @dataclass(frozen=True)
-class Finding:
+class GateFinding:
     """One comparison. `loss` is by how much the change makes it worse; negative: better."""
 
     against: str  # base, served
@@ -61,7 +61,7 @@ class Finding:
 class Comparison:
     """What is to be compared: a statistic of both versions, each a function of the weights of some rows."""
 
-    finding: Finding
+    finding: GateFinding
     positions: np.ndarray
     before: Weighted
     after: Weighted
@@ -69,14 +69,14 @@ class Comparison:
 
 
 def judge(
-    pairs: Mapping[str, Pairs], groups: Groups, sensitive: Sequence[str], rules: Rules, metrics: Metrics
-) -> list[Finding]:
+    pairs: Mapping[str, Pairs], groups: Groups, sensitive: Sequence[str], rules: GateRules, metrics: Metrics
+) -> list[GateFinding]:
     """Return the findings of every comparison: with the base, as a whole and by group, and with the served version.
 
     `pairs` maps base and served to paired results, `groups` columns to values to positions among the pairs with base,
     `metrics` the names to be judged by to metrics. Undefined (a UserError) if one of a user fails on all rows.
     """
-    found: list[Finding] = []
+    found: list[GateFinding] = []
     for against, paired in pairs.items():
         comparisons = list(of_metrics(against, paired, rules, metrics))
         if against == "base":
@@ -86,13 +86,15 @@ def judge(
     return decided(found, rules)
 
 
-def of_metrics(against: str, pairs: Pairs, rules: Rules, metrics: Metrics) -> Iterator[Comparison]:
+def of_metrics(against: str, pairs: Pairs, rules: GateRules, metrics: Metrics) -> Iterator[Comparison]:
     """Yield each metric that has a margin, on all pairs; Undefined if one of them fails."""
     everywhere = np.arange(len(pairs.base.ids))
     for metric in [metrics[name] for name in rules.margins if name in metrics]:
         require_defined(metric, pairs)
         if metric.judgeable(scored(pairs.base)):
-            finding = Finding(against, "metric", metric.name, better=metric.better, margin=rules.margins[metric.name])
+            finding = GateFinding(
+                against, "metric", metric.name, better=metric.better, margin=rules.margins[metric.name]
+            )
             yield of_metric(metric, finding, pairs, everywhere)
 
 
@@ -103,7 +105,7 @@ def require_defined(metric: Metric, pairs: Pairs) -> None:
             metric.of(scored(version))
 
 
-def of_groups(pairs: Pairs, groups: Groups, rules: Rules, metrics: Metrics) -> Iterator[Comparison]:
+def of_groups(pairs: Pairs, groups: Groups, rules: GateRules, metrics: Metrics) -> Iterator[Comparison]:
     """Yield the metrics of groups that have a margin, for each group with enough rows."""
     judged = [metric for metric in metrics.values() if metric.by_group and metric.name in rules.margins]
     for column, values in groups.items():
@@ -111,11 +113,13 @@ def of_groups(pairs: Pairs, groups: Groups, rules: Rules, metrics: Metrics) -> I
             for metric in judged if len(positions) >= rules.min_rows else ():
                 if metric.judgeable(scored(pairs.base, positions)):
                     margin = rules.margins[metric.name]
-                    finding = Finding("base", "slice", metric.name, column, group, better=metric.better, margin=margin)
+                    finding = GateFinding(
+                        "base", "slice", metric.name, column, group, better=metric.better, margin=margin
+                    )
                     yield of_metric(metric, finding, pairs, positions)
 
 
-def of_metric(metric: Metric, finding: Finding, pairs: Pairs, positions: np.ndarray) -> Comparison:
+def of_metric(metric: Metric, finding: GateFinding, pairs: Pairs, positions: np.ndarray) -> Comparison:
     """Return the comparison of a metric on some of the pairs."""
     versions = [scored(version, positions) for version in (pairs.base, pairs.candidate)]
     lost_won = None
@@ -139,25 +143,27 @@ def scored(version: Results, rows: np.ndarray | slice = slice(None)) -> Scored:
     return Scored(version.truth[rows], version.predicted[rows], version.schema)
 
 
-def of_gaps(pairs: Pairs, groups: Groups, rules: Rules) -> Iterator[Comparison]:
+def of_gaps(pairs: Pairs, groups: Groups, rules: GateRules) -> Iterator[Comparison]:
     """Yield the largest gap between the groups of each sensitive column, in each rate that the task has."""
     everywhere = np.arange(len(pairs.base.ids))
     for column, values in groups.items():
         for name in rates(pairs.base):
             known = list(measurable(pairs.base, name, values, rules.min_rows).values())
             if len(known) > 1:
-                finding = Finding("base", "gap", name, column, rows=len(everywhere), margin=rules.gap)
+                finding = GateFinding("base", "gap", name, column, rows=len(everywhere), margin=rules.gap)
                 before, after = (gap(version, name, known) for version in (pairs.base, pairs.candidate))
                 yield Comparison(finding, everywhere, before, after)
 
 
-def measured(comparisons: Sequence[Comparison], rows: int, predicted: np.ndarray, rules: Rules) -> list[Finding]:
+def measured(
+    comparisons: Sequence[Comparison], rows: int, predicted: np.ndarray, rules: GateRules
+) -> list[GateFinding]:
     """Return the findings with their losses, intervals and (not yet adjusted) p."""
     draws = losses_of_draws(comparisons, rows, predicted.size // max(rows, 1))
     return [measured_one(comparison, losses, rules) for comparison, losses in zip(comparisons, draws, strict=True)]
 
 
-def measured_one(comparison: Comparison, losses: np.ndarray, rules: Rules) -> Finding:
+def measured_one(comparison: Comparison, losses: np.ndarray, rules: GateRules) -> GateFinding:
     """Return a finding with its loss and interval, of the losses of all draws; CannotJudge if it is no number."""
     finding = comparison.finding
     usable = bootstrap.usable(losses)
@@ -183,7 +189,7 @@ def interval(loss: float, losses: np.ndarray, spread: float, confidence: float) 
     return loss - width, loss + width
 
 
-def undefined(finding: Finding, losses: np.ndarray) -> Finding:
+def undefined(finding: GateFinding, losses: np.ndarray) -> GateFinding:
     """Return the finding of a group whose rows cannot tell; CannotJudge for a metric on all rows."""
     share = f"{1 - np.isfinite(losses).mean():.0%} of the draws of {some_rows(finding.rows)}"
     where = f" for {finding.column} = {finding.group}" if finding.kind == "slice" else ""
@@ -237,7 +243,7 @@ def p_value(loss: float, losses: np.ndarray, spread: float, lost_won: tuple[int,
     return max(float((losses <= 0).mean()), tail)
 
 
-def decided(found: Sequence[Finding], rules: Rules) -> list[Finding]:
+def decided(found: Sequence[GateFinding], rules: GateRules) -> list[GateFinding]:
     """Return the findings with adjusted p, verdict, and how many rows would settle what is open."""
     decisions = []
     for finding, p in zip(found, holm([finding.p for finding in found], weights(found)), strict=True):
@@ -247,7 +253,7 @@ def decided(found: Sequence[Finding], rules: Rules) -> list[Finding]:
     return decisions
 
 
-def verdict_of(finding: Finding, p: float, rules: Rules) -> str:
+def verdict_of(finding: GateFinding, p: float, rules: GateRules) -> str:
     """Return pass, inconclusive or regression."""
     if finding.text:
         return INCONCLUSIVE
@@ -256,13 +262,13 @@ def verdict_of(finding: Finding, p: float, rules: Rules) -> str:
     return PASS if finding.high <= finding.margin and finding.loss <= finding.margin else INCONCLUSIVE
 
 
-def weights(found: Sequence[Finding]) -> list[float]:
+def weights(found: Sequence[GateFinding]) -> list[float]:
     """Return each comparison's part of the error: the many groups share a fifth, so as not to drown the whole."""
     parts = [WHOLE if finding.kind == "metric" else 1 - WHOLE for finding in found]
     return [part / parts.count(part) for part in parts]
 
 
-def rows_needed(finding: Finding, p: float, rules: Rules) -> int | None:
+def rows_needed(finding: GateFinding, p: float, rules: GateRules) -> int | None:
     """Return about how many rows would settle an open question if the loss stays as it is; None if too many would.
 
     A loss beyond the margin has to become significant, one within it has to be shown to be within.
@@ -277,7 +283,7 @@ def rows_needed(finding: Finding, p: float, rules: Rules) -> int | None:
     return ceil(finding.rows * max(factor, 1.0) ** 2) if factor <= sqrt(MOST_TIMES) else None
 
 
-def overall(found: Sequence[Finding]) -> str:
+def overall(found: Sequence[GateFinding]) -> str:
     """Return the verdict of all: groups too small to tell do not make the whole inconclusive."""
     if any(finding.verdict == REGRESSION for finding in found):
         return REGRESSION
@@ -285,12 +291,12 @@ def overall(found: Sequence[Finding]) -> str:
     return INCONCLUSIVE if open_metrics else PASS
 
 
-def won(finding: Finding) -> bool:
+def won(finding: GateFinding) -> bool:
     """Tell whether a comparison got better beyond chance."""
     return finding.verdict == PASS and finding.high < 0
 
 
-def improved(found: Sequence[Finding]) -> bool:
+def improved(found: Sequence[GateFinding]) -> bool:
     """Tell whether a metric on all rows is better than the base's beyond chance, and none is worse than before."""
     metrics = [finding for finding in found if finding.kind == "metric"]
     better = any(won(finding) for finding in metrics if finding.against == "base")

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, improved
-from gitmodel.rules import Rules
+from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, improved
+from gitmodel.rules import GateRules
 
 FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
 EXIT = {PASS: 0, FIRST: 0, INCONCLUSIVE: 0, REGRESSION: 1, INCOMPARABLE: 2, CANNOT_JUDGE: 2}
@@ -21,8 +21,8 @@ class Judgement:
     head: str = ""
     served: str = ""
     accepted: str = ""
-    rules: Rules = field(default_factory=Rules)
-    findings: list[Finding] = field(default_factory=list)
+    rules: GateRules = field(default_factory=GateRules)
+    findings: list[GateFinding] = field(default_factory=list)
     loosened: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, listed, short, table, title
 from gitmodel.base.project import one_line, some
-from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Finding, won
+from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, won
 from gitmodel.gate.judgement import Judgement
 from gitmodel.metrics.metric import HIGHER, gain
 
@@ -88,7 +88,7 @@ def reasons(judgement: Judgement) -> list[str]:
     return lines + ([f"and {len(found) - 8} more"] if len(found) > 8 else [])
 
 
-def sentence(finding: Finding) -> str:
+def sentence(finding: GateFinding) -> str:
     """Return what happened to one comparison, in words."""
     if finding.text:
         return finding.text
@@ -139,13 +139,13 @@ def _metrics(judgement: Judgement) -> Iterator[str]:
                 yield folded("Picture: loss in units of the margin (above 1 is too much)", chart(rows))
 
 
-def metrics_table(found: Iterable[Finding]) -> str:
+def metrics_table(found: Iterable[GateFinding]) -> str:
     """Return the table metric / base / this / difference with interval / margin / verdict."""
     header = ["metric", "base", "this", "difference", "margin", "verdict"]
     return table(header, [[arrowed(f), *numbers(f), verdict(f)] for f in found])
 
 
-def numbers(finding: Finding) -> list[str]:
+def numbers(finding: GateFinding) -> list[str]:
     """Return base, this, difference with interval (as the metric counts, not as a loss), margin."""
     if finding.text:
         return ["-", "-", cut(finding.text), figure(finding.margin)]
@@ -156,12 +156,12 @@ def numbers(finding: Finding) -> list[str]:
     return [figure(finding.before), figure(finding.after), difference, figure(finding.margin)]
 
 
-def arrowed(finding: Finding) -> str:
+def arrowed(finding: GateFinding) -> str:
     """Return the name of a metric with the direction in which it is better."""
     return f"{title(finding.name)} {'↑' if finding.better == HIGHER else '↓'}"
 
 
-def verdict(finding: Finding) -> str:
+def verdict(finding: GateFinding) -> str:
     """Return the verdict in a cell: `better` where that is beyond chance, too."""
     if finding.kind == "baseline" and finding.verdict == PASS:
         return "✅" if gain(finding.better, finding.before, finding.after) > 0 else "⚠️"
@@ -172,7 +172,7 @@ def verdict(finding: Finding) -> str:
     return MARKS[finding.verdict]
 
 
-def chart(found: list[Finding]) -> str:
+def chart(found: list[GateFinding]) -> str:
     """Return a Mermaid chart that GitHub draws: the loss of each metric in units of its margin, and the limit."""
     shown = [f for f in found if f.margin > 0]
     losses = [max(-3.0, min(3.0, f.loss / f.margin)) for f in shown]

@@ -17,7 +17,7 @@ from gitmodel.gate.rules import require_known, rules_of
 from gitmodel.git.commits import CannotJudge, Incomparable, read_at
 from gitmodel.metrics.builtin import headline
 from gitmodel.results.predictions import HERE, Predictions, Reader, need, parse, read_work_tree
-from gitmodel.rules import Rules, rules_before
+from gitmodel.rules import GateRules, rules_before
 
 NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabilities have 6 digits
 
@@ -26,7 +26,7 @@ NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabil
 class Results(Predictions):
     """A version: its predictions, and what comes with them."""
 
-    rules: Rules = field(default_factory=Rules)
+    rules: GateRules = field(default_factory=GateRules)
     params: dict[str, Any] = field(default_factory=dict)
     lock: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -48,7 +48,7 @@ def from_commit(commit: str) -> Results | None:
     return _results(f"commit {commit[:9]}", read)
 
 
-def read_rules(commit: str) -> Rules | None:
+def read_rules(commit: str) -> GateRules | None:
     """Return the rules of a commit; None if it has none."""
 
     def read(path: Path) -> bytes | None:

@@ -7,7 +7,7 @@ from gitmodel import rules
 from gitmodel.base.project import UserError
 from gitmodel.contract.schema import Schema
 from gitmodel.git.commits import CannotJudge
-from gitmodel.rules import Rules
+from gitmodel.rules import GateRules
 
 LOOSER_WHEN_LARGER = ("gap", "confidence", "min_rows", "size", "latency")
 
@@ -20,7 +20,7 @@ def require_known(content: dict[str, Any], where: str) -> dict[str, Any]:
         raise CannotJudge(str(error)) from None
 
 
-def rules_of(content: Mapping[str, Any], where: str) -> Rules:
+def rules_of(content: Mapping[str, Any], where: str) -> GateRules:
     """Return the rules in the content of a rules.yaml; CannotJudge names the setting that makes no sense."""
     try:
         return rules.rules_of(content, where)
@@ -28,7 +28,7 @@ def rules_of(content: Mapping[str, Any], where: str) -> Rules:
         raise CannotJudge(str(error)) from None
 
 
-def loosened(before: Rules, after: Rules, schemas: tuple[Schema, Schema]) -> list[str]:
+def loosened(before: GateRules, after: GateRules, schemas: tuple[Schema, Schema]) -> list[str]:
     """Return one sentence for each rule that is looser after a change, and for what schemas (before, after) drop."""
     found = [
         f"gate.margins.{name}: " + (f"{margin:g} -> {after.margins[name]:g}" if name in after.margins else "removed")

@@ -15,7 +15,7 @@ from gitmodel.contract.cleaning import CLEAN, mended, rows_kept
 from gitmodel.contract.identity import identity_columns, row_hash
 from gitmodel.contract.schema import Reading, Rule, Schema, check_names, load
 from gitmodel.contract.stream import look_at
-from gitmodel.contract.table import convert, is_parquet, judge, read_cells
+from gitmodel.contract.table import check_cells, convert, is_parquet, read_cells
 from gitmodel.git import storage
 from gitmodel.ingest import parquet, text
 from gitmodel.ingest.merge import Merge, New, everything, merge
@@ -99,7 +99,7 @@ def checked(cells: pd.DataFrame, schema: Schema, file: Path) -> pd.DataFrame:
 
     An id that is there twice breaks nothing here: the row is left out.
     """
-    typed, _, violations = judge(cells, schema)
+    typed, _, violations = check_cells(cells, schema)
     if problems := [str(found) for found in violations if found.rule is not Rule.ID_REPEATED]:
         raise broken(file, problems)
     return typed

@@ -18,7 +18,7 @@ from gitmodel.contract.features import DeriveError, Features
 from gitmodel.contract.labels import codes_of
 from gitmodel.contract.schema import FLAGGABLE, Violation
 from gitmodel.contract.stream import Part, Source, find, in_order, open_source, parts
-from gitmodel.contract.table import STRING, convert, judge
+from gitmodel.contract.table import STRING, check_cells, convert
 
 Arrays = dict[str, np.ndarray]  # typed rows, (n,) by name
 
@@ -263,7 +263,7 @@ def log_files(name: str) -> list[Path]:
 def rows_of(cells: pd.DataFrame, bundle: Bundle, predicted: np.ndarray | None = None) -> Rows:
     """Return n rows of cells as they stand, judged by the contract and predicted if the service would answer them."""
     contract = bundle.schema.unlabelled()
-    _, arrays, broken = judge(cells, contract)
+    _, arrays, broken = check_cells(cells, contract)
     refused = np.zeros(len(cells), dtype=bool)
     for violation in broken:
         if contract.violations == "reject" or violation.rule not in FLAGGABLE:

@@ -16,7 +16,7 @@ from gitmodel.bundle.rates import Rate, Sums
 from gitmodel.contract.schema import Schema
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.findings import Finding
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 
 FEW_DRAWS, DRAWS, CELLS = 2_000, 50_000, 5_000_000
 UNCLEAR = 0.05  # a smaller p is worth more draws
@@ -37,7 +37,9 @@ RETRAIN = "look at the rows of these groups, and train on newer ones: `model ing
 class Bias:
     """Compares the gaps between groups in a batch with those at test."""
 
-    def __init__(self, schema: Schema, profile: dict[str, Any], manifest: dict[str, Any], settings: Settings) -> None:
+    def __init__(
+        self, schema: Schema, profile: dict[str, Any], manifest: dict[str, Any], settings: MonitorRules
+    ) -> None:
         """Start at zero."""
         self._schema, self._settings, self._sums, self._rows = schema, settings, Sums(schema), 0
         known = profile.get("test", {}).get("groups", {})

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from gitmodel.base.project import BUNDLE, UserError, one_line, say, some_rows, write_json, write_text
 from gitmodel.bundle.bundle import PROFILE, Bundle, digest, version
-from gitmodel.bundle.fast import QuickBundle
+from gitmodel.bundle.fast import FastBundle
 from gitmodel.contract.schema import Schema
-from gitmodel.monitor import history
+from gitmodel.monitor import past_runs
 from gitmodel.monitor import settings as limits
 from gitmodel.monitor.batch import Rows, Tables, open_batch
 from gitmodel.monitor.bias import Bias
@@ -27,11 +27,11 @@ from gitmodel.monitor.health import Health, Skew
 from gitmodel.monitor.labels import Labels
 from gitmodel.monitor.quality import Quality, read_margins
 from gitmodel.monitor.result import CANNOT_JUDGE, Result, as_json
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 from gitmodel.versions import own
 
 if TYPE_CHECKING:
-    from gitmodel.monitor.domain import Joint
+    from gitmodel.monitor.domain import DomainClassifier
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +90,7 @@ def settle(args: argparse.Namespace) -> Result:
     """Return what was found; what prevents it becomes the verdict."""
     try:
         settings = limits.load()
-        runs = history.read(args.history) if args.history else []
+        runs = past_runs.read(args.history) if args.history else []
         found = watch(str(args.batch), args.bundle, settings, args.labels, args.label_file, args.joint)
         return replace(found, history=runs)
     except UserError as error:
@@ -112,19 +112,19 @@ def write(result: Result, args: argparse.Namespace) -> None:
 
         write_text(args.report, markdown(result))
     if args.history and result.verdict != CANNOT_JUDGE:
-        history.write(args.history, history.with_run(result.history, result, datetime.now(UTC)))
+        past_runs.write(args.history, past_runs.with_run(result.history, result, datetime.now(UTC)))
 
 
 def watch(
     name: str,
     directory: Path,
-    settings: Settings,
+    settings: MonitorRules,
     labels: str | None = None,
     label_file: Path | None = None,
     beside: Path | None = None,
 ) -> Result:
     """Compare a batch with the bundle in a folder; UserError if that cannot be done."""
-    with own.opened(QuickBundle, directory) as (bundle, note):
+    with own.opened(FastBundle, directory) as (bundle, note):
         found = compared(bundle, name, directory, settings, labels, label_file, beside)
     return replace(found, notes=[*found.notes, *([note] if note else [])])
 
@@ -133,7 +133,7 @@ def compared(
     bundle: Bundle,
     name: str,
     directory: Path,
-    settings: Settings,
+    settings: MonitorRules,
     labels: str | None,
     label_file: Path | None,
     beside: Path | None,
@@ -145,7 +145,7 @@ def compared(
     if later and batch.kind != "log":
         raise UserError(f"--label-file joins labels to a log by request: {name} is a table, give --labels COLUMN")
     if beside:
-        monitor.joint = joint_of(str(beside), bundle, settings)
+        monitor.classifier = classifier_of(str(beside), bundle, settings)
     for rows in batch:
         monitor.add(replace(rows, truth=later.of(rows.log["id"], rows.log["row_number"])) if later else rows)
     monitor.contract.misfits, monitor.health.refused = batch.misfits, batch.refused
@@ -164,28 +164,28 @@ def compared(
 class Monitor:
     """All parts of a report, fed with the same rows."""
 
-    def __init__(self, bundle: Bundle, profile: dict[str, Any], settings: Settings, digest: str = "") -> None:
+    def __init__(self, bundle: Bundle, profile: dict[str, Any], settings: MonitorRules, digest: str = "") -> None:
         """Start each part at zero."""
         said = bundle.schema, profile, bundle.manifest, settings
         self.health, self.skew = Health(*said, digest), Skew(bundle.schema, profile, settings, digest, bundle.predict)
         self.quality, self.bias = Quality(*said, read_margins()), Bias(*said)
         self.settings = settings
-        self.joint: Joint | None = None
+        self.classifier: DomainClassifier | None = None
         self.drift = Drift(bundle.features, profile, settings)
-        self.contract = Contract(bundle.schema, self.drift.tallies, settings)
+        self.contract = Contract(bundle.schema, self.drift.all_counts, settings)
 
     def add(self, rows: Rows) -> None:
         """Take in some rows."""
         for part in (self.drift, self.contract, self.quality, self.bias, self.health, self.skew):
             part.add(rows)
-        if self.joint:
-            self.joint.add(rows)
+        if self.classifier:
+            self.classifier.add(rows)
 
     def findings(self) -> list[Finding]:
         """Return what all parts found, decided over all comparisons together."""
         parts = (self.contract, self.drift, self.quality, self.bias, self.health, self.skew)
         found = [finding for part in parts for finding in part.findings()]
-        return decide([*found, *(self.joint.findings() if self.joint else [])], self.settings.confidence)
+        return decide([*found, *(self.classifier.findings() if self.classifier else [])], self.settings.confidence)
 
     @property
     def notes(self) -> list[str]:
@@ -195,14 +195,14 @@ class Monitor:
         return notes + ([f"{some_rows(misfits)} left out: more or fewer cells than the header"] if misfits else [])
 
 
-def joint_of(name: str, bundle: Bundle, settings: Settings) -> "Joint":
+def classifier_of(name: str, bundle: Bundle, settings: MonitorRules) -> "DomainClassifier":
     """Return what compares all columns together with the rows of a table."""
-    from gitmodel.monitor.domain import Joint
+    from gitmodel.monitor.domain import DomainClassifier
 
-    joint = Joint(bundle.schema, settings, name)
+    classifier = DomainClassifier(bundle.schema, settings, name)
     for rows in Tables(name, bundle, None):
-        joint.add(rows, batch=False)
-    return joint
+        classifier.add(rows, batch=False)
+    return classifier
 
 
 def later_labels(path: Path | None, schema: Schema) -> Labels | None:
@@ -215,7 +215,7 @@ def read_profile(directory: Path, bundle: Bundle) -> dict[str, Any]:
     path = Path(directory) / PROFILE
     try:
         profile: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        Drift(bundle.features, profile, Settings())
+        Drift(bundle.features, profile, MonitorRules())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         remedy = "make it anew with `dvc repro --force package`"
         raise UserError(f"{path} is damaged, or of another version of this code: {remedy}") from None

@@ -10,20 +10,20 @@ import numpy as np
 from gitmodel.base.project import UserError, one_line, some_rows
 from gitmodel.contract.schema import Rule, Schema
 from gitmodel.monitor.batch import Rows
-from gitmodel.monitor.counts import Tally
+from gitmodel.monitor.counts import Counts
 from gitmodel.monitor.distance import beyond, more
 from gitmodel.monitor.findings import Finding
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 
 MEND = "Mend what writes these rows, or correct schema.yaml where the rule is wrong."
 
 
 class Contract:
-    """Counts the rows that break each column's rules; what is missing or unseen is taken from the tallies."""
+    """Counts the rows that break each column's rules; what is missing or unseen is taken from `all_counts`."""
 
-    def __init__(self, schema: Schema, tallies: Mapping[str, Tally], settings: Settings) -> None:
+    def __init__(self, schema: Schema, all_counts: Mapping[str, Counts], settings: MonitorRules) -> None:
         """Start at zero."""
-        self.schema, self.tallies, self.settings = schema, tallies, settings
+        self.schema, self.all_counts, self.settings = schema, all_counts, settings
         self.rows = self.broken_rows = self.misfits = 0
         self.broken: Counter[str] = Counter()
         self.rules: Counter[tuple[str, Rule]] = Counter()
@@ -43,20 +43,22 @@ class Contract:
 
     def findings(self) -> list[Finding]:
         """Return one finding for each column's rules, one for each that may be missing, and for each open category."""
-        tallies = {name: tally for name, tally in self.tallies.items() if name in self.schema.columns}  # none derived
-        self._require_types(tallies)
-        found = [self._rules(name) for name in tallies]
+        all_counts = {
+            name: counts for name, counts in self.all_counts.items() if name in self.schema.columns
+        }  # none derived
+        self._require_types(all_counts)
+        found = [self._rules(name) for name in all_counts]
         if self.misfits:
             found.append(self._misfits())
-        for name, tally in tallies.items():
-            found += [*self._missing(name, tally), *self._unseen(name, tally)]
+        for name, counts in all_counts.items():
+            found += [*self._missing(name, counts), *self._unseen(name, counts)]
         return found
 
-    def _require_types(self, tallies: Mapping[str, Tally]) -> None:
+    def _require_types(self, all_counts: Mapping[str, Counts]) -> None:
         """Raise UserError for a column of another type: what it holds cannot be compared."""
-        for name, tally in tallies.items():
+        for name, counts in all_counts.items():
             broken = self.rules[name, Rule.TYPE]
-            if broken and broken == self.rows - int(tally.now[-1]):
+            if broken and broken == self.rows - int(counts.now[-1]):
                 said, cell = Rule.TYPE.said_of(self.schema.columns[name]), self._example(name, Rule.TYPE)
                 raise UserError(f"`{name}` {said} in any row, such as {cell}: give the batch the types of schema.yaml")
 
@@ -85,22 +87,22 @@ class Contract:
         finding = Finding("contract", name, sentence, value=share, before=0.0, rows=rows, **more)
         return replace(finding, size=share, limit=limit, p=beyond(limit, count, rows))
 
-    def _missing(self, name: str, tally: Tally) -> Iterator[Finding]:
+    def _missing(self, name: str, counts: Counts) -> Iterator[Finding]:
         if self.schema.columns[name].nullable:
             remedy = "Find out why the source no longer gives it."
-            yield self._more("missing", name, tally, len(tally.now) - 1, "is missing", remedy)
+            yield self._more("missing", name, counts, len(counts.now) - 1, "is missing", remedy)
 
-    def _unseen(self, name: str, tally: Tally) -> Iterator[Finding]:
+    def _unseen(self, name: str, counts: Counts) -> Iterator[Finding]:
         column = self.schema.columns[name]
-        if column.type == "category" and column.values is None and tally.other is not None:
+        if column.type == "category" and column.values is None and counts.other is not None:
             words = "has a value that the training rows lack, or seldom have,"
             remedy = "See which values are new; a model that is trained with them knows what they mean."
-            yield self._more("unseen", name, tally, tally.other, words, remedy)
+            yield self._more("unseen", name, counts, counts.other, words, remedy)
 
-    def _more(self, what: str, name: str, tally: Tally, cell: int, words: str, remedy: str) -> Finding:
+    def _more(self, what: str, name: str, counts: Counts, cell: int, words: str, remedy: str) -> Finding:
         """Return the finding that a cell of a column holds a larger share than before."""
-        now, before = int(tally.now[cell]), float(tally.before[cell])
-        rows, rows_before = int(tally.now.sum()), float(tally.before.sum())
+        now, before = int(counts.now[cell]), float(counts.before[cell])
+        rows, rows_before = int(counts.now.sum()), float(counts.before.sum())
         if not rows or not rows_before:
             return Finding("contract", what, f"`{name}` has no cell to look at", column=name)
         share, share_before = now / rows, before / rows_before

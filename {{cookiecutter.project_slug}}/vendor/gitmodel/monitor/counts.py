@@ -20,7 +20,7 @@ Counter = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
-class Tally:
+class Counts:
     """Rows by cell (k,): `reference` before, `now` in the batch; the last cell holds what is missing.
 
     The first `ordered` cells are ranges of a number, whose `total` and `known` give its mean now; `mean` and `spread`
@@ -83,7 +83,7 @@ class Tally:
         return self.total / self.known if self.known else None
 
 
-def of_column(column: Column, profile: dict[str, Any]) -> Tally:
+def of_column(column: Column, profile: dict[str, Any]) -> Counts:
     """Return what counts a column of this type beside its profile."""
     if column.type in ("category", "boolean"):
         return _categories(column, profile)
@@ -100,12 +100,12 @@ def of_numbers(
     missing: int,
     as_numbers: Callable[[np.ndarray], np.ndarray],
     label: Callable[[float | None, float | None], str],
-) -> Tally:
+) -> Counts:
     """Return what counts numbers between the edges of their profile."""
     edges = np.array(numbers["edges"], dtype=float)
     bounds = [None, *edges.tolist(), None]
     labels = [label(low, high) for low, high in pairwise(bounds)]
-    return Tally(
+    return Counts(
         [*labels, NO_VALUE],
         np.array([*numbers["counts"], missing], dtype=float),
         lambda values: binned(values, edges),
@@ -116,17 +116,17 @@ def of_numbers(
     )
 
 
-def of_labels(counts: dict[str, int]) -> Tally:
+def of_labels(counts: dict[str, int]) -> Counts:
     """Return what counts predicted labels, given as their codes."""
     size = len(counts)
-    return Tally(
+    return Counts(
         [*counts, NO_VALUE],
         np.array([*counts.values(), 0], dtype=float),
         lambda codes: np.bincount(codes.astype(int), minlength=size),
     )
 
 
-def of_probabilities(counts: list[int]) -> Tally:
+def of_probabilities(counts: list[int]) -> Counts:
     """Return what counts probabilities in bins of equal width."""
     size = len(counts)
     labels = [f"{low / size:.2f} to {(low + 1) / size:.2f}" for low in range(size)]
@@ -134,7 +134,7 @@ def of_probabilities(counts: list[int]) -> Tally:
     def count(values: np.ndarray) -> np.ndarray:
         return np.bincount(np.clip((values * size).astype(int), 0, size - 1), minlength=size)
 
-    return Tally([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), count, ordered=size, as_numbers=floats)
+    return Counts([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), count, ordered=size, as_numbers=floats)
 
 
 def known_type(values: np.ndarray, column: str, broken: list[Violation]) -> np.ndarray:
@@ -145,7 +145,7 @@ def known_type(values: np.ndarray, column: str, broken: list[Violation]) -> np.n
     return values
 
 
-def _categories(column: Column, profile: dict[str, Any]) -> Tally:
+def _categories(column: Column, profile: dict[str, Any]) -> Counts:
     """Return what counts values, and those that the reference folded or has never seen in one cell, `other`."""
     named, luck = profile["counts"], 0.0
     if column.type == "category" and named:
@@ -157,7 +157,7 @@ def _categories(column: Column, profile: dict[str, Any]) -> Tally:
         return np.bincount(codes_of(texts, values, len(values)), minlength=len(values) + 1)
 
     before = np.array([*named.values(), profile["other"]["rows"], profile["missing"]], dtype=float)
-    return Tally([*values, OTHER, NO_VALUE], before, count, other=len(values), luck=luck)
+    return Counts([*values, OTHER, NO_VALUE], before, count, other=len(values), luck=luck)
 
 
 def _luck(rows: np.ndarray) -> float:

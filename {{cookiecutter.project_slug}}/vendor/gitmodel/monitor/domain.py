@@ -16,7 +16,7 @@ from gitmodel.contract.schema import Schema
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.distance import distance
 from gitmodel.monitor.findings import Finding
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 
 MOST_ROWS = 10_000  # of each side
 FOLDS, RANKS = 5, 10
@@ -24,10 +24,10 @@ NAMED, WORTH = 3, 0.005  # columns that are named, and the AUC that each must be
 REMEDY = "Look at the columns that are named, and at how they go together; the reference must be rows of the same kind."
 
 
-class Joint:
+class DomainClassifier:
     """Holds some rows of the batch and of the reference, chosen evenly."""
 
-    def __init__(self, schema: Schema, settings: Settings, name: str) -> None:
+    def __init__(self, schema: Schema, settings: MonitorRules, name: str) -> None:
         """Start without rows; `name` is what the reference is called."""
         self.schema, self.settings, self.name = schema, settings, name
         self.known = set(schema.columns) - {schema.time}  # not what is derived from them

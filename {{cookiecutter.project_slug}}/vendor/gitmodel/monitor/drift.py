@@ -16,7 +16,7 @@ from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.contract import percent
 from gitmodel.monitor.counts import (
     OTHER,
-    Tally,
+    Counts,
     day,
     floats,
     known_type,
@@ -28,7 +28,7 @@ from gitmodel.monitor.counts import (
 )
 from gitmodel.monitor.distance import chance, distance
 from gitmodel.monitor.findings import DAYS, Finding
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 
 MOST_BARS = 20
 SEE = "See which columns changed, and whether the quality held."
@@ -45,7 +45,7 @@ NOTICEABLE = 0.05  # standard deviations: a smaller move of the mean is not what
 class Drift:
     """Counts every column of a batch, its predictions and, if it has them, its labels."""
 
-    def __init__(self, features: Features, profile: dict[str, Any], settings: Settings) -> None:
+    def __init__(self, features: Features, profile: dict[str, Any], settings: MonitorRules) -> None:
         """Start at zero."""
         schema = features.full
         self.schema, self.settings, self.derived = schema, settings, set(features.derived)
@@ -56,13 +56,13 @@ class Drift:
         }
         self.target = of_target(schema, profile)
         self.predicted = of_predictions(schema, profile["predictions"])
-        self.tallies: dict[str, Tally] = {}  # of the columns that the batch has
+        self.all_counts: dict[str, Counts] = {}  # of the columns that the batch has
 
     def add(self, rows: Rows) -> None:
         """Count some rows."""
         for name, values in rows.columns.items():
-            tally = self.tallies.setdefault(name, self.columns[name])
-            tally.add(known_type(values, name, rows.broken))
+            counts = self.all_counts.setdefault(name, self.columns[name])
+            counts.add(known_type(values, name, rows.broken))
         if rows.truth is not None:
             known = rows.truth[rows.truth >= 0] if self.schema.classes else rows.truth[np.isfinite(rows.truth)]
             self.target.add(known.astype(float))
@@ -77,16 +77,16 @@ class Drift:
 
     def findings(self) -> list[Finding]:
         """Return a finding for each column, for the target and for the predictions, the strongest first."""
-        found = [self._column(name, tally) for name, tally in self.tallies.items()]
+        found = [self._column(name, counts) for name, counts in self.all_counts.items()]
         if self.target.now.any():
             name = self.schema.target
             found.append(self._compared(self.target, f"`{name}` (the labels)", "labels", column=name))
         found += self._predictions()
         return sorted(found, key=lambda finding: -(finding.size or -1.0))
 
-    def _column(self, name: str, tally: Tally) -> Finding:
+    def _column(self, name: str, counts: Counts) -> Finding:
         subject = f"`{name}` (derived)" if name in self.derived else f"`{name}`"
-        finding = self._compared(tally, subject, "distance", column=name)
+        finding = self._compared(counts, subject, "distance", column=name)
         if name == self.schema.time:
             sentence = f"{finding.sentence}; time goes on, so this is not judged"
             return replace(finding, size=None, p=None, sentence=sentence)
@@ -98,73 +98,73 @@ class Drift:
             return [self._compared(self.predicted["values"], "the prediction", "predicted_value")]
         labels = self._compared(self.predicted["labels"], "the predicted label", "predicted_label")
         found = [
-            self._compared(tally, f"the probability of {name!r}", "predicted_probability", group=name)
-            for name, tally in self.predicted.items()
+            self._compared(counts, f"the probability of {name!r}", "predicted_probability", group=name)
+            for name, counts in self.predicted.items()
             if name != "labels"
         ]
         first = min(found, key=lambda finding: (finding.p or 0.0, -(finding.size or 0.0)))
         return [labels, first if first.p is None else replace(first, p=min(1.0, first.p * len(found)))]
 
-    def _compared(self, tally: Tally, subject: str, name: str, column: str = "", group: str = "") -> Finding:
-        """Return the finding about one tally."""
-        rows, limit = int(tally.now.sum()), self.settings.drift
+    def _compared(self, counts: Counts, subject: str, name: str, column: str = "", group: str = "") -> Finding:
+        """Return the finding about one distribution."""
+        rows, limit = int(counts.now.sum()), self.settings.drift
         finding = Finding("drift", name, "", column=column, group=group, rows=rows, limit=limit)
-        if rows < self.settings.min_rows or not tally.before.sum():
+        if rows < self.settings.min_rows or not counts.before.sum():
             why = f"has {some_rows(rows)} to look at, fewer than min_rows ({self.settings.min_rows})"
             return replace(finding, sentence=f"{subject} {why}")
         return replace(
             finding,
-            sentence=describe(tally, subject),
-            value=tally.mean_now,
-            before=tally.mean,
-            unit=DAYS if tally.dates else "",
-            size=distance(tally.before, tally.now),
-            p=chance(tally.before, tally.now, tally.ordered),
+            sentence=describe(counts, subject),
+            value=counts.mean_now,
+            before=counts.mean,
+            unit=DAYS if counts.dates else "",
+            size=distance(counts.before, counts.now),
+            p=chance(counts.before, counts.now, counts.ordered),
             remedy=REMEDIES[name],
-            picture=picture(tally),
+            picture=picture(counts),
         )
 
 
-def of_target(schema: Schema, profile: dict[str, Any]) -> Tally:
+def of_target(schema: Schema, profile: dict[str, Any]) -> Counts:
     """Return what counts the labels of a batch, classes by their codes."""
     known = profile["columns"][schema.target]
     if not schema.classes:
         return of_column(schema.columns[schema.target], known)
     named = [name for name in schema.classes if name in known["counts"]]
-    tally = of_labels({name: known["counts"][name] for name in named})
+    counts = of_labels({name: known["counts"][name] for name in named})
     if len(named) == len(schema.classes):
-        return tally
+        return counts
     cell = np.array([named.index(name) if name in named else len(named) for name in schema.classes])
-    rare = np.array([*tally.reference[:-1], known["other"]["rows"], 0.0])  # the profile folds them
-    return Tally(
+    rare = np.array([*counts.reference[:-1], known["other"]["rows"], 0.0])  # the profile folds them
+    return Counts(
         [*named, OTHER, NO_VALUE], rare, lambda codes: np.bincount(cell[codes.astype(int)], minlength=len(named) + 1)
     )
 
 
-def of_predictions(schema: Schema, known: dict[str, Any]) -> dict[str, Tally]:
+def of_predictions(schema: Schema, known: dict[str, Any]) -> dict[str, Counts]:
     """Return what counts `values`, or `labels` and the probability of each class; of two classes the positive one."""
     training = known["training"]
     if not schema.classes:
         return {"values": replace(of_numbers(known, 0, floats, span), training=np.array([*training["counts"], 0]))}
     names = [schema.classes[positive_code(schema)]] if schema.task == "binary" else schema.classes
-    tallies = {"labels": replace(of_labels(known["labels"]), training=np.array([*training["labels"].values(), 0]))}
+    all_counts = {"labels": replace(of_labels(known["labels"]), training=np.array([*training["labels"].values(), 0]))}
     for name in names:
         counts = np.array([*training["probabilities"][name], 0])
-        tallies[name] = replace(of_probabilities(known["probabilities"][name]), training=counts)
-    return tallies
+        all_counts[name] = replace(of_probabilities(known["probabilities"][name]), training=counts)
+    return all_counts
 
 
-def describe(tally: Tally, subject: str) -> str:
+def describe(counts: Counts, subject: str) -> str:
     """Return what changed, as a sentence: the mean if it moved, and the cell that changed most."""
     said = []
-    now, before = tally.mean_now, tally.mean
-    if now is not None and before is not None and abs(now - before) > NOTICEABLE * (tally.spread or 0.0):
-        said.append(_moved(before, now, tally.dates))
-    p, q = tally.before / tally.before.sum(), tally.now / tally.now.sum()
+    now, before = counts.mean_now, counts.mean
+    if now is not None and before is not None and abs(now - before) > NOTICEABLE * (counts.spread or 0.0):
+        said.append(_moved(before, now, counts.dates))
+    p, q = counts.before / counts.before.sum(), counts.now / counts.now.sum()
     cell = int((rel_entr(p, (p + q) / 2) + rel_entr(q, (p + q) / 2)).argmax())  # what the distance is mostly made of
     if q[cell] == p[cell]:
         return f"{subject} is as before"
-    most = f"{tally.labels[cell]}: {percent(p[cell])} before, {percent(q[cell])} now"
+    most = f"{counts.labels[cell]}: {percent(p[cell])} before, {percent(q[cell])} now"
     return f"{subject} {said[0]}; {most}" if said else f"{subject}: {most}"
 
 
@@ -178,10 +178,10 @@ def _moved(before: float, now: float, dates: bool) -> str:
     return f"{moved} ({day(before, close)} before, {day(now, close)} now)"
 
 
-def picture(tally: Tally) -> dict[str, Any]:
+def picture(counts: Counts) -> dict[str, Any]:
     """Return the shares before and now in at most MOST_BARS bars: ranges joined, rare values together."""
-    p, q = tally.before / tally.before.sum(), tally.now / tally.now.sum()
-    group, labels = _joined_ranges(tally) if tally.ordered else _joined_values(tally, p, q)
+    p, q = counts.before / counts.before.sum(), counts.now / counts.now.sum()
+    group, labels = _joined_ranges(counts) if counts.ordered else _joined_values(counts, p, q)
     before, now = (np.bincount(group, weights=shares, minlength=len(labels)) for shares in (p, q))
     shown = (before > 0) | (now > 0)
     return {
@@ -191,22 +191,22 @@ def picture(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _joined_ranges(tally: Tally) -> tuple[np.ndarray, list[str]]:
-    step = -(-tally.ordered // (MOST_BARS - 1))
-    group = np.append(np.arange(tally.ordered) // step, -(-tally.ordered // step))
+def _joined_ranges(counts: Counts) -> tuple[np.ndarray, list[str]]:
+    step = -(-counts.ordered // (MOST_BARS - 1))
+    group = np.append(np.arange(counts.ordered) // step, -(-counts.ordered // step))
     labels = []
-    for start in range(0, tally.ordered, step):
-        first, last = tally.labels[start], tally.labels[min(start + step, tally.ordered) - 1]
+    for start in range(0, counts.ordered, step):
+        first, last = counts.labels[start], counts.labels[min(start + step, counts.ordered) - 1]
         labels.append(first if first == last else f"{first} ... {last}")
-    return group, [*labels, tally.labels[-1]]
+    return group, [*labels, counts.labels[-1]]
 
 
-def _joined_values(tally: Tally, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    last = [*([tally.other] if tally.other is not None else []), len(p) - 1]
+def _joined_values(counts: Counts, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    last = [*([counts.other] if counts.other is not None else []), len(p) - 1]
     named = [cell for cell in np.argsort(-np.maximum(p, q), kind="stable").tolist() if cell not in last]
     shown = named[: MOST_BARS - 2]
     shown.sort(key=lambda cell: -p[cell])
-    labels = [*(tally.labels[cell] for cell in shown), "(other)", tally.labels[-1]]
+    labels = [*(counts.labels[cell] for cell in shown), "(other)", counts.labels[-1]]
     group = np.full(len(p), len(shown))
     group[shown] = np.arange(len(shown))
     group[-1] = len(shown) + 1

@@ -20,7 +20,7 @@ from gitmodel.git.programs import git
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.distance import beyond, more
 from gitmodel.monitor.findings import RETRAIN, Finding
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 from gitmodel.versions.tags import read
 
 LATENCIES = np.geomspace(0.01, 1e6, 400)  # ms: neighbours are 4.7 % apart
@@ -36,7 +36,7 @@ class Health:
         schema: Schema,
         profile: dict[str, Any],
         manifest: dict[str, Any],
-        settings: Settings,
+        settings: MonitorRules,
         digest: str = "",
     ) -> None:
         """Start at zero; `digest` is that of the bundle, by which its tag is found."""
@@ -174,7 +174,7 @@ class Skew:
         self,
         schema: Schema,
         profile: dict[str, Any],
-        settings: Settings,
+        settings: MonitorRules,
         digest: str,
         predict: Callable[[Mapping[str, np.ndarray]], np.ndarray],
     ) -> None:

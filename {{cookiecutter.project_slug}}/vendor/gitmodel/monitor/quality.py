@@ -24,7 +24,7 @@ from gitmodel.metrics.scored import Scored
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.bias import LABEL
 from gitmodel.monitor.findings import RETRAIN, Finding
-from gitmodel.monitor.settings import Settings
+from gitmodel.monitor.settings import MonitorRules
 
 Z = 1.96
 OTHER_CODE = "make the bundle again with `dvc repro`, or watch it with the evaluate.py of the commit that made it"
@@ -39,7 +39,7 @@ class Quality:
         schema: Schema,
         profile: dict[str, Any],
         manifest: dict[str, Any],
-        settings: Settings,
+        settings: MonitorRules,
         margins: Mapping[str, float],
     ) -> None:
         """Start without rows; memory is bounded by what a sample holds."""

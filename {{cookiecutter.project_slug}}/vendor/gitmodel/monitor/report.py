@@ -7,7 +7,7 @@ from gitmodel.base.markdown import LONGEST, cut, figure, folded, listed, prose, 
 from gitmodel.base.project import one_line, some
 from gitmodel.metrics.metric import HIGHER
 from gitmodel.metrics.own import ESTIMATED
-from gitmodel.monitor import history
+from gitmodel.monitor import past_runs
 from gitmodel.monitor.counts import day
 from gitmodel.monitor.findings import ALERT, DAYS, PARTS, QUIET, UNKNOWN, Finding
 from gitmodel.monitor.result import Result, key, strength
@@ -137,14 +137,14 @@ def sentence(finding: Finding) -> str:
     return said[:1].upper() + said[1:]
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def amount(value: float | None, digits: int = 4) -> str:
     """Return a number for people, `-` where there is none."""
     return "-" if value is None or value != value else figure(float(value), digits)
 
 
 def shown(finding: Finding, value: float | None, digits: int = 4) -> str:
     """Return the value of a finding, before or now, for people: a date where it is one."""
-    return day(value) if finding.unit == DAYS and value is not None else number(value, digits)
+    return day(value) if finding.unit == DAYS and value is not None else amount(value, digits)
 
 
 def chance(finding: Finding) -> str:
@@ -156,7 +156,7 @@ def began(result: Result, finding: Finding) -> str:
     """Return since when an alert lasts: the day, the batch and the number of runs; or that it is new."""
     if finding.verdict != ALERT or not result.history:
         return ""
-    first = history.since(result.history, key(finding))
+    first = past_runs.since(result.history, key(finding))
     if first is None:
         return "new in this batch"
     runs = len(result.history) - list(result.history).index(first) + 1
@@ -196,7 +196,7 @@ def ranked(found: Iterable[Finding]) -> list[Finding]:
 def markdown(result: Result) -> str:
     """Return the report for an issue; parts that would make it too long are left out, and it says so."""
     text, left_out = "", ""
-    for part in _parts(history.apart(result)):
+    for part in _parts(past_runs.apart(result)):
         if len(text) + len(part) > LONGEST - 500:
             left_out = "\n\n_Some parts are left out: too long._"
         else:
@@ -239,9 +239,9 @@ def _table(found: Sequence[Finding], result: Result) -> str:
         [
             cut(label(f)),
             shown(f, f.before),
-            shown(f, f.value) + (f" ({number(f.low, 3)} to {number(f.high, 3)})" if f.low is not None else ""),
-            number(f.size, 3),
-            number(f.limit, 3),
+            shown(f, f.value) + (f" ({amount(f.low, 3)} to {amount(f.high, 3)})" if f.low is not None else ""),
+            amount(f.size, 3),
+            amount(f.limit, 3),
             chance(f).replace("<", "&lt;"),
             f"{MARKS[state(f)]} {WORDS[state(f)]}".strip(),
             *([cut(began(result, f) or "-")] if result.history else []),

@@ -15,7 +15,7 @@ Watched = Annotated[float | None, Field(ge=0, description="a number from 0 on, o
 
 
 @dataclass(frozen=True)
-class Settings:
+class MonitorRules:
     """The limits; see the comments in rules.yaml. None: not watched."""
 
     confidence: Confidence = 0.95
@@ -33,11 +33,11 @@ class Settings:
     history: Count = 100
 
 
-def load() -> Settings:
+def load() -> MonitorRules:
     """Return the settings of the work tree; the defaults outside of a project. UserError names what makes no sense."""
     return settings_of(read_rules())
 
 
-def settings_of(content: Mapping[str, Any]) -> Settings:
+def settings_of(content: Mapping[str, Any]) -> MonitorRules:
     """Return the settings in the content of a rules.yaml; those that are left out have their defaults."""
-    return parse(Settings, content, "monitor", str(RULES))
+    return parse(MonitorRules, content, "monitor", str(RULES))

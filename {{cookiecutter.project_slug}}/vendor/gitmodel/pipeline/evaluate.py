@@ -41,7 +41,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Parameters:
     """The section `evaluate:` of params.yaml."""
 
     min_slice_rows: Count
@@ -51,7 +51,7 @@ class Settings:
 
 def main() -> None:
     """Measure models/*.skops on data/test.parquet, and write metrics, predictions and plots to reports/."""
-    schema, params = load(), read_stage(Settings, "evaluate")
+    schema, params = load(), read_stage(Parameters, "evaluate")
     test = pd.read_parquet(TEST)
     say(f"evaluating on {len(test):,} test rows")
     estimators = {name: skops_file.load(path) for name, path in {"model": MODEL, **BASELINES}.items()}
@@ -72,7 +72,7 @@ def main() -> None:
     with replacing(PREDICTIONS) as draft:
         table.to_csv(draft, index=False, lineterminator="\n")
     write_json(METRICS, metrics)
-    report(metrics, measured, schema.task)
+    say_result(metrics, measured, schema.task)
 
 
 def predict(estimators: dict[str, BaseEstimator], frame: pd.DataFrame, features: Features) -> dict[str, np.ndarray]:
@@ -199,7 +199,7 @@ def progress(items: Iterable[Item], what: str) -> Iterator[Item]:
     return iter(tqdm(items, what, delay=2, disable=None, leave=False))
 
 
-def report(metrics: dict[str, Any], measured: Mapping[str, Metric], task: str) -> None:
+def say_result(metrics: dict[str, Any], measured: Mapping[str, Metric], task: str) -> None:
     """Say how the model compares with its baselines, and warn if it is not worth having."""
     if left_out := [name for name in measured if name not in metrics["test"]]:
         warn(f"left out {', '.join(left_out)}: the target of the test rows does not vary enough to define them")

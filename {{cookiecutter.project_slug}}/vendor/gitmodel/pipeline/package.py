@@ -30,12 +30,12 @@ from gitmodel.base.project import (
     write_json,
 )
 from gitmodel.bundle import bundle as files
-from gitmodel.bundle import manifest as contents
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.bundle.form import choose
+from gitmodel.bundle.manifest import hashes, manifest_of, profile_of, proof
 from gitmodel.bundle.parity import SINGLE_ROWS, Parity, hard_rows
-from gitmodel.bundle.performance import AtTest
-from gitmodel.bundle.profile import Predictions
+from gitmodel.bundle.performance import Performance
+from gitmodel.bundle.profile import PredictionProfile
 from gitmodel.card.card import write_card
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
@@ -54,22 +54,22 @@ def main() -> None:
     say("exporting the model to ONNX")
     with replacing_folder(BUNDLE) as draft:
         form = choose(model, features, lambda bundle: prove(bundle, model, settings.tolerance))
-        parity, predictions, at_test = form.proof
+        parity, predictions, performance = form.proof
         (draft / form.name).write_bytes(form.content)
         shutil.copyfile(SCHEMA, draft / files.SCHEMA)
         predictions["training"] = of_training(form.bundle, predictions)
         ship_more(draft)
-        write_json(draft / files.PROFILE, contents.reference(features, predictions, at_test.describe(), metrics))
-        manifest = contents.manifest(features, settings.name, metrics, parity) | form.needs
-        write_json(draft / files.MANIFEST, manifest | {"files": contents.hashes(draft)})
+        write_json(draft / files.PROFILE, profile_of(features, predictions, performance.describe(), metrics))
+        manifest = manifest_of(features, settings.name, metrics, parity) | form.needs
+        write_json(draft / files.MANIFEST, manifest | {"files": hashes(draft)})
         Bundle.load(draft)
     write_card(manifest, metrics, schema)
-    report(manifest)
+    say_result(manifest)
 
 
 def ship_more(folder: Path) -> None:
     """Let the user's `ship` write into the bundle; UserError if it fails, or touches what the stage writes."""
-    before = contents.hashes(folder)
+    before = hashes(folder)
     try:
         seam.find("package", "ship", lambda folder: None)(folder)
     except UserError:
@@ -79,7 +79,7 @@ def ship_more(folder: Path) -> None:
     for path in folder.iterdir():
         if not path.is_file():
             raise UserError(f"ship in package.py made the folder {path.name}: write files only")
-    after = contents.hashes(folder)
+    after = hashes(folder)
     if touched := [name for name in (*before, files.PROFILE, files.MANIFEST) if after.get(name) != before.get(name)]:
         raise UserError(f"ship in package.py wrote {touched[0]}, which the stage itself writes: choose another name")
 
@@ -93,31 +93,31 @@ def read_metrics() -> dict[str, Any]:
     return metrics
 
 
-def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[str, Any], dict[str, Any], AtTest]:
+def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[str, Any], dict[str, Any], Performance]:
     """Compare `bundle` with the model on all test rows and on hard ones.
 
     Return what was found, the predictions, and how the model fared. The predictions to watch for come from the test
     rows: on its training rows a model is surer than it should be.
     """
-    predictions = Predictions(bundle.classes)
-    at_test = AtTest(bundle.schema, rules.read_gate().min_rows, own().values())
+    predictions = PredictionProfile(bundle.classes)
+    performance = Performance(bundle.schema, rules.read_gate().min_rows, own().values())
     easy, hard = (Parity(bundle, model, tolerance, target_scale(bundle.schema)) for _ in range(2))
     for frame in chunks(TEST):
         predicted = easy.compare(frame)
         predictions.add(predicted)
-        at_test.add(rows(frame), predicted)
+        performance.add(rows(frame), predicted)
     easy.require("test rows")
     frame = next(chunks(TEST))
     hard.compare(hard_rows(frame, bundle.schema))
     hard.compare_one_by_one(frame.head(SINGLE_ROWS))
     hard.require("hard rows (missing, never seen or extreme values, or one row alone)")
-    return contents.proof(easy, hard), predictions.describe(), at_test
+    return proof(easy, hard), predictions.describe(), performance
 
 
 def of_training(bundle: Bundle, predictions: dict[str, Any]) -> dict[str, Any]:
     """Return how some training rows are predicted, in the bins of `predictions`: a batch may hold rows like them."""
     step = -(-pq.ParquetFile(TRAIN).metadata.num_rows // MOST_TRAINING)
-    found = Predictions(bundle.classes)
+    found = PredictionProfile(bundle.classes)
     for frame in chunks(TRAIN):
         found.add(bundle.predict(rows(frame.iloc[::step])))
     return found.describe() if bundle.classes else {"counts": found.counts(predictions["edges"])}
@@ -136,7 +136,7 @@ def chunks(path: Path) -> Iterator[pd.DataFrame]:
         yield batch.to_pandas()
 
 
-def report(manifest: dict[str, Any]) -> None:
+def say_result(manifest: dict[str, Any]) -> None:
     """Say what was made, and loudly if it is of no use."""
     size = sum(path.stat().st_size for path in BUNDLE.iterdir())
     say(f"{BUNDLE} ({size / 1e6:.1f} MB) predicts as the trained model does; {CARD} describes it")

@@ -20,14 +20,14 @@ from gitmodel.base.settings import Share, read_stage
 from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Schema, check_names, load
-from gitmodel.contract.table import STRING, judge, read_cells
+from gitmodel.contract.table import STRING, check_cells, read_cells
 from gitmodel.pipeline.stage import run_stage
 
 FAR_OFF = 0.1  # a share of test rows that differs more from what was asked for is worth a warning
 
 
 @dataclass(frozen=True)
-class Settings:
+class Parameters:
     """The section `prepare:` of params.yaml."""
 
     test_size: Share
@@ -35,7 +35,7 @@ class Settings:
 
 def main() -> None:
     """Check data/raw.* against schema.yaml and write data/train.parquet and data/test.parquet."""
-    schema, test_size = load(), read_stage(Settings, "prepare").test_size
+    schema, test_size = load(), read_stage(Parameters, "prepare").test_size
     say(f"reading {schema.table}")
     table = labelled(checked(read_clean(schema), schema), schema)
     table = add_row_id(table, schema)
@@ -60,7 +60,7 @@ def checked(cells: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return the table with typed columns; UserError names each column and rule that is violated."""
     problems = check_names(list(cells.columns), schema)
     if not problems:
-        table, _, violations = judge(cells, schema)
+        table, _, violations = check_cells(cells, schema)
         problems = [str(found) for found in violations]
     if problems:
         lines = "".join(f"\n  {problem}" for problem in problems)

@@ -16,7 +16,7 @@ from gitmodel.registry.assets import is_bundle
 from gitmodel.registry.promote import require_usable
 from gitmodel.registry.status import none_here
 from gitmodel.versions import own, rules, tags
-from gitmodel.versions.rules import Rules
+from gitmodel.versions.rules import PromotionRules
 from gitmodel.versions.tags import VERSION, Registry, Version, require_version
 
 TEXT = """Put the bundle of a version, or of the one that serves in a stage, into a folder. It comes from the work tree,
@@ -78,7 +78,7 @@ def chosen(which: str) -> Version:
     return version
 
 
-def resolve(registry: Registry, rule: Rules, which: str) -> Version:
+def resolve(registry: Registry, rule: PromotionRules, which: str) -> Version:
     """Return the version that is meant, by its own name, as what serves in a stage, or by a tag."""
     if "@" in which or "#" in which:
         return resolve_tag(registry, rule, which)
@@ -92,7 +92,7 @@ def resolve(registry: Registry, rule: Rules, which: str) -> Version:
     return version
 
 
-def resolve_tag(registry: Registry, rule: Rules, name: str) -> Version:
+def resolve_tag(registry: Registry, rule: PromotionRules, name: str) -> Version:
     """Return the version of a tag; UserError if it is not here, or another one counts for its stage by now."""
     tag = next((tag for tag in registry.tags if tag.name == name), None)
     if tag is None:

@@ -5,7 +5,7 @@ import argparse
 from gitmodel.base.project import UserError, one_line
 from gitmodel.registry.status import called, explain_unsigned, none_here, print_table, warn_if_incomplete
 from gitmodel.versions import rules, tags
-from gitmodel.versions.rules import Rules
+from gitmodel.versions.rules import PromotionRules
 from gitmodel.versions.tags import Period, Registry, date, require_name
 
 TEXT = """Show what served in a stage from when to when, who decided it, and why: the answer to "which model made this
@@ -36,7 +36,7 @@ def history(stage: str) -> None:
     explain_unsigned(cells[0] for cells in rows)
 
 
-def row(registry: Registry, rule: Rules, period: Period) -> list[str]:
+def row(registry: Registry, rule: PromotionRules, period: Period) -> list[str]:
     """Return one line of the table."""
     tag = period.tag
     end = date(period.end) if period.end else "now"

@@ -8,7 +8,7 @@ from gitmodel.base.project import UserError, one_line
 from gitmodel.git.programs import call, git
 from gitmodel.registry import proposal, remote, write
 from gitmodel.versions import rules
-from gitmodel.versions.rules import Rules
+from gitmodel.versions.rules import PromotionRules
 from gitmodel.versions.tags import Registry, require_version
 
 TEXT = """Make the model of the last commit a version: an annotated tag NAME@VERSION that carries the digest of the
@@ -84,7 +84,7 @@ def require_new(registry: Registry, version: str) -> None:
         raise UserError(f"{version} exists, since {known.tag.date} (by {known.tag.by}): take another number")
 
 
-def examine(registry: Registry, rule: Rules, accepted: str) -> Evidence:
+def examine(registry: Registry, rule: PromotionRules, accepted: str) -> Evidence:
     """Return the evidence for the model of the work tree; UserError if it may not become a version."""
     from gitmodel.bundle.bundle import digest, read_manifest
     from gitmodel.gate import results
@@ -98,7 +98,7 @@ def examine(registry: Registry, rule: Rules, accepted: str) -> Evidence:
         raise UserError("the model is no better than guessing (the trivial baseline): improve it")
     found = Evidence(fields={"Digest": identity, "Data": f"md5:{manifest['data']['md5']}"})
     found.fields["Metrics"] = json.dumps(manifest["metrics"]["test"])
-    judge(found, registry, rule, accepted)
+    add_verdict(found, registry, rule, accepted)
     last = next(reversed(registry.versions.values()), None)
     former = results.from_commit(last.tag.commit) if last else None
     if last and former:
@@ -107,7 +107,7 @@ def examine(registry: Registry, rule: Rules, accepted: str) -> Evidence:
     return found
 
 
-def judge(found: Evidence, registry: Registry, rule: Rules, accepted: str) -> None:
+def add_verdict(found: Evidence, registry: Registry, rule: PromotionRules, accepted: str) -> None:
     """Add the verdict of the gate against what serves; UserError if it does not pass and nobody accepts it."""
     from gitmodel.base.markdown import short
     from gitmodel.gate import report

@@ -7,7 +7,7 @@ from typing import Any
 
 from gitmodel.base.project import RULES, UserError, say, warn
 from gitmodel.versions import rules, tags
-from gitmodel.versions.rules import Rules
+from gitmodel.versions.rules import PromotionRules
 from gitmodel.versions.tags import Registry, Tag, Version, date
 
 TEXT = """Show which version serves in each stage, since when and by whom, and all versions with their main metric. It
@@ -60,18 +60,18 @@ def warn_if_incomplete(registry: Registry) -> None:
         warn("this clone is shallow or has no tags, so versions may be missing: `git fetch --tags` brings them")
 
 
-def stages(registry: Registry, rule: Rules) -> list[str]:
+def stages(registry: Registry, rule: PromotionRules) -> list[str]:
     """Return the stages of rules.yaml in their order, then others that tags name."""
     return list(dict.fromkeys([*rule.stages, *registry.stages]))
 
 
-def stage_row(registry: Registry, rule: Rules, stage: str) -> list[str]:
+def stage_row(registry: Registry, rule: PromotionRules, stage: str) -> list[str]:
     """Return one line of the table of stages."""
     tag = registry.stages.get(stage)
     return [stage, called(registry, rule, tag), tag.date, tag.by] if tag else [stage, "-", "-", "-"]
 
 
-def called(registry: Registry, rule: Rules, tag: Tag) -> str:
+def called(registry: Registry, rule: PromotionRules, tag: Tag) -> str:
     """Return the version that a stage's tag names, and whether that counts."""
     return registry.version_of(tag)[:20] + ("" if rule.counts(tag) else f" ({UNSIGNED})")
 
@@ -82,7 +82,7 @@ def explain_unsigned(cells: Iterable[str]) -> None:
         say(f"{UNSIGNED}: counts no more, as registry.require_signed_tags in {RULES} asks for signatures")
 
 
-def version_row(registry: Registry, rule: Rules, version: Version) -> list[str]:
+def version_row(registry: Registry, rule: PromotionRules, version: Version) -> list[str]:
     """Return one line of the table of versions."""
     name, value = next(iter(version.metrics.items()), ("", 0.0))
     states = ["retired"] if version.retired else registry.stages_of(version)

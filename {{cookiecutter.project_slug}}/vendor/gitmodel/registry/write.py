@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from gitmodel.base.project import UserError, one_line, say
 from gitmodel.git.programs import call, git, last_line
 from gitmodel.registry.remote import Remote
-from gitmodel.versions.rules import Rules
+from gitmodel.versions.rules import PromotionRules
 from gitmodel.versions.signatures import require_signed
 from gitmodel.versions.tags import Registry, date
 
@@ -63,7 +63,7 @@ def later_than(registry: Registry) -> int:
 def publish(
     registry: Registry,
     draft: Draft,
-    rules: Rules,
+    rules: PromotionRules,
     remote: Remote | None,
     approve: Callable[[str], None] = lambda who: None,
 ) -> None:

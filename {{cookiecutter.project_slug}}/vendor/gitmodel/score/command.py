@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from gitmodel.base.project import BUNDLE, UserError, some_rows
 from gitmodel.bundle.bundle import Bundle, version
-from gitmodel.bundle.fast import QuickBundle
+from gitmodel.bundle.fast import FastBundle
 from gitmodel.contract.stream import WORKERS, Part, Source, find, in_order, open_source, parts
 from gitmodel.score.output import Output, rejected_path, remove_leftovers, require_writable
 from gitmodel.score.scorer import Scorer, columns_read
@@ -62,7 +62,7 @@ def score(args: argparse.Namespace) -> None:
     if args.workers < 1:
         raise UserError(f"--workers {args.workers}: give 1 or more")
     require_writable(args.output, args.bad_rows == "reject")
-    bundle = own.load(QuickBundle, args.bundle)
+    bundle = own.load(FastBundle, args.bundle)
     sources = open_sources(str(args.input), args.output, bundle)
     called = args.version or os.environ.get("MODEL_VERSION") or version(args.bundle)
     scorer = Scorer.make(bundle, called, sources, args.bad_rows == "reject")
@@ -74,7 +74,7 @@ def score(args: argparse.Namespace) -> None:
             rows += len(scored)
         if not rows:
             raise UserError(f"{args.input} holds a header but no rows: there is nothing to predict")
-    report(output, rows, time.perf_counter() - start)
+    say_result(output, rows, time.perf_counter() - start)
 
 
 def open_sources(pattern: str, output: Path, bundle: Bundle) -> list[Source]:
@@ -98,7 +98,7 @@ def progress(sources: list[Source]) -> "tqdm[None]":
     return tqdm(total=total, desc="scoring", unit=" rows", unit_scale=True, disable=None, leave=False)
 
 
-def report(output: Output, rows: int, seconds: float) -> None:
+def say_result(output: Output, rows: int, seconds: float) -> None:
     """Say on stderr what was done, and how quickly."""
     done = f"{some_rows(rows - output.rejected)} predicted in {seconds:.1f} s ({rows / seconds:,.0f} rows/s)"
     left = f"; {some_rows(output.rejected)} rejected: {rejected_path(output.path)}" if output.rejected else ""

@@ -15,7 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from gitmodel.base.project import UserError, replacing
-from gitmodel.score.scorer import Reject, Scored, Scorer
+from gitmodel.score.scorer import Reject, ScoredPart, Scorer
 
 STDOUT = "-"
 
@@ -75,7 +75,7 @@ class Output:
             if kind is None and not self.rejected and str(self.path) != STDOUT:
                 rejected_path(self.path).unlink(missing_ok=True)
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredPart) -> None:
         """Write the predictions and the rejected rows of one part."""
         with _plain_errors(self.path):
             self._table.write_table(scored.predictions)

@@ -14,7 +14,7 @@ from gitmodel.contract.features import DeriveError
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Column, Schema, Violation
 from gitmodel.contract.stream import Part, Source
-from gitmodel.contract.table import judge
+from gitmodel.contract.table import check_cells
 
 LEFT_OUT = f"is left out by {CLEAN}"
 
@@ -30,7 +30,7 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredPart:
     """The predictions of some rows, and the others."""
 
     predictions: pa.Table
@@ -82,9 +82,9 @@ class Scorer:
         """All texts that the predictions may hold, apart from the ids of rows."""
         return [*self.fields.names, *self.bundle.classes, self.version, *(str(source.path) for source in self.sources)]
 
-    def score(self, part: Part) -> Scored:
+    def score(self, part: Part) -> ScoredPart:
         """Predict for the rows of a part that keep the contract; UserError for one that does not unless `reject`."""
-        table, arrays, violations = judge(part.cells, self.contract)
+        table, arrays, violations = check_cells(part.cells, self.contract)
         part = replace(part, misfits=sorted([*part.misfits, *((number, LEFT_OUT) for number in part.left_out)]))
         if (violations or part.misfits) and not self.reject:
             raise UserError(_first_problem(part, violations))
@@ -94,7 +94,7 @@ class Scorer:
         except DeriveError as error:
             reasons |= self._not_derived(part, arrays, _others(table, reasons), error)
             predictions = self._predictions(part, table, arrays, _others(table, reasons))
-        return Scored(predictions, _rejects(part, reasons))
+        return ScoredPart(predictions, _rejects(part, reasons))
 
     def _not_derived(
         self, part: Part, arrays: dict[str, np.ndarray], sound: np.ndarray, error: DeriveError

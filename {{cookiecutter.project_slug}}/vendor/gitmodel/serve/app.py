@@ -19,10 +19,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from gitmodel.serve import description, page
 from gitmodel.serve.body import BINARY, CSV, JSON, parse, read, respond, take
+from gitmodel.serve.checks import Refused, refusal
 from gitmodel.serve.guard import Guard
 from gitmodel.serve.inference import error, infer, metadata
 from gitmodel.serve.invocations import invoke
-from gitmodel.serve.judge import Refused, refusal
 from gitmodel.serve.service import Call, Service
 
 FAILED = refusal(500, "the server failed; its log says why")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gitmodel.contract.schema import FALSE, MISSING, TRUE, Column, Schema
-from gitmodel.serve.judge import refusal
+from gitmodel.serve.checks import refusal
 from gitmodel.serve.rows import Row, known
 
 JSON, CSV, BINARY = "application/json", "text/csv", "application/octet-stream"

@@ -14,7 +14,7 @@ import uvicorn
 from gitmodel.base.project import BUNDLE, CARD, UserError, say, some_rows, warn
 from gitmodel.serve.app import Settings, build
 from gitmodel.serve.log import PredictionLog
-from gitmodel.serve.service import Model, Service
+from gitmodel.serve.service import ServedModel, Service
 from gitmodel.serve.signature import require_signed
 
 LOG = Path("predictions")
@@ -106,9 +106,9 @@ def make_service(args: argparse.Namespace) -> Service:
             require_signed(directory, args.public_key)
     if args.canary_share is not None and not args.canary:
         raise UserError("--canary-share shares with nobody: name the second bundle with --canary DIR")
-    main = Model.load(args.bundle, "main", args.version or os.environ.get("MODEL_VERSION"))
-    canary = Model.load(args.canary, "canary") if args.canary else None
-    shadow = Model.load(args.shadow, "shadow") if args.shadow else None
+    main = ServedModel.load(args.bundle, "main", args.version or os.environ.get("MODEL_VERSION"))
+    canary = ServedModel.load(args.canary, "canary") if args.canary else None
+    shadow = ServedModel.load(args.shadow, "shadow") if args.shadow else None
     for model in filter(None, (canary, shadow)):
         model.require_like(main)
     log = None if args.no_log else PredictionLog(args.log)
@@ -150,7 +150,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise UserError(f"cannot listen at {host} port {port} ({reason}): choose another --port or --host") from None
 
 
-def _role(model: Model) -> str:
+def _role(model: ServedModel) -> str:
     return "" if model.role == "main" else f" as {model.role}"
 
 

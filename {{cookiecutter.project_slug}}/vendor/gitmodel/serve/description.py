@@ -66,7 +66,7 @@ class Description:
 
     def __init__(self, service: Service, guarded: bool) -> None:
         """Make the schemas of this service's model."""
-        self.model, self.guarded, self.most_rows = service.main, guarded, service.judge.most_rows
+        self.model, self.guarded, self.most_rows = service.main, guarded, service.checker.most_rows
         schema, profile = self.model.bundle.schema, self.model.profile
         self.row, self.example = request_schema(schema, profile), example(schema, profile)
 

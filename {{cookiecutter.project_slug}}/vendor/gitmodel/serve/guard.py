@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gitmodel.serve import page
-from gitmodel.serve.judge import refusal
+from gitmodel.serve.checks import refusal
 from gitmodel.serve.metrics import Metrics
 
 OPEN = ("/ping", "/v2/health/live")  # an orchestrator asks them without a token

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gitmodel.serve.body import BINARY, parse, respond
+from gitmodel.serve.checks import Refused, refusal
 from gitmodel.serve.invocations import from_columns
-from gitmodel.serve.judge import Refused, refusal
-from gitmodel.serve.service import Answer, Call, Model, Service
+from gitmodel.serve.service import Answer, Call, ServedModel, Service
 
 LONGEST_ID = 128
 HEADER = "inference-header-content-length"
@@ -27,7 +27,7 @@ DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}  # of the 
 Tensor = dict[str, Any]
 
 
-def metadata(model: Model) -> dict[str, Any]:
+def metadata(model: ServedModel) -> dict[str, Any]:
     """Return how the model is called."""
     bundle = model.bundle
     inputs = [(name, bundle.schema.columns[name]) for name in bundle.schema.features()]
@@ -48,7 +48,7 @@ def datatype(kind: str, nullable: bool) -> str:
     return "FP64" if kind == "integer" and nullable else DATATYPES.get(kind, "BYTES")
 
 
-def outputs(model: Model) -> list[Tensor]:
+def outputs(model: ServedModel) -> list[Tensor]:
     """Return the outputs of a model, without data."""
     classes = model.bundle.classes
     if not classes:
@@ -162,7 +162,7 @@ def _texts(data: memoryview) -> list[str]:
     return texts
 
 
-def _wanted(content: dict[str, Any], model: Model) -> dict[str, bool]:
+def _wanted(content: dict[str, Any], model: ServedModel) -> dict[str, bool]:
     """Return the names of the outputs to send, and whether as bytes."""
     parameters, asked = content.get("parameters", {}), content.get("outputs", [])
     if not isinstance(parameters, dict) or not isinstance(asked, list):

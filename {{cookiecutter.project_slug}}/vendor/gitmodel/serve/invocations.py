@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gitmodel.serve.body import CSV, media_type, parse, read_csv, respond
-from gitmodel.serve.judge import refusal
+from gitmodel.serve.checks import refusal
 from gitmodel.serve.rows import Row
 from gitmodel.serve.service import Call, Service
 

@@ -16,7 +16,7 @@ import numpy as np
 from gitmodel.base.project import UserError, one_line
 from gitmodel.bundle.bundle import PROFILE, Bundle, digest, version
 from gitmodel.contract.features import DeriveError
-from gitmodel.serve.judge import UNKNOWN, Batch, Judge, Problem, Refused, refusal
+from gitmodel.serve.checks import UNKNOWN, CheckedRows, Problem, Refused, RowChecker, refusal
 from gitmodel.serve.log import PredictionLog
 from gitmodel.serve.metrics import Metrics
 from gitmodel.versions import own
@@ -26,7 +26,7 @@ MOST_REASONS = 20  # that the log tells of a request that was refused
 
 
 @dataclass(frozen=True)
-class Model:
+class ServedModel:
     """A bundle that is served, and the role it has: main, canary or shadow."""
 
     bundle: Bundle
@@ -36,7 +36,7 @@ class Model:
     profile: dict[str, Any]
 
     @classmethod
-    def load(cls, directory: Path, role: str = "main", called: str | None = None) -> "Model":
+    def load(cls, directory: Path, role: str = "main", called: str | None = None) -> "ServedModel":
         """Load an intact bundle; without a version that it is called its digest names it."""
         bundle, found = own.load(Bundle, directory), digest(directory)
         profile = json.loads((Path(directory) / PROFILE).read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ class Model:
         """The name that the bundle says it has."""
         return str(self.bundle.manifest.get("name", "model"))
 
-    def require_like(self, main: "Model") -> None:
+    def require_like(self, main: "ServedModel") -> None:
         """Raise UserError unless this model takes the columns and gives the classes of `main`."""
         for what, found, expected in (
             ("columns", _columns(self.bundle), _columns(main.bundle)),
@@ -75,8 +75,8 @@ class Answer:
     """What a model says of a batch: probabilities (n, classes) or values (n,), as `Bundle.predict` returns them."""
 
     id: str
-    model: Model
-    batch: Batch
+    model: ServedModel
+    batch: CheckedRows
     predicted: np.ndarray
 
     @cached_property
@@ -105,28 +105,28 @@ class Service:
 
     def __init__(
         self,
-        main: Model,
+        main: ServedModel,
         *,
-        canary: Model | None = None,
+        canary: ServedModel | None = None,
         share: float = 0.0,
-        shadow: Model | None = None,
+        shadow: ServedModel | None = None,
         log: PredictionLog | None = None,
         most_rows: int = 10_000,
     ) -> None:
-        """Put the models to work; `Model.require_like` tells whether they fit together."""
+        """Put the models to work; `ServedModel.require_like` tells whether they fit together."""
         self.main, self.canary, self.share, self.shadow, self.log = main, canary, share, shadow, log
-        self.judge, self.metrics = Judge(main.bundle.schema, most_rows), Metrics(log)
+        self.checker, self.metrics = RowChecker(main.bundle.schema, most_rows), Metrics(log)
         self.unlogged = main.bundle.schema.unlogged
         for model in self.models:
             self.metrics.serves(model.name, model.version, model.digest, model.role)
         self._shadow_worker, self._waiting = ThreadPoolExecutor(1), 0
 
     @property
-    def models(self) -> list[Model]:
+    def models(self) -> list[ServedModel]:
         """All that are loaded, the main one first."""
         return [model for model in (self.main, self.canary, self.shadow) if model]
 
-    def choose(self, call: Call) -> Model:
+    def choose(self, call: Call) -> ServedModel:
         """Return the model that answers: the one of that version, else by the hash of the key, always the same."""
         if self.canary is None or call.version == self.main.version:
             return self.main
@@ -136,7 +136,7 @@ class Service:
     def predict(self, rows: object, call: Call) -> Answer:
         """Return what a model says of the rows; Refused if some are wrong, and then of none."""
         try:
-            batch = self.judge.read(rows)
+            batch = self.checker.read(rows)
             answer = self._ask(self.choose(call), batch, call)
         except Refused as refused:
             self.metrics.rejected(refused.problems)
@@ -164,7 +164,7 @@ class Service:
         if self.log:
             self.log.close()
 
-    def _ask(self, model: Model, batch: Batch, call: Call) -> Answer:
+    def _ask(self, model: ServedModel, batch: CheckedRows, call: Call) -> Answer:
         try:
             predicted = model.bundle.predict(batch.columns).astype(float)
         except DeriveError as error:
@@ -178,7 +178,7 @@ class Service:
             self._log(self.log.write, answer, (time.perf_counter() - call.started) * 1000)
         return answer
 
-    def _follow(self, shadow: Model, batch: Batch, call: Call) -> None:
+    def _follow(self, shadow: ServedModel, batch: CheckedRows, call: Call) -> None:
         """Have the shadow predict too, later; it is left out if it is too far behind."""
         if self._waiting >= MOST_WAITING:
             return self.metrics.shadow_skipped()
@@ -209,7 +209,7 @@ def not_derived(failures: dict[int, DeriveError], error: DeriveError) -> Refused
     return Refused(422, [Problem(row=row, column=None, rule=why.rule, type=None) for row, why in told.items()])
 
 
-def _common(model: Model) -> dict[str, Any]:
+def _common(model: ServedModel) -> dict[str, Any]:
     """Return what every record holds: the time, and the model."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     named = {"model": model.name, "version": model.version, "digest": model.digest, "role": model.role}

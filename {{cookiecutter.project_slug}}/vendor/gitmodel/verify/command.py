@@ -11,7 +11,7 @@ from gitmodel.git import library
 from gitmodel.git.programs import call, committed, git, last_line
 from gitmodel.verify import lock, results, storage
 from gitmodel.verify.lock import COMMIT, RENEW, Failure, Stages
-from gitmodel.verify.storage import Output
+from gitmodel.verify.storage import DvcOutput
 
 TEXT = """Check that the committed results are those of this code, data and parameters: dvc.lock is current and
 committed, metrics and predictions are the committed ones within 1e-4, DVC's cache, the outputs and the bundle are
@@ -63,7 +63,7 @@ def check() -> list[str]:
     return checked
 
 
-def find(repo: Any, outputs: list[Output], ours: Stages, theirs: Stages, checked: list[str]) -> Iterator[Failure]:
+def find(repo: Any, outputs: list[DvcOutput], ours: Stages, theirs: Stages, checked: list[str]) -> Iterator[Failure]:
     """Yield every failure, the most telling of a file first, and note in `checked` what was looked at."""
     yield from bundle(checked)
     rows = yield from results.failures()
@@ -80,7 +80,7 @@ def find(repo: Any, outputs: list[Output], ours: Stages, theirs: Stages, checked
         checked.append("DVC has no remote to look into")
 
 
-def stored(repo: Any, outputs: list[Output], checked: list[str]) -> Generator[Failure, None, dict[str, bool]]:
+def stored(repo: Any, outputs: list[DvcOutput], checked: list[str]) -> Generator[Failure, None, dict[str, bool]]:
     """Yield what is damaged in DVC's cache and among the outputs; return which objects of the cache are sound."""
     cache = Path(repo.cache.local.path)
     sound = storage.hash_objects(outputs, cache)
@@ -147,7 +147,7 @@ def bundle(checked: list[str]) -> Iterator[Failure]:
         checked.append(f"{BUNDLE} is intact ({len(files) + 1} files)")
 
 
-def uncommitted(outputs: list[Output]) -> Iterator[Failure]:
+def uncommitted(outputs: list[DvcOutput]) -> Iterator[Failure]:
     """Yield a failure for results that Git is to keep and that are not in the last commit, and for *.dvc likewise."""
     paths = sorted({str(LOCK), *(output.path for output in outputs)} - {METRICS.as_posix(), PREDICTIONS.as_posix()})
     here = names("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths)

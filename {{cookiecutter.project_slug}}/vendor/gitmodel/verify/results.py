@@ -93,7 +93,7 @@ def table(text: str) -> Table:
     for count, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise ValueError(f"has {len(row)} cells instead of {len(header)} in row {count}")
-    values = np.array([[number(cell) for cell in row[2:]] for row in rows]).reshape(len(rows), len(header) - 2)
+    values = np.array([[number_or_nan(cell) for cell in row[2:]] for row in rows]).reshape(len(rows), len(header) - 2)
     if broken := np.argwhere(~np.isfinite(values)).tolist():
         at, column = broken[0]
         cell = rows[at][2 + column][:20]
@@ -101,7 +101,7 @@ def table(text: str) -> Table:
     return header, [row[:2] for row in rows], values
 
 
-def number(cell: str) -> float:
+def number_or_nan(cell: str) -> float:
     """Return the number in a cell; NaN if there is none."""
     try:
         return float(cell)
@@ -134,7 +134,7 @@ def spread(predictions: Table) -> float:
     header, keys, _ = predictions
     if header[2:] != ["prediction"] or not keys:
         return 0.0
-    deviation = float(np.std([number(label) for _, label in keys]))
+    deviation = float(np.std([number_or_nan(label) for _, label in keys]))
     return deviation if math.isfinite(deviation) else 0.0
 
 

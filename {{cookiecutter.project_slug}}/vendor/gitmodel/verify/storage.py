@@ -20,7 +20,7 @@ REMOTE_CONFIG = ".dvc/config"
 
 
 @dataclass(frozen=True)
-class Output:
+class DvcOutput:
     """An output of a stage, or a file that was put under DVC."""
 
     path: str
@@ -35,11 +35,11 @@ class Output:
         return not self.pointer.endswith(".dvc")
 
 
-def outputs(repo: Any) -> list[Output]:
+def outputs(repo: Any) -> list[DvcOutput]:
     """Return the outputs that dvc.lock and *.dvc name."""
     root = Path(repo.root_dir)
     return [
-        Output(
+        DvcOutput(
             path=Path(out.fs_path).relative_to(root).as_posix(),
             md5=out.hash_info.value,
             pointer=pointer(Path(out.stage.path).relative_to(root)),
@@ -56,7 +56,7 @@ def pointer(path: Path) -> str:
     return path.as_posix() if path.suffix == ".dvc" else path.with_name(LOCK.name).as_posix()
 
 
-def hash_objects(outputs: list[Output], cache: Path) -> dict[str, bool]:
+def hash_objects(outputs: list[DvcOutput], cache: Path) -> dict[str, bool]:
     """Return hash -> sound, for every object of the outputs that the cache has."""
     needed = {digest for output in outputs if output.cached for digest in objects(output.md5, cache)}
     with progress() as bar:
@@ -67,7 +67,7 @@ def hash_objects(outputs: list[Output], cache: Path) -> dict[str, bool]:
         }
 
 
-def damaged_objects(sound: Mapping[str, bool], outputs: list[Output], cache: Path, remote: str) -> Iterator[Failure]:
+def damaged_objects(sound: Mapping[str, bool], outputs: list[DvcOutput], cache: Path, remote: str) -> Iterator[Failure]:
     """Yield a failure for each object in the cache that does not hash to its name."""
     owners = {digest: output for output in outputs if output.cached for digest in objects(output.md5, cache)}
     for digest, whole in sound.items():
@@ -78,7 +78,7 @@ def damaged_objects(sound: Mapping[str, bool], outputs: list[Output], cache: Pat
             yield path, f"{problem}: delete it, then run `{made}`"
 
 
-def changed_outputs(outputs: list[Output], cache: Path, sound: Mapping[str, bool]) -> Iterator[Failure]:
+def changed_outputs(outputs: list[DvcOutput], cache: Path, sound: Mapping[str, bool]) -> Iterator[Failure]:
     """Yield a failure for each output that is here and is not the one that dvc.lock or *.dvc names."""
     with progress() as bar:
         for output in outputs:
@@ -87,7 +87,7 @@ def changed_outputs(outputs: list[Output], cache: Path, sound: Mapping[str, bool
                 yield output.path, changed_output(output, restorable)
 
 
-def changed_output(output: Output, restorable: bool) -> str:
+def changed_output(output: DvcOutput, restorable: bool) -> str:
     """Say how to mend an output."""
     problem = f"{output.path} is not the one that {output.pointer} names"
     restore = f"delete it, then run `dvc checkout {output.path}`"
@@ -106,7 +106,7 @@ def near(path: Path) -> str:
     return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
 
 
-def losses(repo: Any, outputs: list[Output], locked: Mapping[str, str], checked: list[str]) -> Iterator[Failure]:
+def losses(repo: Any, outputs: list[DvcOutput], locked: Mapping[str, str], checked: list[str]) -> Iterator[Failure]:
     """Yield a failure for each output that the last commit needs and that is not whole in DVC's remote.
 
     `locked` are the hashes of the committed dvc.lock: those of results that were reproduced since may differ.
@@ -137,7 +137,7 @@ def losses(repo: Any, outputs: list[Output], locked: Mapping[str, str], checked:
     checked.append(f"DVC's remote has all {len(found)} objects that the last commit needs")
 
 
-def missing(output: Output, here: bool) -> str:
+def missing(output: DvcOutput, here: bool) -> str:
     """Say how to bring an output to the remote."""
     if here:
         return f"{output.path} is not in DVC's remote: run `dvc push`"

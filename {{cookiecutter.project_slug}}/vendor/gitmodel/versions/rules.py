@@ -20,7 +20,7 @@ NAMES = "a list of names of letters, digits, - and _, such as [prod]"
 
 
 @dataclass(frozen=True)
-class Rules:
+class PromotionRules:
     """What promotion asks for; see the comments in rules.yaml. The last stage is the one that users see."""
 
     stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1, description=NAMES)] = ("staging", "prod")
@@ -78,14 +78,14 @@ class Rules:
         self.require_second_person(version, stage, signers or [tag.email for tag in assigned])
 
 
-def load() -> Rules:
+def load() -> PromotionRules:
     """Return the rules of the work tree's rules.yaml."""
     return rules_of(read_rules())
 
 
-def rules_of(content: Mapping[str, Any]) -> Rules:
+def rules_of(content: Mapping[str, Any]) -> PromotionRules:
     """Return the rules in the content of a rules.yaml; UserError names the setting that makes no sense."""
-    rules = parse(Rules, content, "registry", str(RULES))
+    rules = parse(PromotionRules, content, "registry", str(RULES))
     for name in ("stages", "two_person"):
         for stage in getattr(rules, name):
             if getattr(rules, name).count(stage) > 1:

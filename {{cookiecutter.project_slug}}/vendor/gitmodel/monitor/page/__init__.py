@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from gitmodel.monitor import history, report
+from gitmodel.monitor import past_runs, report
 from gitmodel.monitor.findings import ALERT, PARTS, QUIET, UNKNOWN, Finding
 from gitmodel.monitor.page import pictures
 from gitmodel.monitor.page.pictures import prose, text
@@ -22,7 +22,7 @@ NAMES = {"contract": "Contract", "drift": "Drift", "quality": "Quality", "bias":
 
 def html(result: Result) -> str:
     """Return the page."""
-    result = history.apart(result)
+    result = past_runs.apart(result)
     body = "\n".join([_head(result), '<main id="main">', *_sections(result), "</main>"])
     name = f"{report.headline(result).partition(':')[0]}: {result.batch['name']}"
     filled = {"<!-- title -->": text(name), "<!-- policy -->": CSP, "<!-- body -->": body}
@@ -129,7 +129,7 @@ def _against(finding: Finding) -> str:
     times = (
         f"{ratio:,.2g} times it" if 0 < ratio < 100 else f"{ratio:,.0f} times it" if 0 < ratio < 1e6 else "beyond it"
     )
-    size = f"<b>{report.number(finding.size, 3)}</b>, limit {report.number(finding.limit, 3)}: {times}"
+    size = f"<b>{report.amount(finding.size, 3)}</b>, limit {report.amount(finding.limit, 3)}: {times}"
     return f"{size}, p {chance if chance.startswith('&lt;') else f'= {chance}'}" if chance else size
 
 
@@ -145,7 +145,7 @@ def _listed(found: Iterable[Finding], most: int = MOST_CARDS) -> str:
 
 def _found(finding: Finding) -> str:
     said = f'<td class="say">{prose(report.sentence(finding))}</td><td class="picture">{meter(finding)}</td>'
-    return f"{named(finding)}{said}{cells(report.number(finding.size, 3), report.number(finding.limit, 3))}</tr>"
+    return f"{named(finding)}{said}{cells(report.amount(finding.size, 3), report.amount(finding.limit, 3))}</tr>"
 
 
 def _trends(result: Result) -> str:
@@ -169,12 +169,12 @@ def _spark(result: Result, finding: Finding) -> str:
 
 
 def _trend(result: Result, finding: Finding) -> str:
-    numbers = (report.number(finding.size, 3), report.number(finding.limit, 3))
+    numbers = (report.amount(finding.size, 3), report.amount(finding.limit, 3))
     since = text(report.began(result, finding) or "no")
     return f"{named(finding)}{cells(_spark(result, finding), *numbers, since)}</tr>"
 
 
-def _run(run: history.Run) -> str:
+def _run(run: past_runs.Run) -> str:
     mark = {QUIET: "✓", ALERT: "▲"}.get(run["verdict"], "✕")
     said = (text(run["batch"]), f"{run['rows']:,}", f"{mark} {text(run['verdict'])}", f"{len(run['alerts']):,}")
     return f'<tr><th scope="row">{text(run["time"])}</th>{cells(*said)}</tr>'

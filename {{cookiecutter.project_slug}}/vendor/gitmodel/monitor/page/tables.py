@@ -94,9 +94,9 @@ def _dot(finding: Finding) -> str:
 
 
 def _numbers(finding: Finding) -> str:
-    low, high = report.number(finding.low, 3), report.number(finding.high, 3)
+    low, high = report.amount(finding.low, 3), report.amount(finding.high, 3)
     interval = f"{low} to {high}" if finding.low is not None else "-"
-    before, now, margin = map(report.number, (finding.before, finding.value, finding.limit))
+    before, now, margin = map(report.amount, (finding.before, finding.value, finding.limit))
     return f'{cells(now, before)}<td class="picture">{_dot(finding)}</td>{cells(interval, margin)}'
 
 
@@ -124,7 +124,7 @@ def _gap(finding: Finding) -> str:
     name = f'<tr><th scope="row">{sign(finding)} {text(title(finding.name))}</th>'
     if finding.value is None:
         return f'{name}<td colspan="5" class="say">{prose(report.sentence(finding))}</td></tr>'
-    numbers = [report.number(value, 3) for value in (finding.value, finding.before, finding.size, finding.limit)]
+    numbers = [report.amount(value, 3) for value in (finding.value, finding.before, finding.size, finding.limit)]
     return f'{name}{cells(*numbers)}<td class="picture">{meter(finding)}</td></tr>'
 
 
@@ -153,7 +153,7 @@ def _by_group(picture: dict[str, Any]) -> Iterator[tuple[str, tuple[float, float
 def _rate(pair: tuple[float, float] | None, scale: pictures.Scale) -> str:
     if pair is None:
         return "-"
-    before, now = (report.number(value, 3) for value in pair)
+    before, now = (report.amount(value, 3) for value in pair)
     return f'<span class="soft">{before} →</span> <b>{now}</b>{pictures.dumbbell(*pair, scale)}'
 
 
@@ -171,7 +171,7 @@ def everything(found: Sequence[Finding]) -> str:
 def _line(finding: Finding) -> str:
     state, values = report.state(finding), (finding.before, finding.value)
     numbers = [report.shown(finding, value) for value in values]
-    numbers += [report.number(value) for value in (finding.size, finding.limit)]
+    numbers += [report.amount(value) for value in (finding.size, finding.limit)]
     name = f'{cells(finding.part, text(report.name_of(finding)))}<th scope="row">{text(finding.column, 80)}</th>'
     said = (text(report.chance(finding)), f"{finding.rows:,}", f"{SIGNS[state]} {report.WORDS[state]}")
     return f'<tr class="{state}">{name}{cells(text(finding.group, 80), *numbers, *said)}</tr>'

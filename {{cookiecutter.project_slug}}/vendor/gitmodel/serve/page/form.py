@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gitmodel.contract.schema import Column, Schema
-from gitmodel.serve.page.html import number, text
+from gitmodel.serve.page.html import plain_number, text
 
 MOST_OPTIONS = 60  # of a select; above it, a field that completes what is typed
 FIELDS_WITHOUT_SEARCH = 24
@@ -54,9 +54,11 @@ def field(key: str, name: str, column: Column, known: dict[str, Any], value: Any
 
 def _number_field(marks: str, column: Column, known: dict[str, Any], value: Any) -> str:
     bounds = "".join(
-        f' {name}="{number(bound)}"' for name, bound in (("min", column.min), ("max", column.max)) if bound is not None
+        f' {name}="{plain_number(bound)}"'
+        for name, bound in (("min", column.min), ("max", column.max))
+        if bound is not None
     )
-    shown = "" if value is None else number(value)
+    shown = "" if value is None else plain_number(value)
     step, mode = ("1", "numeric") if column.type == "integer" else ("any", "decimal")
     mode = "text" if column.min is None or column.min < 0 else mode  # keypads of phones may lack a minus
     return f'<input {marks} type="number" step="{step}" inputmode="{mode}"{bounds} value="{shown}">'
@@ -111,4 +113,4 @@ def _hint(column: Column, known: dict[str, Any]) -> str:
 
 
 def _grouped(value: float) -> str:
-    return f"{int(value):,}" if number(value).lstrip("-").isdigit() else number(value)
+    return f"{int(value):,}" if plain_number(value).lstrip("-").isdigit() else plain_number(value)

@@ -46,6 +46,6 @@ def text(value: object) -> str:
     return escape(str(value)).replace("\r", "&#13;").replace("\n", "&#10;")
 
 
-def number(value: float) -> str:
+def plain_number(value: float) -> str:
     """Return a number without needless digits: `5`, `0.25`, `1000000`."""
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from gitmodel.serve.page.html import document, number, text
+from gitmodel.serve.page.html import document, plain_number, text
 
 Part = dict[str, Any]
 VERBS = ("get", "post", "put", "patch", "delete", "head", "options")
@@ -255,7 +255,7 @@ def _range(schema: Part) -> str:
     """Return the bounds of a number as people say them, and those of lengths."""
     found: Part = {}
     for part in [schema, *_alternatives(schema)]:
-        found |= {name: number(part[name]) for name in BOUNDS if name in part}
+        found |= {name: plain_number(part[name]) for name in BOUNDS if name in part}
     if "minimum" in found and "maximum" in found:
         return f"{found['minimum']} to {found['maximum']}"
     return text(", ".join(f"{BOUNDS[name]} {value}" for name, value in found.items()))

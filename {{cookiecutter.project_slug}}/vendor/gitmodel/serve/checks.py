@@ -52,7 +52,7 @@ def refusal(status: int, rule: str, row: int | None = None) -> Refused:
 
 
 @dataclass
-class Batch:
+class CheckedRows:
     """Rows that can be answered: as they were sent, as typed columns, and the flags of those that break a range."""
 
     rows: list[Row]
@@ -60,20 +60,20 @@ class Batch:
     flags: dict[int, list[str]] = field(default_factory=dict)
 
 
-class Judge:
+class RowChecker:
     """Judges the rows of requests by the contract of a bundle."""
 
     def __init__(self, schema: Schema, most_rows: int) -> None:
         """Build the models of a row."""
         self.schema, self.most_rows, self.known = schema.unlabelled(), most_rows, known(schema)
         several: Any = list
-        quick: Any = Annotated[several[row_type(schema)], FailFast()]
-        self._quick: TypeAdapter[list[Row]] = TypeAdapter(quick)
+        strict: Any = Annotated[several[row_type(schema)], FailFast()]
+        self._strict: TypeAdapter[list[Row]] = TypeAdapter(strict)
         self.types: TypeAdapter[list[Row]] = TypeAdapter(several[row_type(schema, loose=True)])
         self._features = schema.features()
         self._dtypes = {name: column.dtype for name, column in self.known.items()}
 
-    def read(self, rows: object) -> Batch:
+    def read(self, rows: object) -> CheckedRows:
         """Return the rows of a request, ready to predict; Refused names everything that is wrong with them."""
         if not isinstance(rows, list):
             raise refusal(422, "the rows must be a list of objects")
@@ -83,41 +83,41 @@ class Judge:
             raise refusal(422, f"{len(rows):,} rows are too many: send at most {self.most_rows:,} at a time")
         if all(isinstance(row, dict) and len(row) <= len(self.known) for row in rows):
             try:
-                return Batch(rows, self.columns(self._quick.validate_python(rows), self._features))
+                return CheckedRows(rows, self.columns(self._strict.validate_python(rows), self._features))
             except ValidationError:
                 pass
         return self._slowly(rows)
 
-    def _slowly(self, rows: list[Any]) -> Batch:
+    def _slowly(self, rows: list[Any]) -> CheckedRows:
         """Judge rows of which some break a rule."""
-        parts = [Part(self, rows[first : first + PART], first) for first in range(0, len(rows), PART)]
+        parts = [CheckedPart(self, rows[first : first + PART], first) for first in range(0, len(rows), PART)]
         problems = [problem for part in parts for problem in part.problems]
         if problems:
             raise Refused(422, problems)
         columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in self._features}
-        return Batch(rows, columns, {row: flags for part in parts for row, flags in part.flags.items()})
+        return CheckedRows(rows, columns, {row: flags for part in parts for row, flags in part.flags.items()})
 
     def columns(self, rows: list[Row], names: Sequence[str]) -> dict[str, np.ndarray]:
         """Return validated rows as typed columns, as `contract.table` has them in training."""
         return {name: np.array([row.get(name) for row in rows], self._dtypes[name]) for name in names}
 
 
-class Part:
+class CheckedPart:
     """The judgement of some rows: `columns`, `problems` in the order of rows, and `flags` by row."""
 
-    def __init__(self, judge: Judge, rows: list[Any], first: int) -> None:
+    def __init__(self, checker: RowChecker, rows: list[Any], first: int) -> None:
         """Judge them, which start at row `first`: the types of cells, then by the contract what has its type."""
-        self.judge, self.rows, self.first = judge, rows, first
+        self.checker, self.rows, self.first = checker, rows, first
         self.problems: list[Problem] = []
         self.flags: dict[int, list[str]] = {}
         self.wrong: set[tuple[int, str]] = set()
-        self.columns = judge.columns(self._typed([self._known(*item) for item in enumerate(rows)]), [*judge.known])
+        self.columns = checker.columns(self._typed([self._known(*item) for item in enumerate(rows)]), [*checker.known])
         self._check()
         self.problems.sort(key=lambda problem: problem["row"] or 0)
 
     def _known(self, position: int, row: Any) -> Row:
         """Return what a row has in columns that are known."""
-        known = self.judge.known
+        known = self.checker.known
         if not isinstance(row, dict):
             self._add(position, None, "is not an object", row)
             self.wrong |= {(position, name) for name in known}
@@ -129,25 +129,25 @@ class Part:
     def _typed(self, rows: list[Row]) -> list[Row]:
         """Return the rows without the cells whose type is wrong."""
         try:
-            return self.judge.types.validate_python(rows)
+            return self.checker.types.validate_python(rows)
         except ValidationError as error:
             for found in error.errors(include_url=False, include_context=False, include_input=False):
                 self._mistyped(int(found["loc"][0]), str(found["loc"][1]), found["type"])
         rest = [{n: v for n, v in row.items() if (i, n) not in self.wrong} for i, row in enumerate(rows)]
-        return self.judge.types.validate_python(rest)
+        return self.checker.types.validate_python(rest)
 
     def _mistyped(self, position: int, name: str, found: str) -> None:
         rule = Rule.INFINITE if found == "finite_number" else Rule.TYPE
-        self._add(position, name, rule.said_of(self.judge.known[name]), self.rows[position][name])
+        self._add(position, name, rule.said_of(self.checker.known[name]), self.rows[position][name])
         self.wrong.add((position, name))
 
     def _check(self) -> None:
         """Judge by the contract the cells that have their type."""
-        for violation in check(self.columns, self.judge.schema):
+        for violation in check(self.columns, self.checker.schema):
             name, said = violation.column, violation.said
-            if violation.rule is Rule.MISSING and not self.judge.known[name].feature:
+            if violation.rule is Rule.MISSING and not self.checker.known[name].feature:
                 continue  # what is not learned from need not be sent
-            flagged = self.judge.schema.violations == "flag" and violation.rule in FLAGGABLE
+            flagged = self.checker.schema.violations == "flag" and violation.rule in FLAGGABLE
             for position in np.flatnonzero(violation.broken).tolist():
                 if (position, name) in self.wrong:
                     continue
