@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from conftest import fast_params
 from gitmodel import cli
 from gitmodel.base.project import BUNDLE, CARD, LOCK, METRICS, PARAMS, PROSE, RULES, SCHEMA
 from gitmodel.bundle.bundle import Bundle, read_manifest
+from gitmodel.gate.margins import with_margins, write_margins
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.metric import Undefined
 from gitmodel.pipeline import evaluate, package, prepare, train
@@ -322,6 +324,20 @@ def test_a_new_metric_is_judged_from_the_next_change_on(project):
     found = project.gate()
     assert (found.status, found.json["verdict"]) == (0, "pass")
     assert "measured for the first time, so judged from the next change on: distance" in found.report
+
+
+def test_only_the_margin_that_is_missing_is_added(project):
+    """The others stay as they are, and a built-in metric that somebody left out stays out."""
+    path = project.folder / RULES
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))["gate"]["margins"]
+    left_out = next(name for name in before if name != "expected_cost")
+    kept = {name: 0.25 for name in before if name not in (left_out, "expected_cost")}
+    path.write_text(with_margins(path.read_text(encoding="utf-8"), kept, 1), encoding="utf-8")
+    with contextlib.chdir(project.folder):
+        write_margins(Namespace(missing=True))
+    after = yaml.safe_load(path.read_text(encoding="utf-8"))["gate"]["margins"]
+    assert {*kept, "expected_cost"} == after.keys() and kept.items() <= after.items()
+    assert after["expected_cost"] == pytest.approx(before["expected_cost"], rel=0.2)
 
 
 def test_a_metric_with_a_margin_does_not_go_silently(project):

@@ -28,7 +28,6 @@ from sklearn.preprocessing import StandardScaler
 from gitmodel.base.project import UserError, one_line
 from gitmodel.contract.encoding import category_names, number_names
 from gitmodel.contract.schema import Schema
-from gitmodel.estimator import name_of
 
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 
@@ -51,8 +50,15 @@ def to_onnx(model: BaseEstimator, schema: Schema) -> bytes:
                 _scale_output(converted, scale, offset)
             content: bytes = _canonical(converted).SerializeToString(deterministic=True)
     except Exception as error:  # converters fail in many ways
-        raise UserError(f"{name_of(model)} has no ONNX form ({one_line(error)[:150]})") from None
+        raise UserError(f"the estimator has no ONNX form ({cause(error)})") from None
     return content
+
+
+def cause(error: Exception) -> str:
+    """Return why a conversion failed: the type that has no converter, if that is why, else the start of the error."""
+    text = one_line(error)
+    found = re.search(r"type '<class '([\w.]+)'>'", text)
+    return f"skl2onnx knows no converter for {found[1]}" if found else text[:150]
 
 
 def _taken_apart(model: BaseEstimator) -> tuple[list[BaseEstimator], float, float]:

@@ -15,7 +15,7 @@ from gitmodel.base.project import RULES, UserError, say, write_text
 from gitmodel.gate.judge import scored
 from gitmodel.gate.results import Results, from_work_tree
 from gitmodel.metrics.bootstrap import draws_for, resampled, usable
-from gitmodel.metrics.metric import Metric
+from gitmodel.metrics.metric import BuiltIn, Metric
 from gitmodel.metrics.own import known
 
 COMMENT = "how much worse a metric may get: what {rows:,} test rows can tell, by `model margins`"
@@ -26,16 +26,24 @@ BLOCK = re.compile(r"(?m)^  margins:.*\n(?:    .*\n)*")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model margins` takes."""
-    parser.add_argument("--missing", action="store_true", help="only where rules.yaml has no margins yet")
+    parser.add_argument("--missing", action="store_true", help="only for what has none yet")
     parser.set_defaults(command=lambda args: write_margins(args))
 
 
 def write_margins(args: argparse.Namespace) -> None:
-    """Replace `gate.margins` in rules.yaml by what the test rows can resolve."""
+    """Replace `gate.margins` in rules.yaml by what the test rows can resolve; with --missing, keep what is there.
+
+    A built-in metric that somebody left out stays out; a metric of the user's own gets its margin.
+    """
     results = from_work_tree()
-    if args.missing and results.rules.margins:
+    metrics, kept = known(results.schema).values(), results.rules.margins if args.missing else {}
+    if kept:
+        metrics = [metric for metric in metrics if metric.name not in kept and not isinstance(metric, BuiltIn)]
+        if not metrics:
+            return
+    margins = {**kept, **proposed(results, metrics)}
+    if margins == kept:
         return
-    margins = proposed(results, known(results.schema).values())
     write_text(RULES, with_margins(RULES.read_text(encoding="utf-8"), margins, len(results.ids)))
     shown = ", ".join(f"{name} {margin:g}" for name, margin in margins.items())
     say(f"{RULES}: how much worse a metric may get before the gate blocks: {shown}")

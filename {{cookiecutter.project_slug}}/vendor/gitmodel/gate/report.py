@@ -19,6 +19,7 @@ HEADLINES = {
     "cannot judge": "⛔ Cannot judge",
 }
 BETTER = "✅ The model is better"
+COSTLIER = "❌ The model is larger or slower than allowed, not worse"
 LOOSER = "❌ The rule is loosened, the model is not worse"
 BLOCKED = ", which blocks here (strict)"
 MARKS = {PASS: "✅ pass", REGRESSION: "❌ regression", INCONCLUSIVE: "⚠️ inconclusive"}
@@ -69,6 +70,8 @@ def headline(judgement: Judgement) -> str:
     """Return the verdict in words: `better` where no metric on all rows lost and one won beyond chance."""
     if judgement.verdict == PASS and judgement.loosened:
         return LOOSER
+    if {f.kind for f in judgement.findings if f.verdict == REGRESSION} == {"budget"}:
+        return COSTLIER
     metrics = [f for f in judgement.findings if f.kind == "metric"]
     if judgement.verdict == PASS and any(map(won, metrics)) and all(f.loss <= 0 for f in metrics):
         return BETTER
