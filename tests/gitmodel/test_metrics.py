@@ -1,14 +1,21 @@
 """Built-in metrics are those of scikit-learn; those of a user are of the same kind, and one that fails is one line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gate_cases import TASKS, results_for
 from gitmodel.base.project import UserError
-from gitmodel.gate.judge import scored
+from gitmodel.gate.judge import INCONCLUSIVE, PASS, judge, scored
+from gitmodel.gate.report import numbers, sentence
+from gitmodel.gate.results import pair
+from gitmodel.git.commits import CannotJudge
 from gitmodel.metrics import bootstrap, own
 from gitmodel.metrics.builtin import BUILT_IN, measure
 from gitmodel.metrics.metric import Metric, Undefined
-from gitmodel.metrics.scored import Scored
+from gitmodel.metrics.scored import Scored, as_written
+from gitmodel.pipeline.evaluate import probabilities
+from gitmodel.rules import Rules
 from room import Room
 from sklearn import metrics as sk
 
@@ -86,7 +93,17 @@ def test_a_function_gets_what_its_task_is_described_by(task):
     assert predicted.shape == ((400, 3) if task == "multiclass" else (400,))
     if task == "binary":
         assert set(truth) == {0, 1}
-        np.testing.assert_array_equal(rows.predicted[:, 1], predicted)
+        np.testing.assert_allclose(rows.predicted[:, 1], predicted, rtol=1e-5)
+
+
+def test_a_function_sees_the_digits_that_are_written():
+    """The gate reads predictions.csv: a threshold must fall between the same rows there."""
+    random = np.random.default_rng(0)
+    small = random.random(500) ** 4 + 1e-7
+    chances = np.concatenate([random.random(2_000), 1 - small, small, [0, 1, 0.5]])
+    read = np.array(probabilities(chances), dtype=float)
+    np.testing.assert_array_equal(read, as_written(chances))
+    np.testing.assert_array_equal(read, as_written(read))
 
 
 def test_a_function_cannot_spoil_the_predictions():
@@ -219,3 +236,55 @@ def test_groups_that_do_not_define_a_metric_are_left_out():
     assert {"area": measure(rows)["roc_auc"]} == measure(rows, [metric])
     assert measure(one_class, [metric]) == {}
     assert [metric.judgeable(part) for part in (rows, one_class)] == [True, False]
+
+
+# In the gate
+
+
+def judged(function, candidate=None):
+    """Return the findings of a metric on 400 rows and both halves of them, by group."""
+    base = results_for("binary")
+    groups = {"half": {"a": np.arange(200), "b": np.arange(200, 400)}}
+    pairs, metrics = {"base": pair(base, candidate or base)}, {"mine": Metric(function, "higher", "mine")}
+    return judge(pairs, groups, (), Rules(margins={"mine": 0.02}), metrics)
+
+
+def test_a_group_that_the_candidate_does_not_define_is_not_passed():
+    """It is left open, in words: neither a number nor a pass."""
+    base = results_for("binary")
+    flat = replace(base, predicted=np.where(np.arange(400)[:, None] < 200, 0.5, base.predicted))
+
+    def share_right(truth, predicted):
+        if (predicted == 0.5).all():
+            raise ValueError("flat")
+        return ((predicted > 0.5) == truth).mean()
+
+    a, b = [found for found in judged(share_right, flat) if found.kind == "slice"]
+    assert (a.verdict, b.verdict) == (INCONCLUSIVE, PASS)
+    assert "fails on 200 rows with ValueError: flat" in sentence(a) and a.rows_needed is None
+    assert numbers(a)[:2] == ["-", "-"]
+
+
+def fragile(truth, predicted):
+    """Fail on about a third of the draws: those without the surest row."""
+    assert predicted.max() > 0.993
+    return ((predicted > 0.5) == truth).mean()
+
+
+def test_a_metric_that_many_draws_do_not_define_is_not_judged_by():
+    """On all rows nothing can be judged; a NaN is never a pass."""
+    with pytest.raises(CannotJudge, match=r"mine is no number in \d+% of the draws of 400 rows"):
+        judged(fragile)
+
+
+def test_groups_that_many_draws_do_not_define_are_left_open():
+    """The whole may be judged all the same."""
+
+    def steady_on_many(truth, predicted):
+        if len(truth) < 300 and len(np.unique(predicted)) < 128:
+            raise ValueError("too much of the same")
+        return ((predicted > 0.5) == truth).mean()
+
+    whole, *halves = judged(steady_on_many)
+    assert [finding.verdict for finding in (whole, *halves)] == [PASS, INCONCLUSIVE, INCONCLUSIVE]
+    assert all("of the draws of 200 rows" in finding.text for finding in halves)

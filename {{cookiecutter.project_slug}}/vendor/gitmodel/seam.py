@@ -6,7 +6,7 @@ defines; what a project of an older seam lacks has a default here.
     prepare.py    clean(table) -> table               the raw table, mended before its contract is checked
     features.py   derive(rows) -> columns by name     columns made from columns
     train.py      ESTIMATORS: name -> function        (data, **parameters) -> an unfitted scikit-learn estimator
-    evaluate.py   METRICS: list of gitmodel.metrics.Metric
+    evaluate.py   METRICS: list of gitmodel.metrics.metric.Metric
     package.py    ship(folder)                        writes what ships besides into the bundle's folder
 """
 

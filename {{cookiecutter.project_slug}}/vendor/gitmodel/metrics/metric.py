@@ -1,7 +1,8 @@
 """A metric: how good predictions are, as one number. The built-in ones and those of a user are of one kind."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf, isfinite
@@ -24,6 +25,7 @@ SIGNATURES = {
     "multiclass": "truth is (n,), the codes of the sorted classes; predicted is (n, classes), their probabilities",
     "regression": "truth is (n,) values; predicted is (n,) values",
 }
+RETURN = "return one finite number, or one for each row"
 
 
 class Undefined(UserError):
@@ -103,7 +105,8 @@ class Metric:
         """Return what the function does, () or (n,); Undefined if it fails, or if that is no number."""
         rows, where = len(truth), f"{self.name} (METRICS in evaluate.py)"
         try:
-            returned = self.function(truth, predicted)
+            with silence():
+                returned = self.function(truth, predicted)
         except Exception as error:
             known = SIGNATURES[task]
             raise Undefined(f"{where} fails on {some_rows(rows)} with {described(error)}: {known}") from None
@@ -120,16 +123,12 @@ class Metric:
 
     def _quietly(self, truth: np.ndarray, predicted: np.ndarray) -> float:
         """Return the number for the rows of one draw, NaN where they do not define it."""
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            try:
+        try:
+            with silence():
                 value = float(self.function(truth, predicted))
-            except Exception:
-                return float("nan")
+        except Exception:
+            return float("nan")
         return value if isfinite(value) else float("nan")
-
-
-RETURN = "return one finite number, or one for each row"
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,14 @@ class BuiltIn(Metric):
         if self.needs in (Needs.CLASSES, Needs.POSITIVES):
             return enough(scored, classes)
         return self.defined(scored)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep warnings of a user's function back: what is no number is found by its value."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def enough(scored: Scored, classes: int = 2) -> bool:

@@ -6,6 +6,9 @@ import numpy as np
 
 from gitmodel.contract.schema import Schema
 
+DIGITS = 6  # of a probability in predictions.csv
+TINY = 1e-12  # smaller probabilities stay as they are
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -42,11 +45,12 @@ class Scored:
         """Copies of truth and predictions as a user's function takes them.
 
         Two classes: 1 for the positive class else 0, and its probability, (n,) each. Many: (n,) codes of the sorted
-        classes, and probabilities (n, classes). Numbers: (n,) values and (n,) values.
+        classes, and probabilities (n, classes). Numbers: (n,) values and (n,) values. Probabilities have the digits of
+        predictions.csv, so that a threshold falls between the same rows when the gate reads them.
         """
         if self.schema.task == "binary":
-            return self.hit.astype(int), self.chance.astype(float)
-        return self.truth.copy(), self.predicted.astype(float)
+            return self.hit.astype(int), as_written(self.chance)
+        return self.truth.copy(), as_written(self.predicted) if self.schema.classes else self.predicted.astype(float)
 
     @property
     def confidence(self) -> tuple[np.ndarray, np.ndarray]:
@@ -58,6 +62,21 @@ class Scored:
     def take(self, rows: np.ndarray) -> "Scored":
         """Return some of the rows."""
         return Scored(self.truth[rows], self.predicted[rows], self.schema)
+
+
+def nines(chances: np.ndarray) -> np.ndarray:
+    """Return with how many nines probabilities begin, at most 10: so many more digits are written of them."""
+    with np.errstate(divide="ignore"):
+        found = np.floor(-np.log10(1 - chances.clip(0, 1)))
+    return np.asarray(np.clip(found, 0, 10).astype(int))
+
+
+def as_written(chances: np.ndarray) -> np.ndarray:
+    """Round probabilities to the digits that predictions.csv has of them: 6, and one more for each nine."""
+    chances = chances.astype(float)
+    size = np.floor(np.log10(np.where(chances > TINY, chances, 1.0)))
+    scale = 10.0 ** (DIGITS - 1 - size + nines(chances))
+    return np.where(chances > TINY, np.rint(chances * scale) / scale, chances)
 
 
 def positive_code(schema: Schema) -> int:

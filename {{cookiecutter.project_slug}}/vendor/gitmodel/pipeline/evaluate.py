@@ -32,7 +32,7 @@ from gitmodel.contract.table import groups, rows
 from gitmodel.metrics.builtin import BUILT_IN, beats, headline, measure
 from gitmodel.metrics.metric import BuiltIn, Metric
 from gitmodel.metrics.own import known
-from gitmodel.metrics.scored import Scored
+from gitmodel.metrics.scored import DIGITS, Scored, nines
 from gitmodel.pipeline.stage import run_stage
 
 CHUNK_ROWS = 50_000
@@ -184,9 +184,7 @@ def digits(values: np.ndarray) -> int:
 
 def probabilities(values: np.ndarray) -> list[str]:
     """Write probabilities with 6 significant digits, near 1 so many that what is left to 1 has them."""
-    with np.errstate(divide="ignore"):
-        nines = np.clip(np.floor(-np.log10(1 - values.clip(0, 1))), 0, 10).astype(int)
-    return [f"{value:.{6 + count}g}" for value, count in zip(values, nines, strict=True)]
+    return [f"{value:.{DIGITS + count}g}" for value, count in zip(values, nines(values), strict=True)]
 
 
 def texts(values: Iterable[float], digits: int) -> list[str]:
