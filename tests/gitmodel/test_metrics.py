@@ -15,7 +15,7 @@ from gitmodel.metrics.builtin import BUILT_IN, measure
 from gitmodel.metrics.metric import Metric, Undefined
 from gitmodel.metrics.scored import Scored, as_written
 from gitmodel.pipeline.evaluate import probabilities
-from gitmodel.rules import Rules
+from gitmodel.rules import GateRules
 from room import Room
 from sklearn import metrics as sk
 
@@ -246,7 +246,7 @@ def judged(function, candidate=None):
     base = results_for("binary")
     groups = {"half": {"a": np.arange(200), "b": np.arange(200, 400)}}
     pairs, metrics = {"base": pair(base, candidate or base)}, {"mine": Metric(function, "higher", "mine")}
-    return judge(pairs, groups, (), Rules(margins={"mine": 0.02}), metrics)
+    return judge(pairs, groups, (), GateRules(margins={"mine": 0.02}), metrics)
 
 
 def test_a_group_that_the_candidate_does_not_define_is_not_passed():
