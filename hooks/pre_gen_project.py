@@ -38,24 +38,25 @@ INSTALLED = frozenset(
     annotated_types antlr4 anyio appdirs argcomplete arrow ast_serialize asyncssh atpublic attr attrs azure bcrypt
     billiard botocore celery certifi cffi cfgv charset_normalizer click click_didyoumean click_plugins click_repl
     cloudpickle colorama configobj contourpy cruft cryptography cycler dateutil decorator dictdiffer diskcache
-    distlib distro dotenv dpath dulwich dvc dvc_azure dvc_data dvc_gs dvc_http dvc_objects dvc_render dvc_s3 dvc_ssh
-    dvc_studio_client dvc_task editables entrypoints fastapi fastjsonschema filelock flatbuffers flatten_dict flufl
-    frozenlist fsspec funcy gcsfs git gitdb gitpython google google_auth_oauthlib google_crc32c grandalf grpc
-    grpc_status gto h11 hatch hatchling httptools hydra hydra_core identify idna images iniconfig ipykernel isodate
-    iterative_telemetry jinja2 jmespath joblib jsonschema jsonschema_specifications jupyter jupyter_client
-    jupyter_core jupyterlab jwt kiwisolver knack kombu librt markdown_it matplotlib mdurl ml_dtypes mpl_toolkits
-    msal msal_extensions multidict mypy mypy_extensions mypyc narwhals nbclient nbformat nbstripout networkx nodeenv
-    numpy oauthlib omegaconf onnx onnxruntime opentelemetry orjson packaging pandas pathspec pillow pip platformdirs
-    pluggy pre_commit pre_commit_hooks prettytable prometheus_client prompt_toolkit propcache proto protobuf psutil
-    public py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core pydantic_settings pydevd_plugins pydot
-    pygit2 pygments pygtrie pylab pyparsing pytest python_discovery pyyaml referencing requests requests_oauthlib
-    rich rpds ruamel ruff s3fs scikit_learn scipy scmrepo semver setuptools shellingham shortuuid shtab six skl2onnx
-    sklearn skops smmap sortedcontainers sqltrie sshfs starlette tabulate threadpoolctl tomlkit tornado tqdm
-    traitlets trove_classifiers typer typing_extensions typing_inspection tzdata tzlocal urllib3 uv uvicorn uvloop
-    validate vine virtualenv voluptuous wcwidth wheel wrapt yaml yarl zc zmq
+    distlib distro dotenv dpath dulwich dvc dvc_azure dvc_data dvc_gs dvc_http dvc_objects dvc_render dvc_s3
+    dvc_ssh dvc_studio_client dvc_task editables entrypoints fastapi fastjsonschema filelock flatbuffers
+    flatten_dict flufl frozenlist fsspec funcy gcsfs git gitdb gitmodel gitpython google google_auth_oauthlib
+    google_crc32c grandalf grpc grpc_status gto h11 hatch hatchling httptools hydra hydra_core identify idna images
+    iniconfig ipykernel isodate iterative_telemetry jinja2 jmespath joblib jsonschema jsonschema_specifications
+    jupyter jupyter_client jupyter_core jupyterlab jwt kiwisolver knack kombu librt markdown_it matplotlib mdurl
+    ml_dtypes mpl_toolkits msal msal_extensions multidict mypy mypy_extensions mypyc narwhals nbclient nbformat
+    nbstripout networkx nodeenv numpy oauthlib omegaconf onnx onnxmltools onnxruntime opentelemetry orjson
+    packaging pandas pathspec pillow pip platformdirs pluggy pre_commit pre_commit_hooks prettytable
+    prometheus_client prompt_toolkit propcache proto protobuf psutil public py pyarrow pyasn1 pyasn1_modules
+    pycparser pydantic pydantic_core pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie pylab pyparsing
+    pytest python_discovery pyyaml referencing requests requests_oauthlib rich rpds ruamel ruff s3fs scikit_learn
+    scipy scmrepo semver setuptools shellingham shortuuid shtab six skl2onnx sklearn skops smmap sortedcontainers
+    sqltrie sshfs starlette tabulate threadpoolctl tomlkit tornado tqdm traitlets trove_classifiers typer
+    typing_extensions typing_inspection tzdata tzlocal urllib3 uv uvicorn uvloop validate vine virtualenv
+    voluptuous wcwidth wheel wrapt yaml yarl zc zmq
     """.split()
 )
-PROJECT_FOLDERS = frozenset("data deploy models notebooks reports src tests".split())
+PROJECT_FOLDERS = frozenset("data deploy docs models notebooks reports src tests vendor".split())
 WINDOWS_DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789")]
 )

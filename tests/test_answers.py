@@ -53,6 +53,7 @@ REFUSED = {
     "package of the standard library": ({"package_name": "json"}, "'json' is a module of Python's standard library"),
     "package of a dependency": ({"package_name": "pandas"}, "'pandas' is a package that the project itself uses"),
     "package of another dependency": ({"package_name": "sklearn"}, "'sklearn' is a package that the project itself"),
+    "package of the library": ({"package_name": "gitmodel"}, "'gitmodel' is a package that the project itself uses"),
     "package of a folder": ({"package_name": "tests"}, "package_name: 'tests' is a folder of the project"),
     "description in two lines": ({"description": "a\nb"}, "description: holds a line break or an invisible"),
     "description that turns around": ({"description": "a\u202eb"}, "description: holds a line break or an invisible"),
