@@ -36,7 +36,8 @@ def write_margins(args: argparse.Namespace) -> None:
     A built-in metric that somebody left out stays out; a metric of the user's own gets its margin.
     """
     results = from_work_tree()
-    metrics, kept = known(results.schema).values(), results.rules.margins if args.missing else {}
+    metrics: Iterable[Metric] = known(results.schema).values()
+    kept = results.rules.margins if args.missing else {}
     if kept:
         metrics = [metric for metric in metrics if metric.name not in kept and not isinstance(metric, BuiltIn)]
         if not metrics:
