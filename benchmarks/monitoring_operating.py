@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from gitmodel.base.project import BUNDLE
 from gitmodel.bundle.fast import FastBundle
-from gitmodel.contract.labels import true_values
 from gitmodel.bundle.profile import PredictionProfile, profile
+from gitmodel.contract.labels import true_values
 from gitmodel.contract.schema import Column
 from gitmodel.contract.table import check_cells, read_cells
 from gitmodel.monitor.batch import rows_of

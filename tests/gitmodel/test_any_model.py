@@ -398,7 +398,7 @@ def test_bundle_names_what_it_needs(own: Any, tables: dict[str, Table], tmp_path
             Bundle.load(tmp_path / "bundle")
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "gitmodel.skops_file", None)
-        with pytest.raises(UserError, match="needs what is not installed"):
+        with pytest.raises(UserError, match="needs packages that are not installed"):
             Bundle.load(tmp_path / "bundle")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import yaml
 from conftest import cut, fast_params
 from gitmodel import cli
-from gitmodel.base.project import BUNDLE, CARD, PARAMS, SCHEMA
+from gitmodel.base.project import BUNDLE, CARD, PARAMS, PROSE, RULES, SCHEMA
 from gitmodel.monitor.batch import Tables
 from gitmodel.serve.app import Settings, build
 from gitmodel.serve.log import PredictionLog, read
@@ -40,7 +41,8 @@ def project(sample, contract, tmp_path_factory):
     folder = tmp_path_factory.mktemp("derived")
     room = Room(folder, features=FEATURES, train=(sample / "src/income_model/train.py").read_text(encoding="utf-8"))
     cut(sample / contract.table, folder / contract.table, contract)
-    (folder / SCHEMA).write_bytes((sample / SCHEMA).read_bytes())
+    for name in (SCHEMA, RULES, PROSE):
+        shutil.copy(sample / name, folder)
     (folder / PARAMS).write_text(yaml.safe_dump(fast_params(sample)), encoding="utf-8")
     with contextlib.chdir(folder):
         for stage in (prepare, train, evaluate, package):

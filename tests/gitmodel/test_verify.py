@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import VENDOR
 from gitmodel.base.project import BUNDLE, METRICS, MODEL, PARAMS, PREDICTIONS, SCHEMA, UserError
 from gitmodel.bundle.bundle import ONNX
 from gitmodel.git.programs import dvc, git
@@ -28,7 +27,7 @@ COMMIT = "run `git add --all && git commit`"
 def committed_project(sample, workspace, tmp_path_factory):
     """Return a repository whose last commit holds results of the present code, and DVC's cache what they need."""
     folder = shutil.copytree(workspace, tmp_path_factory.mktemp("verified") / "project")
-    shutil.copytree(VENDOR, folder / "vendor", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(sample / "vendor", folder / "vendor", ignore=shutil.ignore_patterns("__pycache__"))
     for name in SHARED:
         shutil.copy(sample / name, folder)
     (folder / ".dvc").mkdir()
