@@ -22,7 +22,7 @@ def known(schema: Schema) -> dict[str, Metric]:
 
 def own() -> dict[str, Metric]:
     """Return the user's metrics by name, none outside a project; UserError for one that cannot be."""
-    listed = seam.find(MODULE, "METRICS", []) if seam.PYPROJECT.exists() else []
+    listed = seam.find(MODULE, "METRICS", []) if seam.settings() else []
     if not isinstance(listed, (list, tuple)):
         raise UserError("METRICS in evaluate.py is no list: write METRICS = [Metric(function, better=...)]")
     found: dict[str, Metric] = {}
@@ -56,7 +56,7 @@ def describe() -> dict[str, Any]:
 def restore(described: Mapping[str, Any]) -> dict[str, Metric]:
     """Return the user's metrics that a bundle remembers; none where the code that is here defines other ones."""
     module = described.get("module")
-    if not module or not seam.PYPROJECT.exists():
+    if not module or not seam.settings():
         return {}
     seam.reach_source()
     if not seam.is_there(module) or code_hash(module, library=False) != described["code"]:
