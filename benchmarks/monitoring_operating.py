@@ -28,7 +28,7 @@ from gitmodel.monitor.command import Monitor, read_profile
 from gitmodel.monitor.counts import of_column
 from gitmodel.monitor.distance import distance
 from gitmodel.monitor.findings import ALERT
-from gitmodel.monitor.settings import load
+from gitmodel.monitor.rules import load
 
 SIZES = (200, 2_000, 20_000)
 REFERENCE, TESTED = 7_515, 2_485  # rows of the sample's training and test

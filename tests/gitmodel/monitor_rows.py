@@ -9,7 +9,7 @@ from gitmodel.metrics.builtin import measure
 from gitmodel.metrics.scored import Scored
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.findings import ALERT, decide
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 
 TASKS = {"binary": ("no 🐟", "yes"), "multiclass": ("a", "b", "é"), "regression": None}
 SHARES = {  # of the standard error at test, as `model margins` proposes

@@ -28,7 +28,7 @@ from gitmodel.monitor.contract import Contract
 from gitmodel.monitor.domain import told_apart
 from gitmodel.monitor.drift import Drift, describe, of_target
 from gitmodel.monitor.findings import ALERT, QUIET, decide
-from gitmodel.monitor.settings import MonitorRules, settings_of
+from gitmodel.monitor.rules import MonitorRules, settings_of
 from gitmodel.serve.log import PredictionLog
 from gitmodel.serve.service import Call, ServedModel, Service
 

@@ -11,7 +11,7 @@ from gitmodel.contract.table import NO_VALUE
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.bias import Bias, chance
 from gitmodel.monitor.command import read_profile
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 from monitor_rows import FLAG, GROUP, TASKS, alerts, draw, found_by, pick, reference
 
 NAMES = {

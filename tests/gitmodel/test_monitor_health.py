@@ -15,7 +15,7 @@ from gitmodel.monitor.command import watch
 from gitmodel.monitor.findings import ALERT, QUIET, UNKNOWN
 from gitmodel.monitor.health import Health, Skew
 from gitmodel.monitor.labels import Labels
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 from gitmodel.serve.app import Settings as Served
 from gitmodel.serve.app import build
 from gitmodel.serve.log import PredictionLog, read

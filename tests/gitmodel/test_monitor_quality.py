@@ -21,7 +21,7 @@ from gitmodel.monitor.bias import Bias
 from gitmodel.monitor.command import read_profile
 from gitmodel.monitor.findings import ALERT, UNKNOWN, decide
 from gitmodel.monitor.quality import Quality
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 from gitmodel.pipeline import evaluate, package, prepare, train
 from monitor_rows import TASKS, alerts, draw, found_by, reference, schema
 

@@ -7,7 +7,7 @@ from gitmodel import rules
 from gitmodel.base import settings
 from gitmodel.base.project import PARAMS, RULES, UserError
 from gitmodel.card.prose import SECTIONS, parsed, read_prose
-from gitmodel.monitor import settings as limits
+from gitmodel.monitor import rules as limits
 from gitmodel.pipeline import evaluate, prepare, train
 from gitmodel.versions import rules as promotion
 

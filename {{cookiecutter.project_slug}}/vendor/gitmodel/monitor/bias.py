@@ -16,7 +16,7 @@ from gitmodel.bundle.rates import Rate, Sums
 from gitmodel.contract.schema import Schema
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.findings import Finding
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 
 FEW_DRAWS, DRAWS, CELLS = 2_000, 50_000, 5_000_000
 UNCLEAR = 0.05  # a smaller p is worth more draws

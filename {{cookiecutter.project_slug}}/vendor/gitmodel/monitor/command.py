@@ -17,7 +17,7 @@ from gitmodel.bundle.bundle import PROFILE, Bundle, digest, version
 from gitmodel.bundle.fast import FastBundle
 from gitmodel.contract.schema import Schema
 from gitmodel.monitor import past_runs
-from gitmodel.monitor import settings as limits
+from gitmodel.monitor import rules as limits
 from gitmodel.monitor.batch import Rows, Tables, open_batch
 from gitmodel.monitor.bias import Bias
 from gitmodel.monitor.contract import Contract
@@ -27,7 +27,7 @@ from gitmodel.monitor.health import Health, Skew
 from gitmodel.monitor.labels import Labels
 from gitmodel.monitor.quality import Quality, read_margins
 from gitmodel.monitor.result import CANNOT_JUDGE, Result, as_json
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 from gitmodel.versions import own
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.counts import Counts
 from gitmodel.monitor.distance import beyond, more
 from gitmodel.monitor.findings import Finding
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 
 MEND = "Mend what writes these rows, or correct schema.yaml where the rule is wrong."
 

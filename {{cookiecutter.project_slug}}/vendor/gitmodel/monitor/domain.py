@@ -16,7 +16,7 @@ from gitmodel.contract.schema import Schema
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.distance import distance
 from gitmodel.monitor.findings import Finding
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 
 MOST_ROWS = 10_000  # of each side
 FOLDS, RANKS = 5, 10

@@ -28,7 +28,7 @@ from gitmodel.monitor.counts import (
 )
 from gitmodel.monitor.distance import chance, distance
 from gitmodel.monitor.findings import DAYS, Finding
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 
 MOST_BARS = 20
 SEE = "See which columns changed, and whether the quality held."

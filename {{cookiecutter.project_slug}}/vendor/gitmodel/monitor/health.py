@@ -20,7 +20,7 @@ from gitmodel.git.programs import git
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.distance import beyond, more
 from gitmodel.monitor.findings import RETRAIN, Finding
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 from gitmodel.versions.tags import read
 
 LATENCIES = np.geomspace(0.01, 1e6, 400)  # ms: neighbours are 4.7 % apart

@@ -24,7 +24,7 @@ from gitmodel.metrics.scored import Scored
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.bias import LABEL
 from gitmodel.monitor.findings import RETRAIN, Finding
-from gitmodel.monitor.settings import MonitorRules
+from gitmodel.monitor.rules import MonitorRules
 
 Z = 1.96
 OTHER_CODE = "make the bundle again with `dvc repro`, or watch it with the evaluate.py of the commit that made it"
