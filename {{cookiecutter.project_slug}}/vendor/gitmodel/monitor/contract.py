@@ -67,8 +67,8 @@ class Contract:
         if not self.broken[name]:
             sentence = f"`{name}` keeps the contract in {some_rows(self.rows)}"
             return self._share("violations", sentence, 0, self.rows, column=name)
-        said = {rule: rule.said_of(self.schema.columns[name]) for rule in Rule}
         rules = [(rule, rows) for (column, rule), rows in self.rules.most_common() if column == name]
+        said = {rule: rule.said_of(self.schema.columns[name]) for rule, _ in rules}
         first, count = rules[0]
         sentence = (
             f"`{name}` {said[first]} in {count:,} of {some_rows(self.rows)}, such as {self._example(name, first)}"
