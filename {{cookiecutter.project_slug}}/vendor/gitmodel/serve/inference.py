@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gitmodel.bundle.bundle import OnnxModel
 from gitmodel.serve.body import BINARY, parse, respond
 from gitmodel.serve.checks import Refused, refusal
 from gitmodel.serve.invocations import from_columns
@@ -34,7 +35,7 @@ def metadata(model: ServedModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "versions": [model.version],
-        "platform": "onnxruntime_onnx",
+        "platform": "onnxruntime_onnx" if isinstance(bundle.model, OnnxModel) else "sklearn_skops",
         "inputs": [
             {"name": name, "datatype": datatype(column.type, column.nullable), "shape": [-1, 1]}
             for name, column in inputs
