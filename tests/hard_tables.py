@@ -720,7 +720,9 @@ def test_path_that_is_no_file(refused: Refused) -> None:
     [
         pytest.param({"target": ["?"] * ROWS}, {}, "missing in every row", id="target all missing"),
         pytest.param({"target": ["yes"] * ROWS}, {}, "nothing to tell apart", id="one class"),
-        pytest.param({"target": ["yes"] * 295 + ["no"] * 5}, {}, "needs two classes", id="one class but for a few rows"),
+        pytest.param(
+            {"target": ["yes"] * 295 + ["no"] * 5}, {}, "needs two classes", id="one class but for a few rows"
+        ),
         pytest.param({"target": [*["yes", "no"] * 9, *[""] * 282]}, {}, "only 18 rows with a target", id="few labels"),
         pytest.param(
             {"target": [f"c{n}" for n in range(ROWS)]}, {}, "an identifier or free text", id="target is an id"

@@ -89,6 +89,29 @@ def test_people(capsys):
     assert "`sex`: sensitive" in said
 
 
+@pytest.mark.parametrize(("test_size", "expected"), [(0.25, "2024-05-29"), (0.5, "2024-04-10")])
+def test_the_moment_of_the_test_is_written(capsys, test_size, expected):
+    """With a time, schema.yaml says from when on rows are for the test; rows without a label do not count."""
+    opened = pd.date_range("2024-01-01", periods=ROWS).astype(str)
+    target = [*["yes", "no"] * 99, "no", ""]
+    schema = adopt(write(opened=opened, bought=target), "bought", time="opened", test_size=test_size)
+    assert (schema.test_from, load()) == (expected, schema)
+    assert f'time: opened\ntest_from: "{expected}"\n' in Path("schema.yaml").read_text(encoding="utf-8")
+    assert f"opened: tested on rows from {expected} on" in capsys.readouterr().out
+
+
+def test_without_a_time_there_is_no_moment():
+    """The line would say nothing."""
+    adopt(write(), "bought")
+    assert "\ntest_from" not in Path("schema.yaml").read_text(encoding="utf-8")
+
+
+def test_a_time_that_stands_still_is_refused():
+    """Rows of one moment have no latest ones."""
+    with pytest.raises(UserError, match="--time 'opened' is the same in every row"):
+        adopt(write(opened=["2024-01-01"] * ROWS), "bought", time="opened")
+
+
 def test_leak(capsys):
     """A column that gives the target away by itself is said, and kept; a good feature is not accused."""
     target = np.array(["yes", "no", "no", "no"] * 50)

@@ -481,8 +481,6 @@ def test_own_table_refuses_a_bad_label(own, contract):
 
 def test_new_rows_move_no_old_row_between_train_and_test(own, contract):
     """What was trained on is trained on again and what was tested on is tested on: versions can be compared."""
-    if contract.time:
-        pytest.skip("the latest rows are the test: which ones these are changes with every new row")
     _, cells = own
     sides = []
     for _ in range(2):
@@ -492,3 +490,23 @@ def test_new_rows_move_no_old_row_between_train_and_test(own, contract):
         ingest(Path("new"))
     for before, after in zip(*sides, strict=True):
         assert before < after
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (["2024-03-09", "2024-03-10"], "1 of 2 new rows are for the test (`test_from: 2024-03-10`)\n"),
+        (["2024-05-01"], "1 of 1 new rows are for the test (`test_from: 2024-03-10`): to train on newer"),
+    ],
+)
+def test_with_a_time_the_sides_of_new_rows_are_said(folder, capsys, days, said):
+    """The moment stays, so whoever appends hears when none of the rows will be trained on."""
+    draw = np.random.default_rng(0)
+    rows = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=92), "x": draw.normal(size=92).round(3)})
+    rows["bought"] = ["yes", "no"] * 46
+    rows.to_csv("own.csv", index=False)
+    assert adopt(Path("own.csv"), "bought", time="day").test_from == "2024-03-10"
+    new = pd.DataFrame({"day": days, "x": range(len(days)), "bought": "yes"})
+    new.to_csv("new.csv", index=False)
+    ingest(Path("new.csv"))
+    assert said in capsys.readouterr().out

@@ -73,13 +73,79 @@ def test_equal_rows_are_on_the_same_side_and_have_ids_of_their_own():
     assert set() == {row[:16] for row in train} & {row[:16] for row in test}
 
 
-def test_with_a_time_the_latest_rows_are_tested_on():
-    """No training row is later than a test row."""
-    frame = table(100).assign(when=pd.date_range("2024-01-01", periods=100).astype("datetime64[us]"))
-    schema = replace(SCHEMA, time="when", columns={**COLUMNS, "when": Column("datetime")})
+def dated(moments, **keys):
+    """Return rows of these moments, and a schema that splits by them."""
+    moments = pd.Series(moments).astype("datetime64[us]")
+    schema = replace(SCHEMA, time="when", columns={**COLUMNS, "when": Column("datetime")}, **keys)
+    return table(len(moments)).assign(when=moments.to_numpy()), schema
+
+
+def test_with_a_time_the_rows_from_a_moment_on_are_tested_on():
+    """A row at the moment itself is a test row, whatever share was asked for."""
+    frame, schema = dated(["2024-01-01", "2024-03-01", "2024-02-29 23:59:59.999999"], test_from="2024-03-01")
+    for share in (0.01, 0.99):
+        np.testing.assert_array_equal(prepare.in_test(frame, schema, share), [False, True, False])
+
+
+def test_later_rows_move_no_other_row():
+    """A table that grows keeps its test rows, and its training rows."""
+    frame, schema = dated(pd.date_range("2024-01-01", periods=100), test_from="2024-03-01")
+    more, _ = dated(pd.date_range("2024-02-25", periods=200, freq="7h"), test_from="2024-03-01")
+    before = prepare.in_test(frame, schema, 0.25)
+    after = prepare.in_test(pd.concat([frame, more], ignore_index=True), schema, 0.25)
+    np.testing.assert_array_equal(before, after[:100])
+
+
+def test_a_time_without_a_moment_is_told_the_line_that_keeps_its_split():
+    """A project from before the moment was fixed splits as it did, once the line is there."""
+    frame, schema = dated(pd.date_range("2024-01-01 07:30", periods=90).repeat(2))
+    with pytest.raises(UserError, match="add the line") as error:
+        prepare.in_test(frame, schema, 0.25)
+    assert "\n" not in str(error.value)
+    line = str(error.value).split("`")[3]
+    assert line == 'test_from: "2024-03-09T07:30:00"'
+    was = frame["when"] > frame["when"].quantile(0.75, interpolation="lower")
+    is_test = prepare.in_test(frame, replace(schema, test_from=line.split('"')[1]), 0.25)
+    np.testing.assert_array_equal(was, is_test)
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        (["2024-01-01"] * 3 + ["2024-02-01"], "2024-02-01"),
+        (["2024-01-01"] + ["2024-02-01"] * 3, "2024-02-01"),
+        (["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"], "2024-01-04"),
+    ],
+)
+def test_the_proposed_moment_keeps_equal_times_together(moments, expected):
+    """At most the wanted share is later, unless the latest moment alone has more rows."""
+    assert np.datetime64(expected) == prepare.proposed_cut(pd.Series(pd.to_datetime(moments)), 0.25)
+
+
+def test_one_moment_is_no_time():
+    """Rows of one moment cannot be split by it."""
+    with pytest.raises(UserError, match="`when` is the same in all rows that have a label"):
+        prepare.proposed_cut(pd.Series(pd.to_datetime(["2024-01-01"] * 4), name="when"), 0.25)
+
+
+@pytest.mark.parametrize(("moment", "part"), [("2023-12-31", "train"), ("2024-01-01", "train"), ("2025-01-01", "test")])
+def test_a_moment_outside_of_the_table_is_refused(moment, part):
+    """The message has the first and the last moment there is."""
+    frame, schema = dated(["2024-01-01", "2024-12-31 12:00"], test_from=moment)
     is_test = prepare.in_test(frame, schema, 0.25)
-    assert frame["when"][~is_test].max() < frame["when"][is_test].min()
-    assert is_test.mean() == 0.25
+    with pytest.raises(UserError) as error:
+        prepare.require_learnable(frame[~is_test], frame[is_test], schema)
+    expected = (
+        f"no rows are left to {part} on: `test_from: {moment}` in schema.yaml must be later than the first `when`"
+    )
+    assert str(error.value).startswith(expected)
+    assert "2024-01-01, and not later than the last, 2024-12-31T12:00:00" in str(error.value)
+
+
+def test_a_share_far_off_has_its_remedy():
+    """With a time, the moment is what to change."""
+    assert "many of the same identity" in prepare.why_far_off(SCHEMA)
+    assert "move `test_from:` in schema.yaml" in prepare.why_far_off(dated([], test_from="2024-03-01")[1])
 
 
 def test_rows_without_a_label_are_left_out_and_counted(capsys):

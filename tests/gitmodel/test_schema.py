@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import yaml
 from gitmodel.base.project import UserError
+from gitmodel.contract import schema as schema_module
 from gitmodel.contract.schema import check, check_names, load
 
 CONTRACT = {
@@ -99,6 +100,41 @@ def test_ignored_classes_are_neither_learned_nor_violations(tmp_path):
     assert check(good_rows(bought=np.array(["no", "rare"], dtype=object)), schema) == []
 
 
+DATED = {"time": "since", "columns": {**CONTRACT["columns"], "since": {"type": "datetime"}}}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('"2026-01-31"', "2026-01-31T00:00"),
+        ("2026-01-31", "2026-01-31T00:00"),
+        ("2026-01-31 09:30:00", "2026-01-31T09:30"),
+        ("2026-01-31T09:30:00+02:00", "2026-01-31T07:30"),
+        ('"2026-01-31T09:30+02:00"', "2026-01-31T07:30"),
+        ("null", None),
+    ],
+)
+def test_the_moment_of_the_test(tmp_path, written, expected):
+    """It is in UTC unless it names an offset, with or without quotes."""
+    path = tmp_path / "schema.yaml"
+    path.write_text(f"{yaml.safe_dump({**CONTRACT, **DATED})}test_from: {written}\n", encoding="utf-8")
+    assert load(path).cut == (expected and np.datetime64(expected))
+
+
+@pytest.mark.parametrize("written", ["spring", "2026-13-01", "2026-03", "31.01.2026", "0001-01-01T00:00+02:00"])
+def test_what_is_no_moment_is_refused(tmp_path, written):
+    """The message shows how one is written."""
+    with pytest.raises(UserError, match=r"`test_from` is '.+': give a moment of ISO 8601, such as 2026-01-31 or"):
+        contract(tmp_path, **DATED, test_from=written)
+
+
+@pytest.mark.parametrize("moment", ["2026-01-31T00:00", "2026-01-31T09:30:00.000001", "1969-12-31T23:59:59"])
+def test_the_text_of_a_moment_is_read_back(moment):
+    """What `model adopt` writes is what was meant; a day is a day."""
+    assert np.datetime64(moment, "us") == schema_module.moment(schema_module.moment_text(np.datetime64(moment)))
+    assert schema_module.moment_text(np.datetime64("2026-01-31T00:00")) == "2026-01-31"
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -111,6 +147,8 @@ def test_ignored_classes_are_neither_learned_nor_violations(tmp_path):
         ({"violations": "ignore"}, "violations 'ignore' is none of reject, flag"),
         ({"logged": ["note"]}, "`logged` names 'note', which is not in `columns`"),
         ({"time": "age"}, "must be of type datetime"),
+        ({"test_from": "2026-01-31"}, "`time` must name a column"),
+        ({"test_from": 2026}, "test_from in {path} is 2026: give a text in quotes"),
         ({"colour": "red"}, "colour in {path} is no setting"),
         ({"columns": {"age": {"type": "int"}}}, "columns.age.type in {path} is 'int': did you mean `integer`?"),
         ({"columns": {"age": {"type": "category", "values": [True]}}}, "True is not text: put it in quotes"),

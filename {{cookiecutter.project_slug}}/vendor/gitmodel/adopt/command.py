@@ -15,12 +15,14 @@ from gitmodel.adopt.infer import Wishes, infer
 from gitmodel.adopt.schema_file import schema_text
 from gitmodel.adopt.types import Cells, all_match, cells_of, examples, extra_missing
 from gitmodel.base.project import PARAMS, RULES, SCHEMA, UserError, read_yaml, replacing, say
+from gitmodel.base.settings import read_stage
 from gitmodel.contract.cleaning import CLEAN, cleaned
 from gitmodel.contract.schema import TASKS, Reading, Schema, load
 from gitmodel.contract.table import STRING, header, is_parquet, read_cells, require_table, sniff
 from gitmodel.gate.margins import without_margins
 from gitmodel.git import storage
 from gitmodel.metrics.own import known
+from gitmodel.pipeline.prepare import Parameters
 
 CSV, PARQUET = Path("data/raw.csv"), Path("data/raw.parquet")
 LARGE_MB = 20
@@ -41,11 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--id", metavar="COLUMN", help="a column with a value of its own in each row, if the guess is wrong"
     )
-    parser.add_argument("--time", metavar="COLUMN", help="a column of dates: test on the latest rows")
+    parser.add_argument(
+        "--time",
+        metavar="COLUMN",
+        help="a column of dates: test on the latest rows, about prepare.test_size of them; schema.yaml keeps from when",
+    )
     parser.set_defaults(command=_command)
 
 
-def adopt(table: Path, target: str, task: str | None = None, id: str | None = None, time: str | None = None) -> Schema:
+def adopt(
+    table: Path,
+    target: str,
+    task: str | None = None,
+    id: str | None = None,
+    time: str | None = None,
+    test_size: float = Wishes.test_size,
+) -> Schema:
     """Put `table` in place, write schema.yaml and say what was found; UserError leaves everything as it was."""
     require_table(table)
     if (size := table.stat().st_size / 1e6) > LARGE_MB:
@@ -55,7 +68,7 @@ def adopt(table: Path, target: str, task: str | None = None, id: str | None = No
     rows = len(next(iter(cells.values())).codes)
     if rows * len(cells) > 10_000_000:
         say(f"looking at {rows:,} rows of {len(cells)} columns")
-    schema, found = infer(cells, place.as_posix(), reading, Wishes(target, task, id, time))
+    schema, found = infer(cells, place.as_posix(), reading, Wishes(target, task, id, time, test_size))
     notes = [*found, *notes, *put_in_place(table, place, schema)]
     say(summary(schema, cells, notes))
     return schema
@@ -155,6 +168,7 @@ def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> str:
         f"columns  {', '.join(f'{count} {kind}' for kind, count in types.most_common())}",
     ]
     lines += [f"id       {schema.id}"] if schema.id else []
+    lines += [f"time     {schema.time}: tested on rows from {schema.test_from} on"] if schema.time else []
     ignored = [f"  {name}: {reason}" for name, reason in schema.ignored.items()]
     lines += (
         [f"ignored  {len(ignored)} columns" if len(ignored) > 1 else "ignored  1 column", *_most(ignored)]
@@ -168,7 +182,8 @@ def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> str:
 def _command(args: argparse.Namespace) -> None:
     if not PARAMS.exists():
         raise UserError(f"there is no {PARAMS} here: run `model adopt` in the project's folder")
-    adopt(args.table, args.target, args.task, args.id, args.time)
+    share = read_stage(Parameters, "prepare").test_size if args.time else Wishes.test_size
+    adopt(args.table, args.target, args.task, args.id, args.time, share)
     if Path(".git").exists():
         place = Path(load().table)
         storage.forget(PARQUET if place == CSV else CSV)

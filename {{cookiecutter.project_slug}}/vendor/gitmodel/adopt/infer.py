@@ -13,20 +13,22 @@ from gitmodel.adopt.target import FEWEST_ROWS, Target, target_of
 from gitmodel.adopt.types import Cells
 from gitmodel.adopt.vocabulary import CODE_WORDS, ID_OWNERS, ID_WORDS, NUMBER_WORDS, PROXIES, SENSITIVE
 from gitmodel.base.project import UserError, some_rows
-from gitmodel.contract.schema import Column, Reading, Schema
+from gitmodel.contract.schema import Column, Reading, Schema, moment_text
 from gitmodel.contract.table import to_datetime, to_number
+from gitmodel.pipeline.prepare import proposed_cut
 
 MOST_SLICES = 5
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person asked for."""
+    """What the person asked for; `test_size` is the share of the rows to test on, where there is a time."""
 
     target: str
     task: str | None = None
     id: str | None = None
     time: str | None = None
+    test_size: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
         schema,
         identity=() if id_name else tuple(n for n in schema.columns if n != schema.target),
         slices=slices_of(schema, table),
+        test_from=test_from(schema, table, wishes.test_size),
     )
     said = [note for finding in guesses.values() for note in finding.notes]
     return schema, [*leak_notes(schema, table), *guessed.notes, *said, *schema_notes(schema, table)]
@@ -167,12 +170,23 @@ def columns_of(
 
 
 def _require_time(cells: Cells, column: Column | None) -> None:
+    if len(cells.values) == 1 and not cells.missing:
+        raise UserError(f"--time {cells.name!r} is the same in every row: name another column, or leave it out")
     if column is None or column.type != "datetime":
         raise UserError(
             f"--time {cells.name!r} holds {types.examples(list(cells.texts), 1)}, not dates such as 2026-01-31 09:30"
         )
     if column.nullable:
         raise UserError(f"--time {cells.name!r} is missing in {some_rows(cells.missing)}: fill them, or leave it out")
+
+
+def test_from(schema: Schema, table: Mapping[str, Cells], test_size: float) -> str | None:
+    """Return the moment from which on about a share `test_size` of the labelled rows are; None without a time."""
+    if not schema.time:
+        return None
+    cells, labelled = table[schema.time], ~np.isnan(_labels(schema, table[schema.target]))
+    moments = to_datetime(cells.values, schema.reading).to_numpy()[cells.codes[labelled]]
+    return moment_text(proposed_cut(pd.Series(moments, name=schema.time), test_size))
 
 
 def slices_of(schema: Schema, table: Mapping[str, Cells]) -> tuple[str, ...]:

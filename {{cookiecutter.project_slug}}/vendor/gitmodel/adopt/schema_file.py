@@ -25,7 +25,8 @@ TASK = """\
 ROWS = """\
 # Which rows are the same row, and so stay on the same side of the split into training and test, in every version:
 # those with the same `id` (a column with a value of its own in each row), or without one, the same `identity`.
-# With `time`, a datetime column, the test rows are the latest ones instead.
+# With `time`, a datetime column, the test rows are the latest ones instead: at the moment `test_from` (UTC) or later.
+# It stays where it is when rows are added. To move it is another test: do it in a commit that says so.
 """
 GROUPS = """\
 # Metrics are also measured by group: `slices` names the columns. Gaps between the groups of `sensitive` are watched.
@@ -75,7 +76,7 @@ def scalar(value: Any) -> str:
 def _parts(schema: Schema) -> Iterable[str]:
     yield HEAD + _line("table", schema.table) + _reading(schema)
     yield TASK + _line("target", schema.target) + _line("task", schema.task) + _positive(schema)
-    yield ROWS + _line("id", schema.id) + _list("identity", schema.identity) + _line("time", schema.time)
+    yield ROWS + _line("id", schema.id) + _list("identity", schema.identity) + _time(schema)
     yield GROUPS + _list("slices", schema.slices) + _list("sensitive", schema.sensitive)
     yield SERVING + _line("violations", schema.violations) + _list("logged", schema.logged)
     yield COLUMNS + "columns:\n" + "".join(map(_column, schema.columns, schema.columns.values()))
@@ -85,6 +86,11 @@ def _parts(schema: Schema) -> Iterable[str]:
 
 def _line(key: str, value: object) -> str:
     return f"{key}: {scalar(value)}\n"
+
+
+def _time(schema: Schema) -> str:
+    cut = _line("test_from", schema.test_from) if schema.test_from is not None else ""
+    return _line("time", schema.time) + cut
 
 
 def _positive(schema: Schema) -> str:

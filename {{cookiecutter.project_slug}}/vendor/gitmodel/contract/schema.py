@@ -6,6 +6,7 @@ The one truth about columns. Imports neither pandas nor scikit-learn, so that se
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,6 +74,7 @@ class Schema:
     positive: MaybeText = None
     id: MaybeText = None
     time: MaybeText = None
+    test_from: MaybeText = None
     slices: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     violations: Text = "reject"
@@ -87,6 +89,11 @@ class Schema:
         """The classes that are learned, sorted as scikit-learn sorts them; none for a regression."""
         values = self.columns[self.target].values or ()
         return () if self.task == "regression" else tuple(sorted(set(values) - set(self.ignored_classes)))
+
+    @property
+    def cut(self) -> np.datetime64 | None:
+        """The moment of `test_from`, in UTC: rows at it or later are for the test; None where there is none."""
+        return None if self.test_from is None else moment(self.test_from)
 
     def features(self, *types: str) -> list[str]:
         """Return the names of the columns that the model learns from, of these types or of all."""
@@ -214,6 +221,17 @@ def violation(name: str, column: Column, rule: Rule, broken: np.ndarray, values:
     return [Violation(name, rule, rule.said_of(column), broken, f"{_show(values[first])} (row {first + 1:,})")]
 
 
+def moment(text: str) -> np.datetime64:
+    """Return the moment that ISO 8601 text names, in UTC as the cells of a datetime column; ValueError if none."""
+    found = datetime.fromisoformat(text)
+    return np.datetime64(found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found, "us")
+
+
+def moment_text(found: np.datetime64) -> str:
+    """Return the text that `moment` reads, of midnight the day alone."""
+    return str(found.astype("datetime64[us]").item().isoformat()).removesuffix("T00:00:00")
+
+
 def is_missing(values: np.ndarray) -> np.ndarray:
     """Return the mask of missing values: NaN, NaT or None."""
     if values.dtype == object:
@@ -272,6 +290,8 @@ def _build(content: dict[str, Any], where: str) -> Schema:
         content[key] = _texts(key, content.get(key), where)
     for key in ("ignored", "ignored_classes"):
         content[key] = {str(name): str(reason) for name, reason in _mapping(key, content, where).items()}
+    if isinstance(content.get("test_from"), date):  # what YAML makes of a date without quotes
+        content["test_from"] = content["test_from"].isoformat()
     reading = _mapping("reading", content, where)
     if "missing" in reading:
         reading["missing"] = _texts("reading.missing", reading["missing"], where)
@@ -327,10 +347,21 @@ def _problems(schema: Schema) -> Iterator[str]:
         yield "`identity` must not hold the target: a corrected label is still the same row"
     if schema.time and (schema.columns[schema.time].type != "datetime" or schema.columns[schema.time].nullable):
         yield f"`time` names {schema.time!r}, which must be of type datetime and never missing"
+    yield from _cut_problems(schema)
     for name in (*schema.slices, *schema.sensitive):
         if schema.columns[name].type not in ("category", "boolean"):
             yield f"{name!r} cannot be a slice: it is neither category nor boolean"
     yield from _target_problems(schema)
+
+
+def _cut_problems(schema: Schema) -> Iterator[str]:
+    if schema.test_from is not None and not schema.time:
+        yield "`test_from` says from when on rows are for the test, so `time` must name a column"
+    try:
+        _ = schema.cut
+    except (ValueError, OverflowError):
+        given = f"{schema.test_from!r}: give a moment of ISO 8601, such as 2026-01-31 or 2026-01-31T09:30"
+        yield f"`test_from` is {given} (in UTC, unless it names an offset)"
 
 
 def _target_problems(schema: Schema) -> Iterator[str]:

@@ -80,7 +80,7 @@ def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False
             require_read_back(draft, expected, schema, file)
         store(table, former)
     say(f"{table} has {some_rows(len(expected))} now")
-    say(next_steps(table, schema))
+    say("\n".join([*sides(typed.iloc[found.fresh], schema), next_steps(table, schema)]))
     return found
 
 
@@ -193,12 +193,20 @@ def store(table: Path, former: Path | None) -> None:
         raise
 
 
+def sides(fresh: pd.DataFrame, schema: Schema) -> list[str]:
+    """Say on which side of the split the appended rows are, where the schema names a time and a moment."""
+    if not schema.time or schema.cut is None:
+        return []
+    later = int((fresh[schema.time] >= schema.cut).sum())
+    known = f"{later:,} of {len(fresh):,} new rows are for the test (`test_from: {schema.test_from}`)"
+    if later < len(fresh) or not later:
+        return [known]
+    return [f"{known}: to train on newer rows, move it in {SCHEMA}, in a commit that says so"]
+
+
 def next_steps(table: Path, schema: Schema) -> str:
     """Say what makes this data version a proposal."""
     stored = storage.is_stored(table)
     what = f"{table}.dvc" if stored else str(table)
     text = f"Next: `make repro`, `model gate --base main`, `git add --all && git commit` ({what} is a new data version)"
-    text += ", `dvc push`" * stored
-    if schema.time:
-        text += f"\nThe latest rows by `{schema.time}` are the test, so rows that were may be trained on now"
-    return text
+    return text + ", `dvc push`" * stored

@@ -19,7 +19,7 @@ from gitmodel.base.project import (
 from gitmodel.base.settings import Share, read_stage
 from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
-from gitmodel.contract.schema import Schema, check_names, load
+from gitmodel.contract.schema import Schema, check_names, load, moment_text
 from gitmodel.contract.table import STRING, check_cells, read_cells
 from gitmodel.pipeline.stage import run_stage
 
@@ -48,7 +48,17 @@ def main() -> None:
     say(f"{len(table):,} rows keep the contract: {len(train):,} to train on, {len(test):,} to test on")
     if abs(len(test) / len(table) - test_size) > FAR_OFF:
         shares = f"{len(test) / len(table):.0%} of the rows are tested on, not {test_size:.0%}"
-        warn(f"{shares}: there are few rows, or many of the same identity or time, which stay together")
+        warn(f"{shares}: {why_far_off(schema)}")
+
+
+def why_far_off(schema: Schema) -> str:
+    """Say why the share of test rows may be another one than was asked for, and what to do."""
+    if not schema.time:
+        return "there are few rows, or many of the same identity, which stay together"
+    return (
+        f"rows from {schema.test_from} on are, by `{schema.time}`; to train on newer rows, move `test_from:` in"
+        f" {SCHEMA}, in a commit that says so"
+    )
 
 
 def read_clean(schema: Schema) -> pd.DataFrame:
@@ -97,22 +107,57 @@ def add_row_id(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 
 def in_test(table: pd.DataFrame, schema: Schema, test_size: float) -> np.ndarray:
-    """Return the (n,) mask of test rows: the latest ones where the schema names a time, else chosen by their hash.
+    """Return the (n,) mask of test rows: at `test_from` or later where the schema names a time, else by their hash.
 
-    The hash decides for each row by itself: adding rows moves none, and equal rows are on the same side.
+    Both decide for each row by itself: adding rows moves none, and equal rows are on the same side. UserError if the
+    schema names a time but no moment; it has the line that keeps the share `test_size`.
     """
     if schema.time:
-        return (table[schema.time] > table[schema.time].quantile(1 - test_size, interpolation="lower")).to_numpy()
+        return np.asarray(table[schema.time] >= required_cut(table[schema.time], schema, test_size))
     return np.asarray(table["row"] < f"{int(test_size * 2**64):016x}")
+
+
+def required_cut(times: pd.Series, schema: Schema, test_size: float) -> np.datetime64:
+    """Return the moment from which on rows are for the test; UserError with the line to add if there is none."""
+    if schema.cut is not None:
+        return schema.cut
+    line = f'test_from: "{moment_text(proposed_cut(times, test_size))}"'
+    raise UserError(
+        f"{SCHEMA} names a `time:` but not from when on rows are for the test, so that new rows would move old ones:"
+        f" add the line `{line}` below it, which tests on the latest {test_size:.0%} of the rows of today, as before"
+    )
+
+
+def proposed_cut(times: pd.Series, test_size: float) -> np.datetime64:
+    """Return the moment from which on the latest rows are at most a share `test_size` of all; equal times together.
+
+    If the latest moment has more rows than that, it is the cut by itself. UserError if all rows are of one moment.
+    """
+    later = times[times > times.quantile(1 - test_size, interpolation="lower")]
+    found = times.max() if later.empty else later.min()
+    if not found > times.min():
+        raise UserError(f"`{times.name}` is the same in all rows that have a label, so no row is later: leave it out")
+    return np.datetime64(found, "us")
 
 
 def require_learnable(train: pd.DataFrame, test: pd.DataFrame, schema: Schema) -> None:
     """Raise UserError if a part is empty or the training rows lack a class."""
-    for part, name in ((train, "train"), (test, "test")):
+    for part, other, name in ((train, test, "train"), (test, train, "test")):
         if part.empty:
-            raise UserError(f"no rows are left to {name} on: add rows or change `prepare.test_size` in params.yaml")
+            raise UserError(f"no rows are left to {name} on: {how_to_fill(other, schema)}")
     for label in sorted(set(schema.classes) - set(train[schema.target])):
         raise UserError(f"class {label!r} has no training row: add rows, or list it under ignored_classes in {SCHEMA}")
+
+
+def how_to_fill(rows: pd.DataFrame, schema: Schema) -> str:
+    """Say how to get rows for a part that has none, from the rows of the other part."""
+    if not schema.time or rows.empty:
+        return "add rows or change `prepare.test_size` in params.yaml"
+    first, last = (moment_text(found.to_datetime64()) for found in (rows[schema.time].min(), rows[schema.time].max()))
+    return (
+        f"`test_from: {schema.test_from}` in {SCHEMA} must be later than the first `{schema.time}`, {first}, and not"
+        f" later than the last, {last}"
+    )
 
 
 if __name__ == "__main__":
