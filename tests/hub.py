@@ -1,5 +1,7 @@
 """A small stand-in for GitHub's API, for gh: issues, pull requests, comments, labels, rulesets, releases, workflows.
 
+What a repository only tells of itself (settings, people, secrets) is a table of answers, which tests change.
+
 gh speaks plain HTTP to it over a Unix socket, which `http_unix_socket` in its configuration names.
 """
 
@@ -11,12 +13,43 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 REPOSITORY = "acme/income-model"
 BOT = {"login": "github-actions[bot]", "type": "Bot"}
 PAGE = 2  # few enough for a second page of comments
+
+
+class Refusal(NamedTuple):
+    """An answer that is none: its status and message."""
+
+    status: int
+    message: str
+
+
+def person(login: str) -> dict[str, Any]:
+    """Return a collaborator who may push."""
+    return {"login": login, "type": "User", "permissions": {"pull": True, "push": True, "admin": False}}
+
+
+def answers() -> dict[str, Any]:
+    """Return what a repository of one person says of itself, by the end of its address."""
+    owner = {"login": "acme", "type": "Organization"}
+    about = {"full_name": REPOSITORY, "default_branch": "main", "owner": owner, "allow_auto_merge": False}
+    return {
+        "": about | {"html_url": f"https://github.com/{REPOSITORY}"},
+        "/users/acme": owner,
+        "/users/octo-team": {"login": "octo-team", "type": "User"},
+        "collaborators": [person("octo-team")],
+        "codeowners/errors": {"errors": []},
+        "actions/permissions": {"enabled": True, "allowed_actions": "all"},
+        "actions/permissions/workflow": {"can_approve_pull_request_reviews": True},
+        **{f"actions/{name}": {"secrets": []} for name in ("secrets", "organization-secrets")},
+        **{f"actions/{name}": {"variables": []} for name in ("variables", "organization-variables")},
+        "actions/workflows": {"workflows": []},
+        "actions/runners": {"runners": []},
+    }
 
 
 class Hub(ThreadingMixIn, UnixStreamServer):
@@ -40,6 +73,7 @@ class Hub(ThreadingMixIn, UnixStreamServer):
         self.objects: dict[str, Any] = {}  # trees and commits that were made over the API
         self.heads: dict[str, str] = {}  # branch -> commit
         self.requests: list[str] = []
+        self.answers = answers()
 
     def comment(self, number: int, user: dict[str, str], body: str) -> dict[str, Any]:
         """Add a comment to a pull request."""
@@ -50,6 +84,9 @@ class Hub(ThreadingMixIn, UnixStreamServer):
 
     def answer(self, method: str, path: str, query: dict[str, str], sent: Any) -> Any:
         """Return what the API answers, or None for an address it does not know."""
+        said = self.answers.get(re.sub(f"^/repos/{REPOSITORY}/?", "", path))
+        if isinstance(said, Refusal) or (said is not None and method == "GET"):
+            return said
         kind, _, rest = path.removeprefix(f"/repos/{REPOSITORY}/").partition("/")
         numbers = [int(number) for number in re.findall(r"\d+", rest)]
         match method, kind, re.sub(r"\d+", "N", rest):
@@ -89,6 +126,12 @@ class Hub(ThreadingMixIn, UnixStreamServer):
             case "POST", "labels", "":
                 self.labels.append(sent)
                 return sent
+            case "GET", "labels", _ if rest:
+                return next((label for label in self.labels if label["name"] == rest), None)
+            case "GET", "rules", "branches/main":
+                return self.rules_of_main()
+            case "GET", "rulesets", "N":
+                return self.rulesets[numbers[0] - 1]
             case "GET", "rulesets", "":
                 return self.rulesets
             case "POST", "rulesets", "":
@@ -105,6 +148,11 @@ class Hub(ThreadingMixIn, UnixStreamServer):
         if kind == "issues":
             return self.answer_issue(method, rest.split("/"), query, sent)
         return self.answer_release(method, f"{kind}/{rest}", query, sent)
+
+    def rules_of_main(self) -> list[dict[str, Any]]:
+        """Return the rules that are in force for the branch main."""
+        active = [it for it in self.rulesets if (it["target"], it["enforcement"]) == ("branch", "active")]
+        return [rule | {"ruleset_id": ruleset["id"]} for ruleset in active for rule in ruleset["rules"]]
 
     def answer_issue(self, method: str, path: list[str], query: dict[str, str], sent: Any) -> Any:
         """Return what the API answers about issues, and about the labels of pull requests, or None."""
@@ -206,12 +254,15 @@ class Answer(BaseHTTPRequestHandler):
         """Answer a request of any method."""
         url = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        sent: Any = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        sent: Any = self.body()
         if not url.path.endswith("/assets"):
             sent = json.loads(sent or "null")
         self.server.requests.append(f"{self.command} {url.path}")
         found = self.server.answer(self.command.replace("HEAD", "GET"), url.path, query, sent)
-        self.send_response(404 if found is None else 200)
+        if found is None:
+            found = Refusal(404, "Not Found")
+        refusal = found if isinstance(found, Refusal) else None
+        self.send_response(refusal.status if refusal else 200)
         if isinstance(found, list):
             page = int(query.get("page", 1))
             if len(found) > page * PAGE:
@@ -220,13 +271,23 @@ class Answer(BaseHTTPRequestHandler):
         body = (
             found
             if isinstance(found, bytes)
-            else json.dumps({"message": "Not Found"} if found is None else found).encode()
+            else json.dumps({"message": refusal.message} if refusal else found).encode()
         )
         self.send_header("Content-Type", "application/octet-stream" if isinstance(found, bytes) else "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def body(self) -> bytes:
+        """Return what was sent: of a known length, or in pieces, as gh sends what it reads from stdin."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        return b"".join(pieces)
 
     do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
 

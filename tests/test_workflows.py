@@ -2,13 +2,14 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from conftest import BIN, ROOT, BakedProject, bake_into, run
-from hub import serve
+from hub import Refusal, serve
 
 WORKFLOWS = ("ci", "comment", "deploy", "model", "monitor", "release", "retrain")
 PUBLISHING = ("deploy", "release")
@@ -350,9 +351,11 @@ def test_ruleset_requires_these_checks(project: BakedProject) -> None:
 
 def test_rule_has_an_owner(project: BakedProject) -> None:
     """Whoever owns the repository is asked when the rule changes."""
-    owned = dict(line.split() for line in project.read(".github/CODEOWNERS").splitlines() if not line.startswith("#"))
-    assert owned == dict.fromkeys(["/.github/", "/rules.yaml", "/vendor/"], "@octo-team")
-    assert all((project.path / path.strip("/")).exists() for path in owned)
+    lines = project.read(".github/CODEOWNERS").splitlines()
+    owned = dict(line.split() for line in lines if not line.startswith("#"))
+    judges = ["/.github/", "/vendor/", "/rules.yaml", "/dvc.yaml", "/schema.yaml"]
+    assert owned == dict.fromkeys([*judges, "/Makefile", "/pyproject.toml", "/requirements*.txt"], "@octo-team")
+    assert all(list(project.path.glob(path.strip("/"))) for path in owned)
 
 
 def test_tags_of_the_registry_stay(project: BakedProject) -> None:
@@ -371,6 +374,20 @@ def test_tags_of_the_registry_stay(project: BakedProject) -> None:
 PROTECTED = "main takes nothing but pull requests whose checks pass; nobody moves or deletes the tags of versions"
 
 
+@pytest.fixture(scope="module")
+def installed_project(project: BakedProject, installed: Path, tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """Return a copy of the project whose .venv is the environment of the lock."""
+    copy = BakedProject(tmp_path_factory.mktemp("installed") / "project", project.package)
+    shutil.copytree(project.path, copy.path)
+    (copy.path / ".venv/bin").mkdir(parents=True)
+    (copy.path / ".venv/bin/python").symlink_to(installed / "bin/python")
+    command = f'PYTHONPATH=vendor exec "{installed}/bin/python" -m gitmodel.cli "$@"'
+    (copy.path / ".venv/bin/model").write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
+    (copy.path / ".venv/bin/model").chmod(0o755)
+    (copy.path / ".venv/ready").touch()
+    return copy
+
+
 def protect(project: BakedProject, variables: dict[str, str]) -> tuple[int, str, str]:
     """Run `make protect` with gh; return status and what it printed."""
     plain = {"PATH": f"{BIN}:/usr/bin:/bin", "GH_TOKEN": "", "GITHUB_TOKEN": ""}
@@ -378,32 +395,36 @@ def protect(project: BakedProject, variables: dict[str, str]) -> tuple[int, str,
     return result.returncode, result.stdout, result.stderr
 
 
-def test_protect_sets_the_rules_once(project: BakedProject, tmp_path: Path) -> None:
-    """`make protect` makes label and ruleset; a second time it updates them."""
+def test_protect_sets_the_rules_once(installed_project: BakedProject, tmp_path: Path) -> None:
+    """`make protect` makes label and ruleset; a second time it updates them. It ends with what `model doctor` finds."""
+    project = installed_project
     with serve(tmp_path) as (hub, variables):
         for _ in range(2):
             status, said, _ = protect(project, variables)
-            assert (status, said) == (0, f"{PROTECTED}\n")
+            assert (status, said.splitlines()[0]) == (2, PROTECTED)
+            for line in ("ok       main waits for both checks", "ok       label accept-regression exists"):
+                assert line in said.splitlines()
+            assert "missing  main is pushed: GitHub has no branch main: `git push" in said
         assert [ruleset["name"] for ruleset in hub.rulesets] == ["main", "versions"]
         for ruleset, name in zip(hub.rulesets, ("ruleset", "ruleset-tags"), strict=True):
             assert ruleset["rules"] == json.loads(project.read(f".github/{name}.json"))["rules"]
         assert {label["name"] for label in hub.labels} == {"accept-regression"}
 
 
-def test_protect_says_what_is_missing(project: BakedProject, tmp_path: Path) -> None:
+def test_protect_says_what_is_missing(installed_project: BakedProject, tmp_path: Path) -> None:
     """Without gh, a login or permission, one line says what to do."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for program in ("make", "sh"):
         (programs / program).symlink_to(f"/usr/bin/{program}")
-    assert "make protect: needs gh" in protect(project, {"PATH": str(programs)})[2]
-    assert (
-        "make protect: gh is not logged in; run: gh auth login" in protect(project, {"GH_CONFIG_DIR": str(tmp_path)})[2]
-    )
-    with serve(tmp_path / "api") as (_, variables):
-        status, _, said = protect(project, variables | {"GH_REPO": "acme/other"})
+    assert "error: needs gh; install it" in protect(installed_project, {"PATH": str(programs)})[2]
+    login = protect(installed_project, {"GH_CONFIG_DIR": str(tmp_path)})[2]
+    assert "error: gh is not logged in; run: gh auth login" in login
+    with serve(tmp_path / "api") as (hub, variables):
+        hub.answers["rulesets"] = Refusal(403, "Upgrade to GitHub Pro or make this repository public.")
+        status, _, said = protect(installed_project, variables)
     assert status != 0
-    assert "make protect: GitHub refused" in said
+    assert "error: GitHub refused (Upgrade to GitHub Pro" in said
 
 
 def test_pull_request_template_accepts_nothing_by_itself(project: BakedProject) -> None:

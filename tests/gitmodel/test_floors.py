@@ -24,6 +24,7 @@ FLOORS = [
     "pipeline",
     "gate",
     "verify",
+    "doctor",
     "registry",
     "serve",
     "score",

@@ -12,7 +12,7 @@ from gitmodel.base.project import BUNDLE, METRICS, MODEL, PARAMS, PREDICTIONS, S
 from gitmodel.bundle.bundle import ONNX
 from gitmodel.git.programs import dvc, git
 from gitmodel.verify import lock, results, storage
-from gitmodel.verify.command import verify
+from gitmodel.verify.command import NOT_COVERED, verify
 from gitmodel.verify.lock import LOCK
 
 SOURCE = Path("src/income_model")
@@ -166,6 +166,7 @@ def test_a_sound_project_passes(project, capsys):
     assert f"{BUNDLE} is intact" in said.out
     assert "not here" not in said.out
     assert said.err == ""
+    assert said.out.split("not covered:\n")[1].startswith("".join(f"- {line}\n" for line in NOT_COVERED))
 
 
 FAULTS = {

@@ -25,6 +25,11 @@ COMMANDS = {
         "Write into rules.yaml how much worse each metric may get, as far as the test rows can tell.",
     ),
     "verify": ("gitmodel.verify.command", "Check that the committed results are true and whole."),
+    "doctor": ("gitmodel.doctor.command", "Ask GitHub whether all that the gate relies on is there."),
+    "protect": (
+        "gitmodel.doctor.protect",
+        "Let nothing into GitHub's main but pull requests whose checks pass.",
+    ),
     "serve": ("gitmodel.serve.command", "Serve the model over HTTP."),
     "score": ("gitmodel.score.command", "Predict for every row of tables of any size, CSV or Parquet."),
     "monitor": (

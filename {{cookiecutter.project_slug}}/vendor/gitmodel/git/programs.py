@@ -8,12 +8,12 @@ from pathlib import Path
 from gitmodel.base.project import UserError
 
 
-def call(*command: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run a program, with these changes of the environment, and keep what it prints."""
+def call(*command: str, stdin: str | None = None, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run a program, with this to read and these changes of the environment, and keep what it prints."""
     environment = {**os.environ, **changes}
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, encoding="utf-8", errors="replace", env=environment
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", env=environment, input=stdin
         )
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not installed: install it, then run this again") from None

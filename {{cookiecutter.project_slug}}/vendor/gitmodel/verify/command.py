@@ -1,6 +1,7 @@
 """`model verify`: are the committed results those of this code, data and parameters, and is nothing damaged or lost."""
 
 import argparse
+import textwrap
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +19,28 @@ committed, metrics and predictions are the committed ones within 1e-4, DVC's cac
 undamaged, and DVC's remote, if there is one, has what dvc.lock names. What is not here (a clone without `dvc pull`)
 is not checked. Status 0, or 1 with a line for each failure that names the file and the command that mends it."""
 
+COVERED = (
+    "code, commands, parameters and data of the stages: those that dvc.lock names, and committed",
+    "metrics and predictions: the committed ones, within 1e-4",
+    "every file in DVC's cache, its remote and the bundle: undamaged, and there",
+    "the library in vendor/gitmodel: as it came, or a warning",
+)
+NOT_COVERED = (
+    "whether these stages made these results: delete dvc.lock and run `dvc repro` first, as model.yml does",
+    "whether the table and its labels are right, and which rows left it: `model gate` compares",
+    "whether training read the test rows, or the model that ships is the one that was measured",
+    "what no stage reads: tests, workflows, rules.yaml",
+    "whether GitHub lets anything past the checks: `model doctor` asks",
+)
+
 LIBRARY = "look at nothing but the library, vendor/gitmodel: status 1 with its files that were edited"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model verify` does."""
-    parser.description = TEXT
+    text = textwrap.fill(TEXT, 100)
+    parser.description = f"{text}\n\n{listed('It covers', COVERED)}\n\n{listed('It does not cover', NOT_COVERED)}"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--library", action="store_true", help=LIBRARY)
     parser.set_defaults(command=verify)
 
@@ -36,10 +53,16 @@ def verify(args: argparse.Namespace | None = None) -> None:
     else:
         for line in check():
             say(line)
+        say(listed("not covered", NOT_COVERED))
     if edited:
         warn(f"the library in {library.FOLDER} was edited: {library.shown(edited)}")
     elif library.FOLDER.exists():
         say(f"{library.FOLDER} is as it came, version {library.version()}")
+
+
+def listed(title: str, lines: tuple[str, ...]) -> str:
+    """Return a list with a title."""
+    return "\n".join([f"{title}:", *(f"- {line}" for line in lines)])
 
 
 def require_unedited(edited: list[str]) -> None:
