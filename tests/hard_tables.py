@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from gitmodel.adopt import command, leaks, personal, schema_file
+from gitmodel.adopt import command, personal, schema_file
 from gitmodel.base.project import UserError
 from gitmodel.contract import encoding
 from gitmodel.contract import schema as contract
 from gitmodel.contract import table as tables
+from gitmodel.leaks import GIVEN_AWAY, given_away
 
 Adopt = Callable[..., SimpleNamespace]
 Refused = Callable[..., str]
@@ -610,14 +611,14 @@ def test_almost_no_leak() -> None:
     draw = np.random.default_rng(0)
     target = draw.integers(0, 2, 5000)
     good = np.where(draw.random(5000) < 0.9, target, 1 - target)
-    assert 0.7 < leaks.given_away(good, target) < leaks.GIVEN_AWAY < leaks.given_away(target, target)
+    assert 0.7 < given_away(good, target) < GIVEN_AWAY < given_away(target, target)
 
 
 def test_leak_of_a_rare_class() -> None:
     """A rare class that a threshold gives away is found."""
     score = np.random.default_rng(0).random(20_000)
     target = (score > 0.995).astype(int)
-    assert leaks.given_away(score, target) > leaks.GIVEN_AWAY
+    assert given_away(score, target) > GIVEN_AWAY
 
 
 def test_duplicates(adopt: Adopt) -> None:

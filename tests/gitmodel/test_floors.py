@@ -11,6 +11,7 @@ FLOORS = [
     "base",
     "seam",
     "contract",
+    "leaks",
     "metrics",
     "rules",
     "estimator",

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from gitmodel.adopt import leaks, personal, types
+from gitmodel import leaks
+from gitmodel.adopt import personal, types
 from gitmodel.adopt.target import FEWEST_ROWS, Target, target_of
 from gitmodel.adopt.types import Cells
 from gitmodel.adopt.vocabulary import CODE_WORDS, ID_OWNERS, ID_WORDS, NUMBER_WORDS, PROXIES, SENSITIVE

@@ -20,7 +20,7 @@ def row_hash(identity: pd.DataFrame) -> np.ndarray:
     """Return the (n,) uint64 hash of each row; the order of columns and the version of pandas do not matter."""
     total = np.zeros(len(identity), dtype=np.uint64)
     for name in identity:
-        total += mix(_bits(identity[name]) ^ _digest(str(name)))
+        total += mix(bits(identity[name]) ^ digest(str(name)))
     return mix(total)
 
 
@@ -30,18 +30,19 @@ def hexadecimal(hashes: np.ndarray) -> np.ndarray:
     return digits.view("S16")
 
 
-def _bits(values: pd.Series) -> np.ndarray:
+def bits(values: pd.Series) -> np.ndarray:
     """Return (n,) uint64 that are equal where the values are, and all ones where they are missing."""
     if is_text(values):
         codes, texts = pd.factorize(values)
-        known = np.array([_digest(text) for text in texts] + [np.uint64(2**64 - 1)], dtype=np.uint64)
+        known = np.array([digest(text) for text in texts] + [np.uint64(2**64 - 1)], dtype=np.uint64)
         return known[codes]  # code -1, missing, is the last one
     numbers = values.to_numpy()
-    bits = numbers.astype("int64") if numbers.dtype.kind == "M" else (numbers + 0.0).view("int64")  # -0.0 is 0.0
-    return np.where(values.isna(), np.uint64(2**64 - 1), bits.view(np.uint64))
+    whole = numbers.astype("int64") if numbers.dtype.kind == "M" else (numbers + 0.0).view("int64")  # -0.0 is 0.0
+    return np.where(values.isna(), np.uint64(2**64 - 1), whole.view(np.uint64))
 
 
-def _digest(text: str) -> np.uint64:
+def digest(text: str) -> np.uint64:
+    """Return the hash of a text."""
     return np.uint64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big"))
 
 

@@ -18,11 +18,14 @@ from gitmodel.base.project import (
 )
 from gitmodel.base.settings import Share, read_stage
 from gitmodel.contract.cleaning import cleaned
+from gitmodel.contract.copies import near_by_chance, near_copies
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Schema, check_names, load, moment_text
 from gitmodel.contract.table import STRING, check_cells, read_cells
 from gitmodel.pipeline.stage import run_stage
 
+FEWEST_NEAR, NOTABLE, BEYOND_CHANCE = 5, 0.01, 4  # test rows that are nearly training rows: as many are said
+MOST_CELLS = 5_000_000  # of a larger table, none are looked for: it would take longer than the rest of the stage
 FAR_OFF = 0.1  # a share of test rows that differs more from what was asked for is worth a warning
 
 
@@ -49,6 +52,8 @@ def main() -> None:
     if abs(len(test) / len(table) - test_size) > FAR_OFF:
         shares = f"{len(test) / len(table):.0%} of the rows are tested on, not {test_size:.0%}"
         warn(f"{shares}: {why_far_off(schema)}")
+    if said := nearly_trained_on(train, test, schema):
+        warn(said)
 
 
 def why_far_off(schema: Schema) -> str:
@@ -115,6 +120,24 @@ def in_test(table: pd.DataFrame, schema: Schema, test_size: float) -> np.ndarray
     if schema.time:
         return np.asarray(table[schema.time] >= required_cut(table[schema.time], schema, test_size))
     return np.asarray(table["row"] < f"{int(test_size * 2**64):016x}")
+
+
+def nearly_trained_on(train: pd.DataFrame, test: pd.DataFrame, schema: Schema) -> str:
+    """Say how many test rows are nearly equal to a training row, if that are many, and far more than by chance."""
+    columns = schema.features()
+    if (len(train) + len(test)) * len(columns) > MOST_CELLS:
+        return ""
+    near = int(near_copies(train, test, columns).sum())
+    if near < max(FEWEST_NEAR, NOTABLE * len(test)):
+        return ""
+    chance = int(near_by_chance(train, test, columns).sum())
+    if near < BEYOND_CHANCE * chance:
+        return ""
+    rows = f"{near:,} of {len(test):,} test rows"
+    said = f"{rows} equal a training row in all features but two at most, {chance:,} would by chance"
+    if schema.time:
+        return f"{said}: if they are copies, or rows of one case, the test is easier than use will be"
+    return f"{said}: if they are of one case, such as a customer, `identity: [COLUMN]` in {SCHEMA} keeps it on one side"
 
 
 def required_cut(times: pd.Series, schema: Schema, test_size: float) -> np.datetime64:
