@@ -141,6 +141,8 @@ def test_a_healthy_repository_is_ok(hub, monkeypatch, capsys):
     assert (status, said.err) == (0, "")
     assert said.out.splitlines() == [f"{OK:8} {name}" for name in CHECKS]
     assert {line.split()[0] for line in hub.requests} == {"GET"}
+    asked = {line: hub.requests.count(line) for line in hub.requests if hub.requests.count(line) > 1}
+    assert asked == {f"GET /repos/{REPOSITORY}/rules/branches/main": 2}  # pages; no question is asked twice
 
 
 def test_a_fault_and_its_remedy_are_one_line(hub, monkeypatch, capsys):
@@ -490,10 +492,10 @@ def test_a_table_that_nobody_else_can_fetch(hub, tmp_path):
 
 
 def test_protect_asks_for_a_review_only_where_somebody_can_give_it(hub, monkeypatch, capsys):
-    """One maintainer: no approval; two: one of them, and an owner's; again: the same rulesets, then the doctor."""
+    """Two maintainers: an approval, and an owner's; one: none; again: the same rulesets, then the doctor."""
     hub.rulesets.clear()
     hub.labels.clear()
-    for count in (1, 2, 1):
+    for count in (2, 1):
         hub.answers["collaborators"] = [person("octo-team"), person("second")][:count]
         own("@octo-team", *["@second"][: count - 1])
         hub.answers["/users/second"] = {"type": "User"}

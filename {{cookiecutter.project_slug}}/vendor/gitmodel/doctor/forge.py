@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -36,14 +36,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Forge:
-    """A repository: its name with its owner, and what GitHub tells about it as a whole."""
+    """A repository: its name with its owner, and what GitHub tells about it as a whole. No question is asked twice."""
 
     name: str
     about: dict[str, Any]
+    answers: dict[str, list[Any]] = field(default_factory=dict)
 
     def get(self, path: str) -> Any:
         """Return the answer to one question; Refused if there is none."""
-        return _ask(f"repos/{self.name}/{path}")[0]
+        return self._asked(f"repos/{self.name}/{path}")[0]
 
     def found(self, path: str) -> Any:
         """Return the answer to one question; None if there is no such thing. Whoever sees the repository sees it."""
@@ -56,17 +57,18 @@ class Forge:
 
     def rows(self, path: str, key: str = "") -> list[Any]:
         """Return all rows of a list, which may be one entry of each page."""
-        pages = _ask("--paginate", f"repos/{self.name}/{path}{'&' if '?' in path else '?'}{MOST}")
+        pages = self._asked(f"repos/{self.name}/{path}{'&' if '?' in path else '?'}{MOST}", "--paginate")
         return [row for page in pages for row in (page[key] if key else page)]
 
     def send(self, method: str, path: str, content: object) -> None:
         """Change something; Refused if it may not be."""
+        self.answers.clear()
         _ask("--method", method, f"repos/{self.name}/{path}", "--input", "-", stdin=json.dumps(content))
 
     def is_organisation(self, account: str) -> bool | None:
         """Tell whether an account is an organisation; None if there is no such account."""
         try:
-            return bool(_ask(f"users/{account}")[0]["type"] == "Organization")
+            return bool(self._asked(f"users/{account}")[0]["type"] == "Organization")
         except Refused as error:
             if error.status == 404:
                 return None
@@ -92,6 +94,11 @@ class Forge:
     def variables(self) -> set[str]:
         """Return the names of the variables that workflows see."""
         return self._shared("variables")
+
+    def _asked(self, path: str, *words: str) -> list[Any]:
+        if path not in self.answers:
+            self.answers[path] = _ask(*words, path)
+        return self.answers[path]
 
     def _shared(self, kind: str) -> set[str]:
         places = [f"actions/{kind}"] + [f"actions/organization-{kind}"] * self.belongs_to_an_organisation
