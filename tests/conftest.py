@@ -17,6 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent  # cookiecutter, cruft, ruff, uv: the template's own environment
+CRUFT = str(BIN / "cruft")
 LIBRARY = ROOT / "{{cookiecutter.project_slug}}/vendor"  # as it lies here: it is copied into projects, not rendered
 DEFAULTS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 BROWSERS = ("chromium", "google-chrome", "chrome")
@@ -25,6 +26,8 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 )
 QUICK = {"max_iter: 100": "max_iter: 5", "importance_repeats: 3": "importance_repeats: 1"}
+NAMES = {"NAME": "A. Author", "EMAIL": "author@example.com"}
+PERSON = {f"GIT_{who}_{what}": text for who in ("AUTHOR", "COMMITTER") for what, text in NAMES.items()}
 STAGES = "from gitmodel.pipeline import prepare, train, evaluate, package\n" + "".join(
     f"{stage}.main()\n" for stage in ("prepare", "train", "evaluate", "package")
 )
@@ -133,6 +136,31 @@ def commit_all(folder: Path, message: str) -> None:
     """Commit everything in a repository."""
     run("git add --all", folder)
     run(["git", *"-c user.name=T -c user.email=t@example.com commit --quiet".split(), "-m", message], folder)
+
+
+def create_with_cruft(template: Path, folder: Path, **answers: str) -> Path:
+    """Generate a project that cruft can update, from a repository with the template; return its folder."""
+    options = ["--no-input", "--output-dir", str(folder), "--extra-context", json.dumps(answers)]
+    run([CRUFT, "create", *options, str(template)], folder)
+    return folder / answers.get("project_slug", "income-model")
+
+
+def linked(project: BakedProject, environment: dict[str, str]) -> dict[str, str]:
+    """Let the project's .venv be the environment; return variables for those who have activated it.
+
+    What mypy knows of the packages is kept: it takes half a minute to find out.
+    """
+    programs = project.path / ".venv/bin"
+    programs.mkdir(parents=True)
+    for path in [*Path(environment["WARM_ENV"]).glob("bin/*"), *Path(environment["VIRTUAL_ENV"]).glob("bin/*")]:
+        if not (programs / path.name).exists() and path.name not in ("model", "python3"):
+            (programs / path.name).symlink_to(path)
+    (programs / "model").write_text('#!/bin/sh\nexec python -m gitmodel.cli "$@"\n')
+    (programs / "model").chmod(0o755)
+    (project.path / ".venv/ready").touch()
+    types = ROOT / "build/mypy" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    search = f"{programs}{os.pathsep}{environment['PATH']}"
+    return {**environment, **PERSON, "PATH": search, "MYPY_CACHE_DIR": str(types)}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, BakedProject, bake_into, plain_environment
+from conftest import ROOT, BakedProject, bake_into, linked, plain_environment
 from docs_blocks import Block, Command, Names, blocks, page, promised, put, results, spans, tree_paths
 
 pytestmark = pytest.mark.slow
@@ -22,8 +21,7 @@ Environment = dict[str, str]
 QUICK = {"importance_rows: 2000": "importance_rows: 200", "importance_repeats: 3": "importance_repeats: 1"}
 QUICKER = {**QUICK, "max_iter: 100": "max_iter: 5"}
 STAGES = ("prepare", "train", "evaluate", "package")
-NAMES = {"NAME": "A. Author", "EMAIL": "author@example.com"}
-PERSON = {f"GIT_{who}_{what}": text for who in ("AUTHOR", "COMMITTER") for what, text in NAMES.items()}
+COLLECT = {"PYTEST_ADDOPTS": "--collect-only -q"}  # tests of a project that a page runs
 VARIANTS: tuple[dict[str, str], ...] = (
     {"deploy_target": "kubernetes"},
     {"deploy_target": "container", "dvc_remote": "s3://bucket"},
@@ -163,20 +161,6 @@ BEFORE = {
 }
 
 
-def linked(project: BakedProject, environment: Environment) -> Environment:
-    """Let the project's .venv be the environment; return variables for those who have activated it."""
-    programs = project.path / ".venv/bin"
-    programs.mkdir(parents=True)
-    for path in [*Path(environment["WARM_ENV"]).glob("bin/*"), *Path(environment["VIRTUAL_ENV"]).glob("bin/*")]:
-        if not (programs / path.name).exists() and path.name not in ("model", "python3"):
-            (programs / path.name).symlink_to(path)
-    (programs / "model").write_text('#!/bin/sh\nexec python -m gitmodel.cli "$@"\n')
-    (programs / "model").chmod(0o755)
-    (project.path / ".venv/ready").touch()
-    search = f"{programs}{os.pathsep}{environment['PATH']}"
-    return {**environment, **PERSON, "PATH": search, "PYTEST_ADDOPTS": "--collect-only -q"}
-
-
 def quick(project: BakedProject, changes: dict[str, str]) -> BakedProject:
     """Let the stages of a project take less long."""
     for slow, fast in changes.items():
@@ -218,7 +202,7 @@ def names(fresh: BakedProject, environment: Environment) -> Names:
 def walk(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -> Iterator[Walk]:
     """Return a walk that has come through the first block of the README: there is a model, and it is committed."""
     project = quick(bake_into(tmp_path_factory.mktemp("walk")), QUICK)
-    walk = Walk(project, linked(project, environment))
+    walk = Walk(project, linked(project, environment) | COLLECT)
     (start,) = [block for block in page_blocks(project, "README.md") if block.text.startswith(START)]
     assert walk.run(start) == []
     yield walk
@@ -260,7 +244,7 @@ def test_a_module_that_dvc_does_not_know_stops_the_pipeline(tmp_path: Path, envi
     code = f'from {project.package}.ratios import half\n\n\ndef derive(rows):\n    return {{"a": half(rows["age"])}}\n'
     put(project, *blocks("p", f"<!-- features.py -->\n```python\n{code}```\n"))
     (transcript,) = [block for block in page_blocks(project, "docs/extend.md") if block.kind == "transcript"]
-    assert untrue(transcript, Walk(project, linked(project, environment))) == []
+    assert untrue(transcript, Walk(project, linked(project, environment) | COLLECT)) == []
 
 
 def untrue(block: Block, walk: Walk) -> list[str]:

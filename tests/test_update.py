@@ -1,17 +1,15 @@
 """A project follows its template with cruft, also for a colleague who lacks the table that it started from."""
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import BIN, ROOT, BakedProject, bake_into, commit_all, copy_template, run
+from conftest import CRUFT, ROOT, BakedProject, bake_into, commit_all, copy_template, create_with_cruft, run
 
 pytestmark = pytest.mark.slow
 
-CRUFT = str(BIN / "cruft")
 BEFORE = "f712740"  # the last commit before the library
 MIGRATE = "python -m gitmodel.adopt.migrate"
 
@@ -24,9 +22,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def create(template: Path, folder: Path, **answers: str) -> BakedProject:
     """Create a project with cruft and commit it, its schema edited."""
-    options = ["--no-input", "--output-dir", str(folder), "--extra-context", json.dumps(answers)]
-    run([CRUFT, "create", *options, str(template)], folder)
-    project = BakedProject(folder / "income-model", "income_model")
+    project = BakedProject(create_with_cruft(template, folder, **answers), "income_model")
     run("git -c init.defaultBranch=main init --quiet", project.path)
     project.write("schema.yaml", project.read("schema.yaml") + "# edited\n")
     commit_all(project.path, "start")

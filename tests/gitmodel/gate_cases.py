@@ -173,14 +173,19 @@ class Project:
         return Outcome(status, out, err, report, json.loads(found or "{}"))
 
     def model(self, *words):
-        """Run `model` here; return status, output, errors. A traceback would surface as the test's own error."""
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            before, sys.argv = sys.argv, ["model", *words]
-            try:
-                cli.main()
-            except SystemExit as end:
-                status = end.code
-            finally:
-                sys.argv = before
-        return status, out.getvalue(), err.getvalue()
+        """Run `model` here; return status, output, errors."""
+        return run_model(self.folder, *words)
+
+
+def run_model(folder, *words):
+    """Run `model` in a folder; return status, output, errors. A traceback would surface as the test's own error."""
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        sys.argv = ["model", *words]
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+        finally:
+            sys.argv = before
+    return status, out.getvalue(), err.getvalue()

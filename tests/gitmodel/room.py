@@ -25,6 +25,12 @@ class Room:
         (self.source / f"{name}.py").write_text(dedent(code), encoding="utf-8")
         self.forget()
 
+    def edit(self, name, before, after):
+        """Replace a text that a module has."""
+        code = (self.source / f"{name}.py").read_text(encoding="utf-8")
+        assert before in code
+        self.write(name, code.replace(before, after))
+
     def forget(self):
         """Let Python import the modules from their files again."""
         for name in [name for name in sys.modules if name.split(".")[0] == self.package]:

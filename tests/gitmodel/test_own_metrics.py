@@ -1,11 +1,9 @@
 """A metric of a user is measured, gated, watched and shown like the built-in ones: four of them, end to end."""
 
 import contextlib
-import io
 import json
 import shutil
 import subprocess
-import sys
 from argparse import Namespace
 from types import SimpleNamespace
 
@@ -14,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import fast_params
-from gitmodel import cli
+from gate_cases import run_model
 from gitmodel.base.project import BUNDLE, CARD, LOCK, METRICS, PARAMS, PROSE, RULES, SCHEMA
 from gitmodel.bundle.bundle import Bundle, read_manifest
 from gitmodel.gate.margins import with_margins, write_margins
@@ -156,17 +154,9 @@ class Model:
 
     def run(self, *words):
         """Run `model` here; return status, output, errors."""
-        out, err, before = io.StringIO(), io.StringIO(), sys.argv
         self.room.forget()
-        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            sys.argv = ["model", *words]
-            try:
-                cli.main()
-            except SystemExit as end:
-                status = end.code
-            finally:
-                sys.argv = before
-        return SimpleNamespace(status=status, out=out.getvalue(), err=err.getvalue())
+        status, out, err = run_model(self.folder, *words)
+        return SimpleNamespace(status=status, out=out, err=err)
 
     def read(self, path):
         """Return the content of a JSON file."""
@@ -317,11 +307,8 @@ def project(costly):
 
 def redefine(project, *changes):
     """Change the text of evaluate.py, and measure again."""
-    code = (project.room.source / "evaluate.py").read_text(encoding="utf-8")
     for old, new in changes:
-        assert old in code
-        code = code.replace(old, new)
-    project.room.write("evaluate", code)
+        project.room.edit("evaluate", old, new)
     project.make(stages=(evaluate,))
 
 
@@ -399,8 +386,7 @@ BAD_IN_THE_GATE = {
 def test_a_broken_metric_cannot_be_judged_by(project, case):
     """Exit status 2, one line that names it."""
     old, new, said = BAD_IN_THE_GATE[case]
-    code = (project.room.source / "evaluate.py").read_text(encoding="utf-8")
-    project.room.write("evaluate", code.replace(old, new))
+    project.room.edit("evaluate", old, new)
     found = project.gate()
     assert (found.status, found.json["verdict"]) == (2, "cannot judge")
     assert "expected_cost" in found.err and said in found.err and found.err.count("\n") == 1

@@ -9,10 +9,9 @@ import json
 import re
 import sys
 import zipfile
-from collections.abc import Collection, Mapping
-from functools import cache
+from collections.abc import Collection
 from importlib import import_module
-from importlib.metadata import distributions, packages_distributions, version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from sklearn.base import BaseEstimator
 
 from gitmodel import seam
 from gitmodel.base.project import REQUIREMENTS, UserError, replacing
-from gitmodel.contract.code import code_hash
+from gitmodel.contract.code import code_hash, installed_modules
 from gitmodel.contract.features import Features
 from gitmodel.estimator import joined, name_of, predict
 from gitmodel.seam import described
@@ -110,7 +109,10 @@ def _require_trusted(kind: str, name: str, own: str, locked: Collection[str]) ->
         raise UserError(f"{name} holds {kind}: move it from the script that runs into a module of {own}")
     standard = top in sys.stdlib_module_names
     if top != own and not standard and not _owners(top) & {_normal(name) for name in locked}:
-        raise UserError(f"{name} holds {kind}: it is neither of {own} nor of a package in {REQUIREMENTS}; add that one")
+        raise UserError(
+            f"{name} holds {kind}: it is neither of {own} nor of a package in {REQUIREMENTS}; add that package to"
+            " pyproject.toml and run `make lock`"
+        )
     found = None if standard else _defined(module, attribute)
     if not standard and found is None:
         raise UserError(f"{name} holds {kind}, which is not there: define it in that module, and train again")
@@ -137,12 +139,7 @@ def locked_distributions(path: Path = REQUIREMENTS) -> set[str]:
 
 def _owners(top: str) -> set[str]:
     """Return the distributions that a top-level module is of."""
-    return {CORE[top]} if top in CORE else {_normal(name) for name in _installed_modules().get(top, [])}
-
-
-@cache
-def _installed_modules() -> Mapping[str, list[str]]:
-    return packages_distributions()  # takes a second
+    return {CORE[top]} if top in CORE else {_normal(name) for name in installed_modules().get(top, [])}
 
 
 def _normal(name: str) -> str:

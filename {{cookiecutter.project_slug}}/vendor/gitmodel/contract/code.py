@@ -6,7 +6,8 @@ does not change with comments, docstrings and layout, nor with the version of Py
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
@@ -124,7 +125,11 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return (
-            " ".join(f"{name} {version(name)}" for name in sorted(set(packages_distributions().get(package, []))))
-            or MISSING
-        )
+        owners = sorted(set(installed_modules().get(package, [])))
+        return " ".join(f"{name} {version(name)}" for name in owners) or MISSING
+
+
+@cache
+def installed_modules() -> Mapping[str, list[str]]:
+    """Return for each module that can be imported the distributions that it is of; reading them takes a second."""
+    return packages_distributions()
