@@ -19,6 +19,7 @@ verify = importlib.import_module("gitmodel.verify.command")
 api = importlib.import_module("gto.api")
 bootstrap.FEWEST_DRAWS = bootstrap.MOST_DRAWS = 50  # type: ignore[attr-defined]
 verify.check = lambda: []  # type: ignore[attr-defined]  # it has tests of its own
+importlib.import_module("gate_cases").stand_in(importlib.import_module("pytest").MonkeyPatch())
 clones: list[Any] = []
 
 

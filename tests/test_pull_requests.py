@@ -27,7 +27,7 @@ def test_main_is_reproduced(origin: Origin) -> None:
     """A push to main makes its results again and leaves a warm cache; nothing is judged."""
     pushed = origin.act("model", "push", {"ref": "refs/heads/main"})
     assert pushed.conclusion == "success", pushed.log
-    assert pushed.jobs == {"acceptance": "success", "model": "success", "required": "success"}
+    assert pushed.jobs == {"acceptance": "success", "make": "success", "required": "success"}
     assert list((origin.folder / "cache").glob("dvc-main-*"))
 
 

@@ -21,8 +21,7 @@ def share(project: BakedProject, elsewhere: Path, environment: Environment) -> N
     """Push the project's outputs, get them in a clone elsewhere, and find both sides equal."""
     project.write("params.yaml", project.read("params.yaml").replace("max_iter: 100", "max_iter: 5"))
     project.run("dvc repro --quiet", **environment)
-    project.run("git add --all")
-    project.run("git -c user.name=T -c user.email=t@example.com commit --no-verify --quiet --message results")
+    commit(project, "results")
     project.run("dvc push", **environment)
     assert "in sync" in project.run("dvc status --cloud", **environment).stdout
     run(["git", "clone", "--quiet", str(project.path), str(elsewhere)], project.path)
@@ -36,6 +35,13 @@ def share(project: BakedProject, elsewhere: Path, environment: Environment) -> N
     assert "in sync" in clone.run("dvc status --cloud", **environment).stdout
     assert "up to date" in clone.run("dvc status", **environment).stdout
     assert clone.git_status() == ""
+
+
+def commit(project: BakedProject, message: str) -> None:
+    """Commit everything, without the checks."""
+    project.run("git add --all")
+    person = "-c user.name=T -c user.email=t@example.com"
+    project.run(["git", *person.split(), "commit", "--no-verify", "--quiet", "--message", message])
 
 
 @pytest.fixture
@@ -71,6 +77,48 @@ def damage_bundle(project: BakedProject) -> None:
     stored.chmod(0o644)
     stored.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     (project.path / "models/bundle/manifest.json").write_text("{}")
+
+
+def test_predictions_live_where_the_table_lives(
+    bake: Bake, store: Path, environment: Environment, tmp_path: Path
+) -> None:
+    """Git never has them; gate and verify read them from DVC, also in a clone, and say what cannot be had."""
+    project = bake(dvc_remote=str(store))
+    project.write("params.yaml", project.read("params.yaml").replace("max_iter: 100", "max_iter: 5"))
+    out, _ = init(project, environment)
+    assert "DVC keeps reports/predictions.csv from now on, as it keeps data/raw.csv\n" in out
+    assert project.git_status() == ""
+    project.run("dvc repro --quiet", **environment)
+    commit(project, "First model")
+    project.run("git switch --quiet --create topic")
+    project.write("params.yaml", project.read("params.yaml").replace("max_iter: 5", "max_iter: 9"))
+    project.run("dvc repro --quiet", **environment)
+    commit(project, "Another model")
+    assert project.run("git log --all --format=%h -- reports/predictions.csv").stdout == ""
+    assert "up to date" in project.run("dvc status", **environment).stdout
+    judged = model(project, environment, "gate --base main")
+    assert judged.returncode in (0, 1), judged.stderr
+    project.run("dvc push --quiet --all-commits", **environment)
+
+    run(["git", "clone", "--quiet", str(project.path), "clone"], tmp_path)
+    clone = BakedProject(tmp_path / "clone", project.package)
+    clone.run("dvc pull --quiet", **environment)
+    said = model(clone, environment, "verify")
+    assert "reports/metrics.json and reports/predictions.csv are the committed ones (" in said.stdout, said.stderr
+    again = model(clone, environment, "gate --base origin/main")  # main's are in the remote alone
+    assert (again.returncode, again.stdout) == (judged.returncode, judged.stdout), again.stderr
+    shutil.rmtree(clone.path / ".dvc/cache")
+    store.rename(store.with_name("gone"))
+    (line,) = model(clone, environment, "gate --base origin/main").stderr.splitlines()
+    assert re.match("error: reports/predictions.csv of commit .* is neither in Git, nor in DVC's cache", line)
+    said = model(clone, environment, "verify")
+    assert said.returncode == 1
+    assert "error: reports/predictions.csv of commit HEAD is neither in Git, nor in DVC's cache" in said.stderr
+
+
+def model(project: BakedProject, environment: Environment, words: str) -> subprocess.CompletedProcess[str]:
+    """Run `model`, whatever its exit status."""
+    return project.run(f"python -m gitmodel.cli {words}", check=False, **environment)
 
 
 def test_init_fetches_the_table_in_a_clone(bake: Bake, store: Path, environment: Environment, tmp_path: Path) -> None:

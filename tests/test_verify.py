@@ -23,7 +23,8 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -
     for slow, quick in QUICK.items():
         project.write("params.yaml", project.read("params.yaml").replace(slow, quick))
     project.run("git -c init.defaultBranch=main init --quiet")
-    project.run("dvc add --quiet data/raw.csv", **environment)
+    store = "from pathlib import Path; from gitmodel.git import storage; storage.store_table(Path('data/raw.csv'))"
+    project.run(["python", "-c", store], **environment)
     project.run("dvc repro --quiet", **environment)
     commit_all(project.path, "First model")
     project.run("dvc push --quiet", **environment)
@@ -91,14 +92,15 @@ def test_a_pushed_project_is_sound_here_and_in_a_clone(
 ) -> None:
     """What was checked is listed; a clone that has fetched nothing is sound too, and says what it did not check."""
     said = require_sound(project, environment)
-    assert "DVC's remote has all 12 objects" in said
+    assert "DVC's remote has all 13 objects" in said
     assert "not here" not in said
     run(["git", "clone", "--quiet", str(project.path), "clone"], tmp_path)
     clone = BakedProject(tmp_path / "clone", project.package)
     set_remote(clone, str(tmp_path / "store"), environment)
     said = require_sound(clone, environment)
     assert "not here, so not checked: data/raw.csv, data/test.parquet" in said
-    assert "DVC's remote has all 12 objects" in said
+    assert "DVC's remote has all 13 objects" in said
+    assert "reports/predictions.csv" in said and "reports/metrics.json is the committed one" in said
     clone.run("dvc pull --quiet", **environment)
     assert "not here" not in require_sound(clone, environment)
 
@@ -126,7 +128,7 @@ def test_ci_reproduces_from_nothing(project: BakedProject, environment: Environm
     assert f"error: {changed}: {RENEW}" in lines
     commit_all(project.path, "Its results")
     lines = verify(project, environment).stderr.splitlines()
-    unpushed = ["models/model.skops", "models/bundle"]
+    unpushed = ["models/model.skops", "reports/predictions.csv", "models/bundle"]
     assert lines == [f"error: {path} is not in DVC's remote: run `dvc push`" for path in unpushed]
     project.run("dvc push --quiet", **environment)
     require_sound(project, environment)

@@ -279,7 +279,6 @@ def test_only_an_alert_starts_a_retraining(project: BakedProject) -> None:
         ("other: true", {}, False),
         ("", {}, False),
         ("auto_merge: true", {"better": False}, False),
-        ("auto_merge: true", {"rescored": True}, False),
         ("auto_merge: true", {"exit_status": 1}, False),
         ("auto_merge: true", {"exit_status": 2, "better": None}, False),
     ],
@@ -292,7 +291,7 @@ def test_a_merge_is_decided_by_the_rule_of_main_and_the_gate(
     report, repository = tmp_path / "retrain", tmp_path / "repository"
     for folder in (report, repository):
         folder.mkdir()
-    report.joinpath("given.json").write_text(json.dumps({"better": True, "rescored": False, "exit_status": 0} | judged))
+    report.joinpath("given.json").write_text(json.dumps({"better": True, "exit_status": 0} | judged))
     script = 'model() { cp "$RUNNER_TEMP/retrain/given.json" "$5"; }\nmodel() { for last; do :; done; '
     script = 'model() { for last; do :; done; cp "$RUNNER_TEMP/retrain/given.json" "$last"; touch "${last%json}md"; }\n'
     git = "git -c init.defaultBranch=main -c user.name=T -c user.email=t@example.com"

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,11 +14,15 @@ import numpy as np
 import pandas as pd
 import yaml
 from gitmodel import cli
-from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
+from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST, TRAIN, md5_of
 from gitmodel.contract import schema
+from gitmodel.contract.identity import hexadecimal, row_hash
 from gitmodel.contract.labels import true_values
+from gitmodel.gate import command, compare, test_rows
+from gitmodel.gate.answers import Answers
 from gitmodel.gate.results import Results
 from gitmodel.gate.rules import rules_of
+from gitmodel.git.cache import object_path
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.pipeline import evaluate
 
@@ -29,6 +34,42 @@ MARGINS = {
     "regression": {"rmse": 0.02, "mae": 0.02},
 }
 NAME = "a-model"
+STORE = Path("store")  # what DVC keeps
+
+
+def keep(folder, path):
+    """Keep a file as DVC would, and return its entry in dvc.lock."""
+    digest = md5_of(folder / path)
+    kept = object_path(folder / STORE, digest)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(folder / path, kept)
+    return {"path": path.as_posix(), "md5": digest}
+
+
+def stand_in(monkeypatch):
+    """Let predictions.csv answer for bundles, and a folder for DVC's cache; keep to the code that is here."""
+    monkeypatch.setattr(compare, "ask_here", ask)
+    monkeypatch.setattr(command, "other_judge", lambda commit: False)
+    given = test_rows.output_of
+
+    @contextlib.contextmanager
+    def output_of(commit, path, digest, stage=""):
+        kept = object_path(STORE, digest)
+        with contextlib.nullcontext(kept) if kept.exists() else given(commit, path, digest, stage) as file:
+            yield file
+
+    monkeypatch.setattr(test_rows, "output_of", output_of)
+
+
+def ask(change, base, rows, commit):
+    """Answer for a bundle that was never made: as predictions.csv says, and for rows that are not there as the base."""
+    own = change.results.predicted
+    if base is None:
+        return Answers(own, own)
+    places = {name: place for place, name in enumerate(change.results.ids)}
+    found = [places.get(name) for name in base.ids]
+    answers = [base.predicted[at] if place is None else own[place] for at, place in enumerate(found)]
+    return Answers(np.array(answers), own)
 
 
 def contract_for(task):
@@ -51,10 +92,11 @@ def frame_for(task, rows):
     """Return typed test rows."""
     random = np.random.default_rng(7)
     y = random.normal(size=rows) if task == "regression" else random.choice(np.array(CLASSES[task], dtype=object), rows)
+    x = random.normal(size=rows)
     return pd.DataFrame(
         {
-            "row": [f"{number:016x}" for number in range(rows)],
-            "x": random.normal(size=rows),
+            "row": hexadecimal(row_hash(pd.DataFrame({"x": x}))).astype(str),
+            "x": x,
             "sex": random.choice(np.array(["f", "m"], dtype=object), rows),
             "region": random.choice(np.array(["north", "south", "west"], dtype=object), rows),
             "y": y,
@@ -80,7 +122,7 @@ def results_for(task="binary", rows=400, noise=1.0, **gate):
     labels = frame["y"].astype(str).to_numpy(dtype=object)
     content = {"gate": {"margins": MARGINS[task], **gate}}
     predicted = predict(truth, CLASSES[task], noise)
-    rules, ids = rules_of(content, "memory"), frame["row"].to_numpy(dtype=object)
+    rules, ids = rules_of(content, "memory"), np.array([f"{number:016x}" for number in range(rows)], dtype=object)
     return Results("memory", contract, ids, labels, predicted, rules, content)
 
 
@@ -102,7 +144,7 @@ class Project:
         """Write a sound version, not committed yet."""
         self.folder, self.task = folder, task
         self.contract = contract_for(task)
-        self.frame = frame_for(task, rows)
+        self.frame, self.train = frame_for(task, rows), frame_for(task, rows + 50).iloc[rows:]
         self.params = {"train": {"seed": 0}}
         self.rules = {"model": {"name": NAME}, "gate": {"margins": dict(MARGINS[task])}}
         self.size, self.own = 1000, {}
@@ -130,12 +172,17 @@ class Project:
         self.write_yaml(SCHEMA, self.contract)
         self.write_yaml(PARAMS, self.params)
         self.write_yaml(RULES, self.rules)
-        self.write_yaml(LOCK, {"schema": "2.0", "stages": {"package": {"outs": [bundle]}}})
+        tables = [self.write_table(path, frame) for path, frame in ((TRAIN, self.train), (TEST, self.frame))]
+        self.write_yaml(LOCK, {"schema": "2.0", "stages": {"prepare": {"outs": tables}, "package": {"outs": [bundle]}}})
         self.write_text(METRICS, json.dumps({**metrics, "slices": {}}))
         self.write_text(PREDICTIONS, evaluate.predictions(self.frame, predicted, contract).to_csv(index=False))
-        (self.folder / TEST).parent.mkdir(exist_ok=True)
-        self.frame.to_parquet(self.folder / TEST)
-        self.write_text(Path(".gitignore"), "/data\n/gate.*\n")
+        self.write_text(Path(".gitignore"), "/data\n/gate.*\n/store\n")
+
+    def write_table(self, path, frame):
+        """Write typed rows, also where DVC would keep them; return their entry in dvc.lock."""
+        (self.folder / path).parent.mkdir(exist_ok=True)
+        frame.to_parquet(self.folder / path, index=False)
+        return keep(self.folder, path)
 
     def write_yaml(self, path, content):
         """Write a YAML file."""
@@ -160,6 +207,7 @@ class Project:
         """Commit a first version on main, go to a branch, write another version there."""
         self.commit("base")
         self.git("switch", "--quiet", "--create", "topic")
+        self.commit("start")
         self.write(noise)
 
     def gate(self, *arguments, base="main"):

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
 import yaml
-from gate_cases import NAME, Project
+from gate_cases import NAME, STORE, Project
 from gitmodel.base.project import BUNDLE, LOCK, METRICS, TEST
 from gitmodel.bundle.bundle import MANIFEST, ONNX, PROFILE, SCHEMA
 
@@ -31,6 +32,7 @@ class Model(Project):
         source.git("clone", "--quiet", *options, source.git("remote", "get-url", "origin"), str(folder))
         other = cls.__new__(cls)
         other.__dict__ = {**source.__dict__, "folder": folder, "person": "Bob", "now": source.now + MINUTE}
+        shutil.copytree(source.folder / STORE, folder / STORE)
         (folder / TEST).parent.mkdir()
         other.frame.to_parquet(folder / TEST)
         other.pack()

@@ -1,17 +1,20 @@
 """The gate: a change that makes the model worse is blocked, and only that; nothing passes silently."""
 
 import json
+import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+import gate_cases
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from gate_cases import MARGINS, NAME, TASKS, Project, results_for
+from gate_cases import MARGINS, NAME, TASKS, Project, frame_for, results_for
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
+from gitmodel.contract import schema
 from gitmodel.gate import command as gate
-from gitmodel.gate import margins, report
+from gitmodel.gate import compare, margins, report, suspicions, test_rows
 from gitmodel.gate.judge import GateFinding, judge
 from gitmodel.gate.results import pair
 from gitmodel.metrics import bootstrap
@@ -29,6 +32,7 @@ def quick(monkeypatch):
     """Draw fewer times, and away from a Git hook that may have called the tests."""
     monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", 200)
     monkeypatch.setattr(bootstrap, "MOST_DRAWS", 200)
+    gate_cases.stand_in(monkeypatch)
     for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX"):
         monkeypatch.delenv(name, raising=False)
 
@@ -79,7 +83,7 @@ def test_a_worse_model_is_blocked_and_a_better_one_is_not(tmp_path, task):
     require(better, 0, PASS, "✅ better")
     assert better.report.startswith("## ✅ The model is better\n")
     assert " is better by " in better.out
-    assert [(it.json["better"], it.json["rescored"]) for it in (worse, better)] == [(False, False), (True, False)]
+    assert [it.json["better"] for it in (worse, better)] == [False, True]
 
 
 @pytest.mark.parametrize("rows", [3, 300])
@@ -256,12 +260,6 @@ DAMAGES = {
     "broken JSON": (METRICS, lambda text: text[:50], "is damaged"),
     "NaN": (METRICS, lambda text: text.replace("{", '{"x": NaN, ', 1), "it holds NaN"),
     "a text": (METRICS, spoil(lambda m: m["test"].update(roc_auc="good")), "roc_auc is 'good', not a number"),
-    "renamed": (
-        METRICS,
-        spoil(lambda m: m["test"].update(auc=m["test"].pop("roc_auc"))),
-        "'auc' is no metric of the task",
-    ),
-    "invented": (METRICS, spoil(lambda m: m["test"].update(wow=1.0)), "'wow' is no metric of the task"),
     "polished": (METRICS, spoil(lambda m: m["test"].update(roc_auc=0.99)), "the predictions beside it give"),
     "no rows": (PREDICTIONS, lambda text: text.splitlines()[0] + "\n", "it has no rows"),
     "other columns": (PREDICTIONS, lambda text: text.replace("p_yes", "p_maybe"), "its columns are not"),
@@ -368,23 +366,83 @@ def test_a_metric_that_is_judged_and_gone_needs_a_person(project):
     require(project.gate(), 2, INCOMPARABLE, "accuracy, by which this change is judged, is not in")
 
 
-def test_corrected_labels_are_left_out_and_counted(project):
-    """A mended label is no mistake of the model."""
-    project.branch()
+# What became of the base's test rows
+
+
+def fate(outcome):
+    """Return what the report says of the base's test rows, as far as it is not nothing."""
+    return {name: count for name, count in outcome.json["rows"].items() if count}
+
+
+def relabel(project):
+    """Give the first ten test rows the other label."""
     project.frame.loc[:9, "y"] = project.frame["y"][:10].map({"no": "yes", "yes": "no"})
-    project.write()
-    project.edit(PREDICTIONS, lambda text: text)
-    outcome = project.gate()
-    assert (outcome.json["rows"]["corrected"], outcome.json["rows"]["paired"]) == (10, 290)
-    assert "10 rows have another label than before" in outcome.report
 
 
-def test_rows_that_only_one_version_has_are_counted(project):
-    """New rows are judged once they are in both."""
-    project.branch()
+def drop(project):
+    """Leave out the first twenty test rows."""
     project.frame = project.frame.iloc[20:]
+
+
+def train_on(project):
+    """Move the first twenty test rows to the training rows."""
+    project.frame, project.train = project.frame.iloc[20:], pd.concat([project.train, project.frame.iloc[:20]])
+
+
+def add(project):
+    """Add forty new test rows."""
+    more = frame_for("binary", 400).iloc[350:390]
+    project.frame = pd.concat([project.frame, more], ignore_index=True)
+
+
+def test_on_training_rows(project):
+    """Test on rows that the base was trained on."""
+    project.frame, project.train = pd.concat([project.frame, project.train.iloc[:30]]), project.train.iloc[30:]
+
+
+test_on_training_rows.__test__ = False
+FATES = {
+    "relabelled": (relabel, {"kept": 290, "relabelled": 10}, "; of 300 test rows 10 relabelled"),
+    "dropped": (drop, {"kept": 280, "gone": 20}, "; of 300 test rows 20 gone"),
+    "trained on": (train_on, {"kept": 280, "trained_on": 20}, "trained on 20 rows on which the base is tested"),
+    "added": (add, {"kept": 300, "new": 40}, "test rows"),
+    "tested on": (test_on_training_rows, {"kept": 300, "from_training": 30}, "30 rows on which this change is tested"),
+}
+
+
+@pytest.mark.parametrize(("change", "expected", "said"), FATES.values(), ids=FATES)
+def test_what_became_of_the_test_rows_is_counted_and_said(project, monkeypatch, change, expected, said):
+    """The change is judged on all of them, with the base's labels; what happened to them heads the report."""
+    monkeypatch.setattr(compare, "rescored", lambda base, commit, own, frame: replace(own, schema=base.schema))
+    project.branch()
+    change(project)
     project.write()
-    assert tuple(project.gate().json["rows"][key] for key in ("paired", "only_base", "only_candidate")) == (280, 20, 0)
+    outcome = project.gate()
+    assert {"base": 300, **expected} == fate(outcome)
+    assert said in outcome.report + outcome.json["reason"]
+    assert {300} == {found["rows"] for found in findings(outcome, against="base", kind="metric")}
+    assert outcome.status == (1 if change in (train_on, relabel) else 0)  # what was relabelled was predicted right
+
+
+def bad_on_the_first(*given):
+    """Answer as a model that takes one class for the other in the first twenty test rows."""
+    found = gate_cases.ask(*given)
+    answers = found.base.copy()
+    answers[:20] = answers[:20, ::-1] * 0.2 + answers[:20].argmin(axis=1)[:, None] * np.array([-0.8, 0.8]) + [0.8, 0]
+    return replace(found, base=answers)
+
+
+@pytest.mark.parametrize("change", [drop, relabel, train_on], ids=["dropped", "relabelled", "trained on"])
+def test_a_worse_model_does_not_come_through_by_its_test_rows(project, monkeypatch, change):
+    """Rows on which the model is bad are dropped, relabelled, or trained on: it is judged on them all the same."""
+    monkeypatch.setattr(compare, "ask_here", bad_on_the_first)
+    monkeypatch.setattr(compare, "rescored", lambda base, commit, own, frame: replace(own, schema=base.schema))
+    project.branch()
+    change(project)
+    project.write()
+    outcome = project.gate()
+    assert (outcome.status, outcome.json["verdict"]) == (1, REGRESSION)
+    assert not outcome.json["better"]
 
 
 # GateRules
@@ -403,6 +461,9 @@ LOOSER = {
     "min_rows": (put(min_rows=290), "gate.min_rows: 50 -> 290"),
     "slices": (lambda project: project.contract.update(slices=[]), "'region' is no longer measured by group"),
     "sensitive": (lambda project: project.contract.update(sensitive=[]), "'sex' is no longer measured by group"),
+    "name": (lambda project: project.rules["model"].update(name="other"), "model.name: a-model -> other"),
+    "tolerance": (lambda project: project.rules["model"].update(tolerance=0.5), "model.tolerance: 0.0001 -> 0.5"),
+    "stages": (lambda project: project.rules.update(registry={"stages": ["test"]}), "registry.stages: prod -> test"),
 }
 
 
@@ -417,6 +478,16 @@ def test_a_looser_rule_does_not_apply_and_needs_a_reason(project, change, said):
     assert outcome.report.startswith("## ❌ The rule is loosened")
     assert {**MARGINS["binary"]} == outcome.json["rules"]["margins"]
     require(project.gate("--accept", "agreed"), 0, PASS, "agreed")
+
+
+def test_less_confidence_is_looser_where_doubt_blocks(project):
+    """On a strict main, narrower intervals let through what these rows cannot tell."""
+    project.rules["gate"]["strict"] = True
+    project.write()
+    project.branch()
+    project.rules["gate"]["confidence"] = 0.6
+    project.write()
+    require(project.gate(), 1, PASS, "gate.confidence: 0.95 -> 0.6: narrower intervals")
 
 
 def test_a_tighter_rule_is_only_shown(project):
@@ -479,6 +550,82 @@ def test_small_losses_do_not_add_up(project):
     require(outcome, 1, REGRESSION, "than in the version that serves")
     project.git("tag", "--annotate", f"{NAME}#prod!#2", "--message", "serve none", served)
     assert not findings(project.gate(), against="served")
+
+
+def test_another_name_does_not_hide_the_version_that_serves(project):
+    """It is found by the tags of the base's name."""
+    project.rules["gate"]["margins"] = {"log_loss": 0.15}
+    project.write()
+    project.commit("served")
+    project.git("tag", "--annotate", f"{NAME}#prod#1", "--message", "serve it")
+    project.write(noise=1.3)
+    project.commit("a small loss")
+    project.git("switch", "--quiet", "--create", "topic")
+    project.rules["model"]["name"] = "other"
+    project.write(noise=1.6)
+    require(project.gate(), 1, REGRESSION, "than in the version that serves")
+
+
+def test_a_commit_is_not_judged_against_itself(project):
+    """It would pass whatever it holds."""
+    project.commit()
+    require(project.gate(base="HEAD"), 2, CANNOT_JUDGE, "the base is this very commit")
+
+
+# What the model has learned from
+
+
+def of_label(wrong):
+    """Return a column that is the label but for each so manieth row."""
+
+    def made(labels):
+        other = labels.map({"no": "yes", "yes": "no"})
+        return {"grade": labels.where(np.arange(len(labels)) % wrong > 0, other)}
+
+    return made
+
+
+def halves_of_label(labels):
+    """Return two columns that say nothing alone, and together the label."""
+    first = pd.Series(np.random.default_rng(1).choice(np.array(["no", "yes"], dtype=object), len(labels)), labels.index)
+    return {"one": first, "two": (first == labels).map({True: "a", False: "b"})}
+
+
+TELLING = {
+    "the label": (of_label(10**6), "the new column grade gives away"),
+    "nearly the label": (of_label(12), "the new column grade gives away"),
+    "two halves": (halves_of_label, "new columns (one, two) take away"),
+}
+
+
+@pytest.mark.parametrize(("made", "said"), TELLING.values(), ids=TELLING)
+def test_columns_that_tell_the_target_need_a_person(project, made, said):
+    """A model that has them is better, and nobody will have them when it is used."""
+    project.branch()
+    for part in (project.frame, project.train):
+        for name, values in made(part["y"]).items():
+            part[name] = values
+            project.contract["columns"][name] = {"type": "category"}
+    project.write(noise=0.2)
+    outcome = project.gate()
+    require(outcome, 1, PASS, said)
+    assert outcome.report.startswith("## ❌ The test results may be too good")
+    assert not outcome.json["better"]
+
+
+@pytest.mark.parametrize(("shift", "more"), [(2.5, True), (0.5, False)])
+def test_a_column_that_tells_more_than_the_base_is_said(monkeypatch, shift, more):
+    """Where one class is rare, a column may tell much of it and still change few of the likeliest classes."""
+    base = results_for(rows=2000, noise=3.0)
+    labels = np.array(["no"] * 9 + ["yes"], dtype=object)[np.random.default_rng(0).integers(10, size=2000)]
+    grade = np.random.default_rng(1).normal(size=2000) + shift * (labels == "yes")
+    content = gate_cases.contract_for("binary")
+    content["columns"]["grade"] = {"type": "number"}
+    train = pd.DataFrame({"x": np.zeros(2000), "grade": grade, "y": labels})
+    monkeypatch.setattr(suspicions, "skill", lambda base: 0.3)
+    found = list(suspicions.of_columns(base, train, schema.parse(content)))
+    expected = ["the new column grade alone tells more of the target than the base's model: is it known before it?"]
+    assert found == (expected if more else [])
 
 
 # The parts
@@ -620,10 +767,8 @@ def test_a_report_that_cannot_be_written_is_one_line(project):
     assert outcome.err.startswith("error: ") and "Traceback" not in outcome.err
 
 
-def test_groups_need_the_test_rows(project):
-    """Without data/test.parquet nobody knows who is in which group."""
+def test_the_test_rows_are_needed(project):
+    """Without those of the base, nothing can be judged."""
     project.branch()
-    (project.folder / TEST).unlink()
-    require(project.gate(), 2, CANNOT_JUDGE, "data/test.parquet is missing: run `dvc repro`")
-    pd.DataFrame({"row": ["x"], "sex": ["f"], "region": ["west"]}).to_parquet(project.folder / TEST)
-    require(project.gate(), 2, CANNOT_JUDGE, "does not hold the rows of the predictions")
+    shutil.rmtree(project.folder / gate_cases.STORE)
+    require(project.gate(), 2, CANNOT_JUDGE, "test.parquet of commit")

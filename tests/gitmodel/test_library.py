@@ -39,4 +39,4 @@ def test_the_results_stay_true_and_the_gate_says_so(project):
     project.model("gate", "--base", "HEAD", "--json", "gate.json")
     notes = json.loads((project.path / "gate.json").read_text())["notes"]
     assert f"the library in {LIBRARY} was edited: registry/retire.py" in notes
-    assert "this change replaces 1 file of the library that judges it" in notes
+    assert "this change replaces 1 file of the library; that of the base judges" in notes

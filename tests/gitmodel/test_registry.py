@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from gate_cases import NAME
+from gate_cases import NAME, stand_in
 from gitmodel.base.project import BUNDLE, CARD
 from gitmodel.bundle import bundle
 from gitmodel.git import snapshot as former
@@ -32,6 +32,7 @@ def calm(monkeypatch):
     monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", 200)
     monkeypatch.setattr(bootstrap, "MOST_DRAWS", 200)
     monkeypatch.setattr(verify, "check", lambda: [])
+    stand_in(monkeypatch)
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     for name, value in {"DATE": f"{START} +0000", "NAME": "T", "EMAIL": "t@example.com"}.items():
@@ -118,6 +119,7 @@ def test_what_is_not_sound_is_not_registered(model, monkeypatch):
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     assert "DVC" in model.refused("register")  # `model verify` itself: this is no DVC repository
     monkeypatch.setattr(verify, "check", lambda: [])
+    stand_in(monkeypatch)
     model.beats_trivial = False
     model.pack()
     assert "no better than guessing" in model.refused("register")

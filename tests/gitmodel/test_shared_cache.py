@@ -28,14 +28,13 @@ def test_checkout_takes_a_version_from_there(shared):
 
 
 def test_the_gate_finds_the_base_there(shared):
-    """After a new split the base's bundle comes from the cache, and latency is a budget."""
+    """After a new split the base's test rows and its bundle come from the cache, and latency is a budget."""
     project = shared
     project.edit("params.yaml", "test_size: 0.25", "test_size: 0.9")
     project.run(project.python, "-m", "dvc", "repro", "--quiet")
     project.model("gate", "--base", "HEAD", "--json", "gate.json", check=False)
     report = json.loads((project.path / "gate.json").read_text())
-    assert report["rescored"], report["reason"]
-    assert any("from DVC's cache" in note for note in report["notes"])
+    assert report["moved"] == ["params.yaml: prepare.test_size: 0.25 -> 0.9"], report["reason"]
     assert "microseconds for one row" in {found["name"] for found in report["findings"]}
     assert not (project.path / ".dvc/cache").exists()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from gitmodel.base.pipeline_file import with_cache
 from gitmodel.base.project import BUNDLE, METRICS, MODEL, PARAMS, PREDICTIONS, SCHEMA, UserError
 from gitmodel.bundle.bundle import ONNX
 from gitmodel.git.programs import dvc, git
@@ -381,6 +382,45 @@ def test_a_clone_without_data_passes(project, tmp_path, monkeypatch, capsys):
     append(SOURCE / "train.py", "# new\n")
     (line,) = failures()
     assert line.startswith(f"{SOURCE / 'train.py'} was changed")
+
+
+@pytest.fixture
+def kept_by_dvc(project):
+    """Return the project with predictions that DVC keeps."""
+    pipeline = Path("dvc.yaml")
+    pipeline.write_text(with_cache(pipeline.read_text(encoding="utf-8"), PREDICTIONS, True), encoding="utf-8")
+    append(".gitignore", f"/{PREDICTIONS}\n")
+    git("rm", "--cached", "--quiet", str(PREDICTIONS))
+    renew()
+    commit()
+    return project
+
+
+@pytest.mark.slow
+def test_predictions_that_dvc_keeps_are_compared(kept_by_dvc, capsys):
+    """The committed ones are in DVC's cache, by the committed dvc.lock; other ones are found."""
+    assert str(PREDICTIONS) not in git("ls-files")
+    verify()
+    assert f"{METRICS} and {PREDICTIONS} are the committed ones (" in capsys.readouterr().out
+    committed = stored(str(PREDICTIONS))
+    edit_predictions(1, lambda text: text + "0")
+    renew()
+    (line,) = failures()
+    assert line.startswith(f"{PREDICTIONS} is not the committed one (row ")
+    committed.unlink()
+    (line,) = failures()
+    assert line.startswith(f"{PREDICTIONS} of commit HEAD is neither in Git, nor in DVC's cache, nor in its remote (")
+
+
+@pytest.mark.slow
+def test_a_clone_without_predictions_passes(kept_by_dvc, tmp_path, monkeypatch, capsys):
+    """As with all that DVC has not fetched."""
+    git("clone", "--quiet", str(kept_by_dvc), str(tmp_path / "clone"))
+    monkeypatch.chdir(tmp_path / "clone")
+    verify()
+    said = capsys.readouterr().out
+    assert f"{METRICS} is the committed one\n" in said
+    assert f"{PREDICTIONS} (`dvc pull`" in said
 
 
 @pytest.mark.slow

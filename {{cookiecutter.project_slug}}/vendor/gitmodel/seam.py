@@ -11,6 +11,7 @@ defines; what a project of an older seam lacks has a default here.
 """
 
 import ast
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -26,8 +27,9 @@ import numpy as np
 from gitmodel.base.project import UserError
 
 VERSION = 1
-PYPROJECT = Path("pyproject.toml")
-SOURCE = Path("src")
+ROOM = Path(os.environ.get("GITMODEL_ROOM", ""))  # whose modules these are: the gate judges with those of the base
+PYPROJECT = ROOM / "pyproject.toml"
+SOURCE = ROOM / "src"
 
 Rows = Mapping[str, np.ndarray]
 Derive = Callable[[Rows], Mapping[str, Any]]

@@ -30,7 +30,7 @@ PLOTS = Path("reports/plots")
 CARD = Path("reports/MODEL_CARD.md")
 REQUIREMENTS = Path("requirements.txt")
 CHUNK_BYTES = 1 << 20
-MOST_ROWS, MOST_CELLS = 20_000, 1_000_000  # of predictions.csv, which is kept in Git
+MOST_ROWS, MOST_CELLS = 20_000, 1_000_000  # of predictions.csv, which Git keeps as long as it keeps the table
 
 
 class UserError(Exception):

@@ -6,11 +6,10 @@ from math import isclose
 
 from gitmodel import rules
 from gitmodel.base.markdown import figure
-from gitmodel.base.project import METRICS, RULES, most_predictions
+from gitmodel.base.project import RULES, most_predictions
 from gitmodel.gate.judge import scored
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import NEARLY_EQUAL, Results
-from gitmodel.git.commits import CannotJudge
 from gitmodel.metrics.builtin import BETTER, BUILT_IN
 from gitmodel.metrics.metric import BuiltIn, Metric
 from gitmodel.rules import GateRules
@@ -18,31 +17,25 @@ from gitmodel.rules import GateRules
 Metrics = Mapping[str, Metric]
 
 
-def require_metrics(candidate: Results, base: Results | None, metrics: Metrics) -> None:
-    """Raise CannotJudge if metrics.json holds what the code does not know; UserError for a margin of no metric."""
-    for name in candidate.metrics["test"]:
-        if name not in metrics:
-            raise CannotJudge(
-                f"{METRICS} in {candidate.where}: {name!r} is no metric of the task {candidate.schema.task}, nor one of"
-                " METRICS in evaluate.py: was it renamed? Run `dvc repro`"
-            )
+def require_metrics(candidate: Results, base: Results | None) -> None:
+    """Raise UserError for a margin of no metric."""
     versions = [version for version in (base, candidate) if version]
     measured = {name for version in versions for name in version.metrics["test"]}
     for version in versions:
         rules.require_metrics(version.rules, measured, f"{RULES} of {version.where}")
 
 
-def redefined(base: Results, metrics: Metrics) -> list[str]:
-    """Return a note for each metric of a user that this change defines in another way."""
-    if len(base.ids) >= most_predictions(len(base.schema.classes)):
+def redefined(candidate: Results, metrics: Metrics) -> list[str]:
+    """Return a note for each metric of a user that this change defines in another way than the base."""
+    if len(candidate.ids) >= most_predictions(len(candidate.schema.classes)):
         return []
     notes = []
-    for name in [name for name in base.metrics["test"] if name in metrics and name not in BETTER]:
-        before, now = base.metrics["test"][name], metrics[name].value(scored(base))
-        if not isclose(before, now, rel_tol=NEARLY_EQUAL, abs_tol=NEARLY_EQUAL):
+    for name in [name for name in candidate.metrics["test"] if name in metrics and name not in BETTER]:
+        said, found = candidate.metrics["test"][name], metrics[name].value(scored(candidate))
+        if not isclose(said, found, rel_tol=NEARLY_EQUAL, abs_tol=NEARLY_EQUAL):
             notes.append(
-                f"evaluate.py defines {name} in another way than the base: its {figure(before)} is {figure(now)} by"
-                " this definition, by which both are judged"
+                f"evaluate.py defines {name} in another way than the base: {figure(said)} is {figure(found)} by the"
+                " base's definition, by which both are judged"
             )
     return notes
 
@@ -66,7 +59,7 @@ def recomputed(results: Results, metrics: Metrics) -> dict[str, float]:
     Undefined (a UserError) if one of a user fails.
     """
     rows, found = scored(results), {}
-    for metric in (metrics[name] for name in results.metrics["test"]):
+    for metric in (metrics[name] for name in results.metrics["test"] if name in metrics):
         known = not isinstance(metric, BuiltIn) or metric.defined(rows)
         found[metric.name] = metric.value(rows) if known else float("nan")
     return found

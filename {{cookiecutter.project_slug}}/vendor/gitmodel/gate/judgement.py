@@ -8,7 +8,7 @@ from gitmodel.rules import GateRules
 
 FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
 EXIT = {PASS: 0, FIRST: 0, INCONCLUSIVE: 0, REGRESSION: 1, INCOMPARABLE: 2, CANNOT_JUDGE: 2}
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -24,10 +24,12 @@ class Judgement:
     rules: GateRules = field(default_factory=GateRules)
     findings: list[GateFinding] = field(default_factory=list)
     loosened: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)  # settings of the split and the measure that the change moves
+    suspicions: list[str] = field(default_factory=list)  # of what the model may have learned from
     notes: list[str] = field(default_factory=list)
     changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after
-    rows: dict[str, int] = field(default_factory=dict)
-    rescored: bool = False  # too few test rows are in both versions, so the base's model scored those of this one
+    rows: dict[str, int] = field(default_factory=dict)  # what became of the base's test rows
+    judge: str = ""  # the library that judges: version and commit
 
     @property
     def exit_status(self) -> int:
@@ -36,10 +38,25 @@ class Judgement:
             return 0
         if self.verdict == INCONCLUSIVE and self.rules.strict:
             return 1
-        return max(EXIT[self.verdict], int(bool(self.loosened)))
+        return max(EXIT[self.verdict], int(self.to_decide))
+
+    @property
+    def to_decide(self) -> bool:
+        """Tell whether a person has to decide, whatever the numbers say."""
+        return bool(self.loosened or self.moved or self.suspicions)
+
+    @property
+    def fair(self) -> bool:
+        """Tell whether base and change can be compared: no rule moved, no test row was trained on."""
+        return not self.moved and not self.suspicions
+
+    @property
+    def better(self) -> bool:
+        """Tell whether the change is better beyond chance, fairly judged."""
+        return self.verdict == PASS and self.fair and improved(self.findings)
 
 
 def as_json(judgement: Judgement) -> dict[str, Any]:
     """Return the judgement as docs/gate.md describes it."""
-    better = judgement.verdict == PASS and improved(judgement.findings)
-    return {"format": FORMAT, "exit_status": judgement.exit_status, "better": better, **asdict(judgement)}
+    told = {"format": FORMAT, "exit_status": judgement.exit_status, "better": judgement.better}
+    return {**told, **asdict(judgement)}

@@ -13,7 +13,7 @@ import numpy as np
 
 from gitmodel.base.project import RULES, UserError, say, write_text
 from gitmodel.gate.judge import scored
-from gitmodel.gate.results import Results, from_work_tree
+from gitmodel.gate.results import Results, from_folder
 from gitmodel.metrics.bootstrap import draws_for, resampled, usable
 from gitmodel.metrics.metric import BuiltIn, Metric
 from gitmodel.metrics.own import known
@@ -35,7 +35,7 @@ def write_margins(args: argparse.Namespace) -> None:
 
     A built-in metric that somebody left out stays out; a metric of the user's own gets its margin.
     """
-    results = from_work_tree()
+    results = from_folder()
     metrics: Iterable[Metric] = known(results.schema).values()
     kept = results.rules.margins if args.missing else {}
     if kept:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, listed, short, table, title
 from gitmodel.base.project import one_line, some
-from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, won
+from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, overall, won
 from gitmodel.gate.judgement import Judgement
 from gitmodel.metrics.metric import HIGHER, gain
 
@@ -19,8 +19,16 @@ HEADLINES = {
     "cannot judge": "⛔ Cannot judge",
 }
 BETTER = "✅ The model is better"
-COSTLIER = "❌ The model is larger or slower than allowed, not worse"
+COSTLIER = "❌ The model is larger or slower than allowed"
 LOOSER = "❌ The rule is loosened, the model is not worse"
+MOVED = "❌ This change moves how the model is measured"
+SUSPECT = "❌ The test results may be too good"
+WHERE = {"base": "", "own": " on the test rows of this change", "served": " than in the version that serves"}
+HEADINGS = {
+    "base": "### Against the base, on the base's test rows",
+    "own": "### Against the base, on the test rows of this change",
+    "served": "### Against the version that serves",
+}
 BLOCKED = ", which blocks here (strict)"
 MARKS = {PASS: "✅ pass", REGRESSION: "❌ regression", INCONCLUSIVE: "⚠️ inconclusive"}
 
@@ -28,8 +36,10 @@ MARKS = {PASS: "✅ pass", REGRESSION: "❌ regression", INCONCLUSIVE: "⚠️ i
 def in_short(judgement: Judgement) -> str:
     """Return the verdict as a few lines for the terminal."""
     lines = [headline(judgement).split(" ", 1)[1]]
-    lines += [f"  {line}" for line in reasons(judgement)]
+    lines += [f"  {line}" for line in [*reasons(judgement), *rows_told(judgement), *judgement.suspicions]]
     lines += [f"  looser rule: {line}" for line in judgement.loosened]
+    lines += [f"  moved: {line}" for line in judgement.moved]
+    lines += [f"  to decide: {decision(judgement)}"] if decision(judgement) else []
     lines += [f"  accepted: {judgement.accepted}"] if judgement.accepted else []
     return "\n".join(line[:2] + one_line(line) if line.startswith("  ") else line for line in lines)
 
@@ -50,7 +60,7 @@ def parts(judgement: Judgement) -> Iterator[str]:
     yield f"## {headline(judgement)}{', but accepted' if judgement.accepted else ''}"
     if judgement.reason:
         yield cut(judgement.reason, MOST_PROSE)
-    if lines := reasons(judgement):
+    if lines := [*reasons(judgement), *rows_told(judgement), *judgement.suspicions]:
         yield listed(cut(line, MOST_PROSE) for line in lines)
     yield from _decision(judgement)
     yield from _metrics(judgement)
@@ -67,16 +77,70 @@ def parts(judgement: Judgement) -> Iterator[str]:
 
 
 def headline(judgement: Judgement) -> str:
-    """Return the verdict in words: `better` where no metric on all rows lost and one won beyond chance."""
+    """Return the verdict in words, with the test rows that the change lost.
+
+    `better` where no metric on all rows lost and one won beyond chance; neither `better` nor `worse` where the two
+    cannot be compared fairly.
+    """
+    return f"{title_of(judgement)}{lost(judgement)}"
+
+
+def title_of(judgement: Judgement) -> str:
+    """Return the verdict in words."""
+    if judgement.moved:
+        return MOVED
+    if judgement.suspicions:
+        return SUSPECT
     if judgement.verdict == PASS and judgement.loosened:
         return LOOSER
     if {f.kind for f in judgement.findings if f.verdict == REGRESSION} == {"budget"}:
-        return COSTLIER
-    metrics = [f for f in judgement.findings if f.kind == "metric"]
-    if judgement.verdict == PASS and any(map(won, metrics)) and all(f.loss <= 0 for f in metrics):
+        known = overall([f for f in judgement.findings if f.kind != "budget"]) == PASS
+        return f"{COSTLIER}, {'not worse' if known else 'and these test rows cannot tell whether it is worse'}"
+    if judgement.better:
         return BETTER
     blocked = judgement.verdict == INCONCLUSIVE and judgement.rules.strict and not judgement.accepted
     return HEADLINES[judgement.verdict] + (BLOCKED if blocked else "")
+
+
+def lost(judgement: Judgement) -> str:
+    """Return for the headline how many test rows of the base the change drops or relabels; nothing if it is none."""
+    rows = judgement.rows
+    told = [
+        f"{rows.get(name, 0):,} {text}"
+        for name, text in (("gone", "gone"), ("relabelled", "relabelled"))
+        if rows.get(name)
+    ]
+    return f"; of {rows['base']:,} test rows {' and '.join(told)}" if told else ""
+
+
+def rows_told(judgement: Judgement) -> list[str]:
+    """Return one sentence for each thing that happened to the base's test rows."""
+    rows = judgement.rows
+    told = {
+        "gone": "{n} of the base's test rows are no longer in the table; the change is judged on them all the same",
+        "relabelled": "{n} of the base's test rows have another label now; the change is judged by the former ones",
+        "changed_cells": "{n} of the base's test rows have other values in the table now; the former ones are judged",
+        "unsupplied": "{n} of the base's test rows have no value of a new column: it counts as missing",
+    }
+    return [text.format(n=f"{rows[name]:,}") for name, text in told.items() if rows.get(name)]
+
+
+def decision(judgement: Judgement) -> str:
+    """Return in one sentence what a reviewer has to decide; nothing if there is nothing to decide."""
+    if judgement.moved:
+        return "is the new way of measuring right? No number here says whether the model got better or worse"
+    if judgement.suspicions:
+        return "is it right that the model saw this? If not, its test results are too good"
+    if judgement.loosened:
+        return "may the rules be looser from now on?"
+    if judgement.verdict == REGRESSION:
+        return "is what the change brings worth the loss?"
+    rows = judgement.rows
+    if rows.get("gone") or rows.get("relabelled"):
+        return "were these test rows wrong? From now on, models are no longer tested on them as they were"
+    if judgement.verdict == INCONCLUSIVE:
+        return "is the reason for the change good enough without proof?"
+    return ""
 
 
 def reasons(judgement: Judgement) -> list[str]:
@@ -98,7 +162,7 @@ def sentence(finding: GateFinding) -> str:
     column, group = (short(text, MOST_NAME) for text in (finding.column, finding.group))
     where = f" for {column} = {group}" if finding.kind == "slice" else ""
     where = f" between groups of {column}" if finding.kind == "gap" else where
-    against = " than in the version that serves" if finding.against == "served" else ""
+    against = WHERE[finding.against]
     what = f"{'gap in ' if finding.kind == 'gap' else ''}{title(finding.name)}{where}"
     if finding.kind == "budget":
         return f"{finding.name}: {figure(finding.after)}, allowed: {figure(finding.before + finding.margin)}"
@@ -117,10 +181,14 @@ def sentence(finding: GateFinding) -> str:
 
 def _decision(judgement: Judgement) -> Iterator[str]:
     """Yield what was decided by people, and what is to be done."""
-    if judgement.loosened:
-        text = "**This change loosens the rule that it is judged by.** The former rule was applied."
-        lines = [cut(line) for line in judgement.loosened[:MOST_ROWS]]
-        yield f"{text}\n\n{listed(lines)}{more(judgement.loosened)}"
+    if question := decision(judgement):
+        yield f"**To decide:** {question}"
+    for text, found in (
+        ("**This change loosens the rule that it is judged by.** The former rule was applied.", judgement.loosened),
+        ("**These settings move the split, or what is measured:**", judgement.moved),
+    ):
+        if found:
+            yield f"{text}\n\n{listed(cut(line) for line in found[:MOST_ROWS])}{more(found)}"
     if judgement.accepted:
         yield f"> **Accepted:** {cut(judgement.accepted, MOST_PROSE)}"
     elif judgement.exit_status == 1 or judgement.verdict == "not comparable":
@@ -134,10 +202,11 @@ def _decision(judgement: Judgement) -> Iterator[str]:
 
 def _metrics(judgement: Judgement) -> Iterator[str]:
     found = [f for f in judgement.findings if f.kind == "metric"]
-    for against, heading in (("base", ""), ("served", "### Beside the version that serves")):
+    several = len({f.against for f in found}) > 1
+    for against, heading in HEADINGS.items():
         rows = [f for f in found if f.against == against]
         if rows:
-            yield f"{heading}\n\n{metrics_table(rows)}".strip()
+            yield f"{heading if several else ''}\n\n{metrics_table(rows)}".strip()
             if sum(f.margin > 0 for f in rows) > 1 and against == "base":
                 yield folded("Picture: loss in units of the margin (above 1 is too much)", chart(rows))
 
@@ -228,13 +297,14 @@ def _groups(judgement: Judgement) -> Iterator[str]:
 
 def _lineage(judgement: Judgement) -> Iterator[str]:
     lines = [f"base: commit `{judgement.base[:12]}`"]
-    lines += [f"this: `{judgement.head[:12]}` and the work tree"] if judgement.head else []
+    lines += [f"this: commit `{judgement.head[:12]}`"] if judgement.head else []
     lines += [f"serving: commit `{judgement.served[:12]}`"] if judgement.served else []
+    lines += [f"judge: {judgement.judge}"] if judgement.judge else []
     if judgement.rows:
         rows = judgement.rows
         lines.append(
-            f"{rows['paired']:,} test rows in both, {rows['only_base']:,} only in the base,"
-            f" {rows['only_candidate']:,} only here, {rows['corrected']:,} with a corrected label"
+            f"test rows of the base: {rows['base']:,}, of which the change keeps {rows['kept']:,}, relabels"
+            f" {rows['relabelled']:,}, trains on {rows['trained_on']:,}, drops {rows['gone']:,}; new: {rows['new']:,}"
         )
     yield listed(lines)
     if not judgement.rows:

@@ -15,8 +15,9 @@ from gitmodel.contract import schema as contract
 from gitmodel.contract.schema import Schema
 from gitmodel.gate.rules import require_known, rules_of
 from gitmodel.git.commits import CannotJudge, Incomparable, read_at
+from gitmodel.git.snapshot import read_output
 from gitmodel.metrics.builtin import headline
-from gitmodel.results.predictions import HERE, Predictions, Reader, need, parse, read_work_tree
+from gitmodel.results.predictions import HERE, Predictions, Reader, need, parse
 from gitmodel.rules import GateRules, rules_before
 
 NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabilities have 6 digits
@@ -32,20 +33,37 @@ class Results(Predictions):
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def from_work_tree() -> Results:
-    """Return the results that lie in the work tree."""
-    return _results(HERE, read_work_tree)
+def from_folder(folder: Path = Path(), where: str = HERE) -> Results:
+    """Return the results that lie in a folder, by default in the work tree."""
+
+    def read(path: Path) -> bytes | None:
+        return (folder / path).read_bytes() if (folder / path).exists() else None
+
+    return _results(where, read)
 
 
 def from_commit(commit: str) -> Results | None:
     """Return the results of a commit; None if it has no model yet."""
+    where = f"commit {commit[:9]}"
 
     def read(path: Path) -> bytes | None:
-        return read_at(commit, path)
+        content = read_at(commit, path)
+        return kept_by_dvc() if content is None and path == PREDICTIONS else content
 
-    if read(METRICS) is None and read(PREDICTIONS) is None and read(LOCK) is None:
+    def kept_by_dvc() -> bytes | None:
+        digest = output(_yaml(read_at(commit, LOCK) or b"{}", LOCK, where), PREDICTIONS).get("md5", "")
+        return read_output(commit, PREDICTIONS, digest) if digest else None
+
+    if all(read_at(commit, path) is None for path in (METRICS, PREDICTIONS, LOCK)):
         return None
-    return _results(f"commit {commit[:9]}", read)
+    return _results(where, read)
+
+
+def output(lock: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return what dvc.lock holds of an output (md5, size); nothing if it is none."""
+    stages = lock.get("stages") or {}
+    outs = [entry for stage in stages.values() for entry in stage.get("outs", [])]
+    return next((entry for entry in outs if entry.get("path") == path.as_posix()), {})
 
 
 def read_rules(commit: str) -> GateRules | None:

@@ -1,6 +1,7 @@
 """DVC's cache: where it is, where an object lies in it, and the files of a folder."""
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from hashlib import md5
@@ -51,6 +52,17 @@ def files(content: bytes) -> dict[str, str]:
         return {entry["relpath"]: entry["md5"] for entry in json.loads(content or b"[]")}
     except (ValueError, TypeError, KeyError):
         return {}
+
+
+def copy_folder(digest: str, target: Path) -> None:
+    """Copy a folder that the cache holds whole; OSError if it does not."""
+    kept = stored()
+    names = files(listing(kept, digest)) if digest else {}
+    if not names:
+        raise FileNotFoundError(digest)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, part in names.items():
+        shutil.copyfile(object_path(kept, part), target / name)
 
 
 def known(cache: Path, digest: str) -> bool:

@@ -45,9 +45,9 @@ def read_at(commit: str, path: Path) -> bytes | None:
     return result.stdout if result.returncode == 0 else None
 
 
-def changed_files() -> list[str]:
-    """Return the tracked files of this folder that differ from HEAD."""
-    return [line for line in git("diff", "--name-only", "-z", "--relative", "HEAD", "--", ".").split("\0") if line]
+def changed_files(path: str = ".", since: str = "HEAD") -> list[str]:
+    """Return the tracked files in a folder that differ from a commit."""
+    return [line for line in git("diff", "--name-only", "-z", "--relative", since, "--", path).split("\0") if line]
 
 
 def _git(*arguments: str, folder: Path = Path()) -> subprocess.CompletedProcess[bytes]:

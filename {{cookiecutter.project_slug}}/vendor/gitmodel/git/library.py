@@ -38,11 +38,15 @@ def hash_of(path: Path) -> str:
     return sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
-def changed_since(commit: str) -> list[str]:
-    """Return the files of the library that are other ones than in a commit; none if it had no library."""
+def changed_since(commit: str, head: str = "") -> list[str]:
+    """Return the files of the library that are other ones than in a commit; none if it had no library.
+
+    They are those of the commit `head`, or without one of the work tree.
+    """
     if call("git", "cat-file", "-e", f"{commit}:./{FOLDER.as_posix()}").returncode:
         return []
-    result = call("git", "diff", "--name-only", "-z", "--relative", commit, "--", FOLDER.as_posix())
+    commits = [name for name in (commit, head) if name]
+    result = call("git", "diff", "--name-only", "-z", "--relative", *commits, "--", FOLDER.as_posix())
     return [name.removeprefix(f"{FOLDER.as_posix()}/") for name in result.stdout.split("\0") if name]
 
 

@@ -88,21 +88,28 @@ class OwnCode(Bundle):
         found: np.ndarray = self._ask("predict", rows, np.load)
         return found
 
-    def microseconds(self, rows: Mapping[str, np.ndarray]) -> float:
-        """Return how long a prediction takes, as measured in the process itself."""
-        return float(self._ask("measure", rows)["microseconds"])
+    def trained(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return what models/model.skops in the folder, from which the bundle was made, predicts."""
+        found: np.ndarray = self._ask("trained", rows, np.load)
+        return found
+
+    def microseconds(self, rows: Mapping[str, np.ndarray], times: int) -> float:
+        """Return the median time of so many predictions, as measured in the process itself."""
+        return float(self._ask("measure", rows, times=times)["microseconds"])
 
     def _derive(self, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
         frame = self._ask("derive", rows, pd.read_parquet)
         return {str(name): column.to_numpy() for name, column in frame.items()}
 
-    def _ask(self, what: str, rows: Mapping[str, np.ndarray], read: Callable[[Path], Any] | None = None) -> Any:
+    def _ask(
+        self, what: str, rows: Mapping[str, np.ndarray], read: Callable[[Path], Any] | None = None, times: int = 1
+    ) -> Any:
         """Return what is said about typed rows, or what `read` makes of the file that is written."""
         source, target = (self._exchange / name for name in ("question", "answer"))
         with self._lock:
             write_rows({name: rows[name] for name in self._columns}, source)
             with suppress(OSError):  # it ended: the answer says why
-                print(json.dumps([what, str(source), str(target)]), file=self._process.stdin, flush=True)
+                print(json.dumps([what, str(source), str(target), times]), file=self._process.stdin, flush=True)
             said = self._answer()
             return read(target) if read else said
 

@@ -16,6 +16,7 @@ from configobj import ConfigObj
 from gitmodel.base.project import BUNDLE, LOCK, UserError, md5_of, one_line, read_yaml, say
 from gitmodel.git import cache
 from gitmodel.git.cache import FOLDER, object_path, objects, place
+from gitmodel.git.commits import CannotJudge
 from gitmodel.git.programs import git, last_line
 
 LOCAL = Path(".dvc/config.local")
@@ -44,6 +45,52 @@ def laid_out(commit: str) -> Iterator[Path]:
         with (folder / LOCAL).open("wb") as file:
             settings.write(file)
         yield folder
+
+
+@contextmanager
+def output_of(commit: str, path: Path, digest: str, stage: str = "") -> Iterator[Path]:
+    """Give a file that DVC keeps as a commit has it: from DVC's cache or remote, or by running the stage that makes it.
+
+    UserError says why it cannot be had.
+    """
+    kept = object_path(cache.stored(), digest)
+    if digest and kept.exists():
+        if md5_of(kept) != digest:
+            raise UserError(f"{kept} does not hash to its name: delete it, then run this again")
+        yield kept
+        return
+    with laid_out(commit) as folder:
+        bring(folder, path, stage)
+        yield folder / path
+
+
+def read_output(commit: str, path: Path, digest: str) -> bytes:
+    """Return the content of a file that DVC keeps as a commit has it; CannotJudge if cache and remote lack it."""
+    try:
+        with output_of(commit, path, digest) as file:
+            return file.read_bytes()
+    except (UserError, OSError) as error:
+        raise CannotJudge(
+            f"{path} of commit {commit[:9]} is neither in Git, nor in DVC's cache, nor in its remote"
+            f" ({one_line(error)}): run `dvc repro && dvc push` where it was made"
+        ) from None
+
+
+def bring(folder: Path, path: Path, stage: str = "") -> None:
+    """Put an output in place: from DVC's cache or remote, or by running the stage that makes it.
+
+    UserError says why it cannot be had.
+    """
+    for way in ("checkout", "pull"):
+        found = dvc(folder, way, "--force", str(path))
+        if found.returncode == 0 and (folder / path).exists():
+            return
+    if not stage:
+        raise UserError(last_line(found.stderr))
+    dvc(folder, "pull", "--allow-missing")
+    made = dvc(folder, "repro", stage)
+    if made.returncode:
+        raise UserError(cause(made.stderr))
 
 
 def bundles(folder: Path) -> Iterator[str]:
@@ -103,6 +150,7 @@ def environment(folder: Path) -> dict[str, str]:
     """Return the environment for that folder's code; the `python` of a stage is this one, activated or not."""
     return {
         **os.environ,
+        "GITMODEL_ROOM": str(folder),
         "PYTHONPATH": os.pathsep.join(str(folder / part) for part in ("src", "vendor")),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }

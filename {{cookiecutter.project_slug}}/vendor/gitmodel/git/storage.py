@@ -1,11 +1,16 @@
-"""Where the table is kept: in Git while it is small, under DVC when it is not or when there is a remote."""
+"""Where the table is kept: in Git while it is small, under DVC when it is not or when there is a remote.
+
+Labels and predictions of its rows, reports/predictions.csv, are kept where the table is.
+"""
 
 from pathlib import Path
 
-from gitmodel.base.project import UserError, say, warn
-from gitmodel.git.programs import dvc, git, last_line
+from gitmodel.base.pipeline_file import PIPELINE, is_cached, with_cache
+from gitmodel.base.project import LOCK, PREDICTIONS, UserError, say, warn, write_text
+from gitmodel.git.programs import call, dvc, git, last_line
 
 GIT_LIMIT_MB = 20  # a larger table makes every clone slow
+IGNORED = Path(".gitignore")
 
 
 def has_remote() -> bool:
@@ -27,6 +32,12 @@ def fetch_table(table: Path) -> None:
 
 
 def store_table(table: Path) -> None:
+    """Put the table under DVC when there is a remote or it is too large for Git; predictions.csv follows it."""
+    add_table(table)
+    keep_predictions(table)
+
+
+def add_table(table: Path) -> None:
     """Put the table under DVC when there is a remote or it is too large for Git."""
     pointer = Path(f"{table}.dvc")
     if not table.exists() or (not pointer.exists() and git("ls-files", str(table))):
@@ -54,6 +65,38 @@ def push(pointer: Path) -> None:
         warn(f"{table} is not in the remote ({reason}); run `dvc push` once it can be reached")
     else:
         say(f"{table} is in DVC's remote")
+
+
+def keep_predictions(table: Path) -> None:
+    """Let DVC keep predictions.csv while it keeps the table, and Git while Git does; say so if that is new."""
+    text = PIPELINE.read_text(encoding="utf-8") if PIPELINE.exists() else ""
+    if is_cached(text, PREDICTIONS) is None:
+        return
+    ignored = IGNORED.read_text(encoding="utf-8") if IGNORED.exists() else ""
+    cached = is_stored(table)
+    wanted = {PIPELINE: with_cache(text, PREDICTIONS, cached), IGNORED: with_line(ignored, f"/{PREDICTIONS}", cached)}
+    changed = wanted != {PIPELINE: text, IGNORED: ignored}
+    for path, content in wanted.items() if changed else ():
+        write_text(path, content)
+    if cached and Path(".git").exists():
+        tracked = git("ls-files", str(PREDICTIONS))
+        call("git", "rm", "--cached", "--quiet", "--force", "--ignore-unmatch", "--", str(PREDICTIONS))
+        changed = changed or bool(tracked)
+    if changed:
+        then = ": run `dvc repro`, then commit" if LOCK.exists() else ""
+        say(f"{'DVC' if cached else 'Git'} keeps {PREDICTIONS} from now on, as it keeps {table}{then}")
+
+
+def with_line(text: str, line: str, there: bool) -> str:
+    """Return .gitignore with or without a line; a new one stands with the other outputs of the pipeline."""
+    lines = text.splitlines()
+    if (line in lines) == there:
+        return text
+    if there:
+        lines.insert(lines.index("/models/") + 1 if "/models/" in lines else len(lines), line)
+    else:
+        lines = [other for other in lines if other != line]
+    return "".join(f"{other}\n" for other in lines)
 
 
 def is_stored(path: Path) -> bool:

@@ -79,6 +79,7 @@ def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False
             write(table, draft, New(new, typed, reading), at_places(found, places, schema, raw), schema)
             require_read_back(draft, expected, schema, file)
         store(table, former)
+    storage.keep_predictions(table)
     say(f"{table} has {some_rows(len(expected))} now")
     say("\n".join([*sides(typed.iloc[found.fresh], schema), next_steps(table, schema)]))
     return found

@@ -13,11 +13,11 @@ from typing import NoReturn
 import yaml
 
 from gitmodel import seam
-from gitmodel.base.project import UserError, run, write_text
+from gitmodel.base.pipeline_file import PIPELINE, is_cached
+from gitmodel.base.project import PREDICTIONS, SCHEMA, UserError, read_yaml, run, write_text
 from gitmodel.contract.code import used
 
 LOADS_THE_MODEL = ("evaluate", "package")
-PIPELINE = Path("dvc.yaml")
 USES = {  # stage -> the modules of the user that it asks for, see seam.py
     "prepare": ("prepare",),
     "train": ("features", "train"),
@@ -31,10 +31,24 @@ def run_stage(stage: str, main: Callable[[], object]) -> NoReturn:
 
     def watched() -> None:
         require_listed({name: imported(name) for name in USES})
+        if stage == "evaluate":
+            require_together()
         main()
         require_listed({stage: loaded()})
 
     run(watched)
+
+
+def require_together() -> None:
+    """Raise UserError if DVC keeps the table, and Git is to keep the labels and predictions of its rows."""
+    if not PIPELINE.exists() or not Path(".git").exists():  # a former version, laid out
+        return
+    table = str(read_yaml(SCHEMA).get("table"))
+    if Path(f"{table}.dvc").exists() and is_cached(PIPELINE.read_text(encoding="utf-8"), PREDICTIONS) is False:
+        raise UserError(
+            f"DVC keeps {table}, and {PREDICTIONS}, which has labels of its rows, would go to Git: run `make init`,"
+            " which lets DVC keep it too, then `dvc repro`"
+        )
 
 
 def imported(stage: str) -> set[str]:

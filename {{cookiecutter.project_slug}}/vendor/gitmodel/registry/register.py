@@ -3,6 +3,7 @@
 import argparse
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gitmodel.base.project import UserError, one_line
 from gitmodel.git.programs import call, git
@@ -102,7 +103,7 @@ def examine(registry: Registry, rule: PromotionRules, accepted: str) -> Evidence
     last = next(reversed(registry.versions.values()), None)
     former = results.from_commit(last.tag.commit) if last else None
     if last and former:
-        found.changes = proposal.changes(former, results.from_work_tree())
+        found.changes = proposal.changes(former, results.from_folder())
         found.text += [f"Changed since {last.name}:", *(f"- {one_line(text)}" for _, text in found.changes[:20])]
     return found
 
@@ -110,8 +111,9 @@ def examine(registry: Registry, rule: PromotionRules, accepted: str) -> Evidence
 def add_verdict(found: Evidence, registry: Registry, rule: PromotionRules, accepted: str) -> None:
     """Add the verdict of the gate against what serves; UserError if it does not pass and nobody accepts it."""
     from gitmodel.base.markdown import short
-    from gitmodel.gate import report
-    from gitmodel.gate.command import against, settle
+    from gitmodel.gate import report, results
+    from gitmodel.gate.command import settle
+    from gitmodel.gate.compare import Change, against
     from gitmodel.gate.judgement import CANNOT_JUDGE, Judgement
 
     served = registry.stages.get(rule.stages[-1])
@@ -121,7 +123,7 @@ def add_verdict(found: Evidence, registry: Registry, rule: PromotionRules, accep
         found.fields["Gate"] = "nothing serves yet"
         return
     judgement = Judgement(accepted=accepted)
-    settle(judgement, lambda: against(served.commit, judgement))
+    settle(judgement, lambda: against(served.commit, Change(results.from_folder(), Path()), judgement))
     lines = [line.strip() for line in (*report.in_short(judgement).splitlines(), judgement.reason) if line]
     name, headline = registry.version_of(served), report.headline(judgement).split(" ", 1)[1]
     more = f"`model gate --base '{served.name}'` tells more"

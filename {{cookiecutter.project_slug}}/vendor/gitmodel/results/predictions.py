@@ -53,7 +53,8 @@ def need(read: Reader, path: Path, where: str) -> bytes:
     """Return the content of a result; UserError if it is not there."""
     content = read(path)
     if content is None:
-        raise UserError(f"{path} is missing in {where}: run `dvc repro`, then commit dvc.lock and reports/")
+        pull = "`dvc pull` or " if where == HERE and path == PREDICTIONS else ""
+        raise UserError(f"{path} is missing in {where}: run {pull}`dvc repro`, then commit dvc.lock and reports/")
     return content
 
 

@@ -1,12 +1,21 @@
 """The test rows, data/test.parquet, and the groups among them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from gitmodel.base.project import TEST, UserError
 from gitmodel.contract.table import groups
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the typed rows of a Parquet file that the stage prepare wrote; UserError if it is damaged."""
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, OSError):  # pyarrow's errors are of these kinds
+        raise UserError(f"{path} is damaged: run `dvc repro`") from None
 
 
 def read_test(columns: list[str] | None = None) -> pd.DataFrame:

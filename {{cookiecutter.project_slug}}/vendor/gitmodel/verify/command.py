@@ -86,11 +86,23 @@ def check() -> list[str]:
     return checked
 
 
+def outdated() -> Iterator[str]:
+    """Yield a line for each input that changed after the results in the work tree were made; none without DVC."""
+    if not Path(".dvc").is_dir() or not LOCK.exists():
+        return
+    ours = lock.parse(LOCK.read_bytes().decode("utf-8", "replace"), str(LOCK), f"delete it, {RENEW}")
+    with repository() as repo:
+        hashes = {output.path: output.md5 for output in storage.outputs(repo)}
+        yield from (line for _, line in lock.stale(repo.status(), ours, hashes))
+
+
 def find(repo: Any, outputs: list[DvcOutput], ours: Stages, theirs: Stages, checked: list[str]) -> Iterator[Failure]:
     """Yield every failure, the most telling of a file first, and note in `checked` what was looked at."""
     yield from bundle(checked)
-    rows = yield from results.failures()
-    checked.append(f"{METRICS} and {PREDICTIONS} are the committed ones ({some_rows(rows)})")
+    cached = any(output.path == PREDICTIONS.as_posix() and output.cached for output in outputs)
+    rows = yield from results.failures(cached, lock.products(theirs).get(PREDICTIONS.as_posix(), ""))
+    both = f"{METRICS} and {PREDICTIONS} are the committed ones ({some_rows(rows)})"
+    checked.append(both if rows else f"{METRICS} is the committed one")
     yield from lock.differences(ours, theirs, [output.path for output in outputs])
     yield from uncommitted(outputs)
     sound = yield from stored(repo, outputs, checked)

@@ -13,6 +13,7 @@ import numpy as np
 from gitmodel.base.project import METRICS, PREDICTIONS, UserError
 from gitmodel.base.settings import flat
 from gitmodel.git.programs import committed
+from gitmodel.git.snapshot import read_output
 from gitmodel.verify.lock import COMMIT, RENEW, Failure
 
 TOLERANCE = 1e-4  # another processor may round differently
@@ -22,9 +23,12 @@ Table = tuple[list[str], list[list[str]], np.ndarray]  # header; row and label o
 Content = TypeVar("Content")
 
 
-def failures() -> Generator[Failure, None, int]:
-    """Yield what is wrong with metrics and predictions; return the number of predicted rows."""
-    tables = yield from both(PREDICTIONS, table)
+def failures(cached: bool, digest: str) -> Generator[Failure, None, int]:
+    """Yield what is wrong with metrics and predictions; return the number of predicted rows, 0 if they are not here.
+
+    `cached` tells whether DVC keeps predictions.csv, `digest` is its hash in the committed dvc.lock.
+    """
+    tables = (yield from both(PREDICTIONS, table, digest * cached)) if PREDICTIONS.exists() or not cached else None
     if tables and (problem := table_difference(*tables)):
         yield PREDICTIONS.as_posix(), f"{PREDICTIONS} is not the committed one ({problem}): {RENEW}"
     metrics = yield from both(METRICS, numbers)
@@ -34,9 +38,20 @@ def failures() -> Generator[Failure, None, int]:
     return len(tables[0][1]) if tables else 0
 
 
-def both(path: Path, read: Callable[[str], Content]) -> Generator[Failure, None, tuple[Content, Content] | None]:
-    """Return a file as the work tree and as the last commit have it; None after a failure."""
+def both(
+    path: Path, read: Callable[[str], Content], digest: str = ""
+) -> Generator[Failure, None, tuple[Content, Content] | None]:
+    """Return a file as the work tree and as the last commit have it; None after a failure.
+
+    With a hash, the committed one is DVC's, unless Git has it.
+    """
     ours, theirs = work_tree(path), committed(path)
+    if theirs is None and digest:
+        try:
+            theirs = read_output("HEAD", path, digest).decode("utf-8", "replace")
+        except UserError as error:
+            yield path.as_posix(), str(error)
+            return None
     if ours is None:
         yield path.as_posix(), f"{path} is missing: {RENEW}"
     elif theirs is None:

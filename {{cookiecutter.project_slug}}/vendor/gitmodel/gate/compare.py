@@ -1,0 +1,337 @@
+"""A change against its base: on the base's test rows with the base's labels, then on its own, by its bundle.
+
+What is judged is what the bundle of the change predicts. What the change says of itself (predictions.csv, metrics.json)
+only has to agree with that. No code of the change runs here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gitmodel.base.project import BUNDLE, PREDICTIONS, TEST, TRAIN, some, some_rows
+from gitmodel.base.settings import flat
+from gitmodel.contract.table import groups
+from gitmodel.gate import suspicions
+from gitmodel.gate.answers import Answers, answer, apart, supplied
+from gitmodel.gate.budgets import budgets
+from gitmodel.gate.definitions import recomputed, redefined, require_metrics, rules_with_margins
+from gitmodel.gate.handover import own_rows
+from gitmodel.gate.judge import PASS, REGRESSION, GateFinding, judge, overall
+from gitmodel.gate.judgement import FIRST, Judgement
+from gitmodel.gate.questions import former, unlabelled
+from gitmodel.gate.rescore import rescored
+from gitmodel.gate.results import (
+    Pairs,
+    Results,
+    from_commit,
+    output,
+    pair,
+    read_rules,
+    require_comparable,
+    require_consistent,
+)
+from gitmodel.gate.rules import loosened, moved, renamed
+from gitmodel.gate.serving import serving
+from gitmodel.gate.test_rows import RowChanges, base_rows, row_changes, table_of, trained_ids
+from gitmodel.git.commits import CannotJudge, Incomparable
+from gitmodel.metrics.builtin import BETTER, beats, headline
+from gitmodel.metrics.own import known
+from gitmodel.results.rows import read_table
+
+FEWEST_ROWS = 20  # of the test: fewer say nothing
+NEARLY_ONE = 0.01  # what the probabilities of a row add up to
+TOLERANCE = 1e-4  # what two machines may differ by: of a probability, or of the target's spread
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change as data: its results, and the folder with its tables and its bundle."""
+
+    results: Results
+    folder: Path
+
+    @cached_property
+    def test(self) -> pd.DataFrame:
+        """Its typed test rows."""
+        return read_table(self.folder / TEST)
+
+    @cached_property
+    def train(self) -> pd.DataFrame:
+        """Its typed training rows."""
+        return read_table(self.folder / TRAIN)
+
+
+Ask = Callable[[Change, Results | None, pd.DataFrame | None, str], Answers]
+
+
+def ask_here(change: Change, base: Results | None, rows: pd.DataFrame | None, commit: str) -> Answers:
+    """Let the bundle in the work tree predict, in a folder that holds its code and models alone."""
+    if not (change.folder / BUNDLE).is_dir():
+        raise CannotJudge(f"{BUNDLE} is not here, and it is what is judged: run `dvc repro`, or `dvc pull`")
+    own, schema = own_rows(change.results, change.test), change.results.schema
+    if base is None or rows is None:
+        nothing = pd.DataFrame({"row": []})
+        with apart(change.folder) as folder:
+            return answer(nothing, own, nothing, schema, folder)
+    tables = pd.concat([change.test, change.train], ignore_index=True)
+    extra = supplied(tables, base.schema, schema)
+    same = output(base.lock, BUNDLE).get("md5") == output(change.results.lock, BUNDLE).get("md5")
+    with apart(change.folder) as folder, former(base, commit) as before:
+        return answer(unlabelled(rows, base), own, extra, base.schema, folder, None if same else before)
+
+
+def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None = None) -> None:
+    """Fill in the judgement of a change against a commit."""
+    judgement.base, ask = commit, ask or ask_here
+    base, candidate = from_commit(commit), change.results
+    metrics = known((base or candidate).schema)
+    require_metrics(candidate, base)
+    if base is None:
+        return first(commit, change, judgement, ask)
+    judgement.rules = rules_with_margins(base, metrics, judgement.notes)
+    judgement.changes = changed_parameters(base.params, candidate.params)
+    judgement.loosened = loosened(base.rules, candidate.rules, (base.schema, candidate.schema))
+    judgement.loosened += renamed(base.params, candidate.params)
+    judgement.moved = moved((base.schema, base.params), (candidate.schema, candidate.params))
+    require_comparable(base, candidate)
+    require_consistent(candidate, recomputed(candidate, {name: metrics[name] for name in metrics if name in BETTER}))
+    note_new(base, candidate, judgement.notes)
+    judgement.notes += redefined(candidate, metrics)
+    rows = base_rows(base, commit)
+    answers = sound(ask(change, base, rows, commit), base, candidate)
+    require_agreement(answers, candidate, base)
+    changes = fate(base, rows, commit, change)
+    note_rows(changes, answers, len(base.ids), judgement)
+    judgement.suspicions += suspicions.of_columns(base, change.train, candidate.schema)
+    judgement.suspicions += suspicions.of_errors(base, answers.base, candidate.schema)
+    if not changes.same_training:
+        judgement.suspicions += suspicions.of_copies(base, rows, table_of(base, commit, TRAIN), change.train)
+    pairs = versions(base, change, answers, changes, judgement)
+    found = groups_of(pairs["base"], rows, judgement)
+    judgement.findings = judge(pairs, found, base.schema.sensitive, judgement.rules, metrics)
+    note_unmeasured(judgement, pairs["base"].unchanged)
+    judgement.findings += baselines(base, candidate)
+    judgement.findings += budgets(base, candidate, change.folder, judgement.rules, answers.microseconds)
+    judgement.verdict = overall(judgement.findings)
+
+
+def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
+    """Judge a change whose base has no model: by its baselines, and by whether it is what it says."""
+    candidate = change.results
+    require_consistent(candidate, recomputed(candidate, known(candidate.schema)))
+    require_agreement(ask(change, None, None, commit), candidate, candidate)
+    judgement.rules = read_rules(commit) or candidate.rules
+    judgement.verdict, judgement.findings = FIRST, baselines(None, candidate)
+    judgement.notes.append(f"commit {commit[:9]} has no model yet: there is nothing to compare with but the baselines")
+
+
+def sound(answers: Answers, base: Results, candidate: Results) -> Answers:
+    """Return predictions of a change, which are data; CannotJudge if they cannot be predictions for these rows."""
+    for predicted, version in ((answers.base, base), (answers.own, candidate), (answers.trained, base)):
+        if predicted is None:
+            continue
+        if predicted.shape != version.predicted.shape or not np.isfinite(predicted).all():
+            raise CannotJudge("the bundle of this change predicts no number for some test rows: run `dvc repro`")
+        if version.schema.classes and (np.abs(predicted.sum(axis=1) - 1) > NEARLY_ONE).any():
+            raise CannotJudge("the bundle of this change gives probabilities that do not add up to 1: run `dvc repro`")
+    return replace(answers, base=snapped(answers.base, base))
+
+
+def snapped(predicted: np.ndarray, base: Results) -> np.ndarray:
+    """Return predictions of a change; those that differ from the base's by no more than rounding are the base's.
+
+    predictions.csv has six digits, and comes from the trained model; a bundle computes with float32.
+    """
+    known = base.predicted
+    if base.schema.classes:
+        noise = 2e-7 + 2e-5 * np.minimum(known, 1 - known)
+    else:
+        noise = 1e-5 * (np.abs(known) + known.std())
+    return np.where(np.abs(predicted - known) <= noise, known, predicted)
+
+
+def require_agreement(answers: Answers, candidate: Results, base: Results) -> None:
+    """Raise CannotJudge unless bundle, trained model and predictions.csv of a change say the same."""
+    if apart_by(answers.own, candidate.predicted, candidate):
+        raise CannotJudge(
+            f"{PREDICTIONS} in {candidate.where} is not what the bundle of this change predicts: run `dvc repro --force"
+            " evaluate package`, and look at what these stages do"
+        )
+    if answers.trained is None:
+        return
+    tolerance = (base.params.get("model") or {}).get("tolerance", TOLERANCE)
+    if apart_by(answers.base, answers.trained, base, max(float(tolerance), TOLERANCE)):
+        raise CannotJudge(
+            "the bundle of this change predicts otherwise than the model that was trained: run `dvc repro --force"
+            " package`, and look at what that stage does"
+        )
+
+
+def apart_by(one: np.ndarray, other: np.ndarray, version: Results, tolerance: float = TOLERANCE) -> bool:
+    """Tell whether two predictions for the same rows differ by more than the tolerance."""
+    scale = 1.0 if version.schema.classes else float(np.std(version.truth)) or 1.0
+    return bool(len(one) and np.abs(one - other).max() > 2 * tolerance * scale)
+
+
+def fate(base: Results, rows: pd.DataFrame, commit: str, change: Change) -> RowChanges:
+    """Return what became of the base's test rows."""
+    same = [
+        output(base.lock, path).get("md5") == output(change.results.lock, path).get("md5") for path in (TRAIN, TEST)
+    ]
+    if all(same) and output(base.lock, TEST) and np.array_equal(base.ids, change.results.ids):
+        return RowChanges(kept=len(rows), fresh=frozenset(base.ids), same_training=True)
+    return row_changes(base, rows, trained_ids(base, commit), change.train, change.test, change.results.schema)
+
+
+def note_rows(changes: RowChanges, answers: Answers, total: int, judgement: Judgement) -> None:
+    """Say what became of the base's test rows, and whether the change was trained on any of them."""
+    judgement.rows = {
+        "base": total,
+        "kept": changes.kept,
+        "relabelled": changes.relabelled,
+        "gone": changes.gone,
+        "trained_on": changes.trained_on,
+        "changed_cells": changes.changed_cells,
+        "new": changes.new,
+        "from_training": changes.from_training,
+        "unsupplied": answers.unsupplied,
+    }
+    if changes.trained_on:
+        judgement.suspicions.append(
+            f"this change is trained on {some_rows(changes.trained_on)} on which the base is tested"
+        )
+    if changes.from_training:
+        judgement.notes.append(
+            f"{some_rows(changes.from_training)} on which this change is tested were training rows of the base: they"
+            " are left out where the change is judged on its own test rows"
+        )
+
+
+def versions(
+    base: Results, change: Change, answers: Answers, changes: RowChanges, judgement: Judgement
+) -> dict[str, Pairs]:
+    """Return what is compared: the base's rows, where they differ the change's own, and the version that serves."""
+    if len(base.ids) < FEWEST_ROWS and not np.array_equal(base.predicted, answers.base):
+        raise Incomparable(
+            f"{some_rows(len(base.ids))} to test on, at least {FEWEST_ROWS} are needed: add rows, or accept the change"
+            " with a reason"
+        )
+    candidate = change.results
+    judged = replace(candidate, ids=base.ids, labels=base.labels, predicted=answers.base)
+    found = {"base": Pairs(base, judged, 0, 0, 0)}
+    own = replace(candidate, predicted=answers.own)
+    if changes.new or changes.relabelled:
+        found |= own_pairs(base, own, changes.fresh, change, judgement)
+    return found | served(base, joined(judged, own), judgement)
+
+
+def own_pairs(
+    base: Results, own: Results, fresh: frozenset[str], change: Change, judgement: Judgement
+) -> dict[str, Pairs]:
+    """Return both versions on the test rows of the change that the base was not trained on, with their labels there."""
+    known = np.isin(own.ids, list(fresh))
+    if known.sum() < FEWEST_ROWS:
+        return {}
+    own, frame = own.take(np.flatnonzero(known)), own_rows(change.results, change.test)[known]
+    try:
+        return {"own": Pairs(rescored(base, judgement.base, own, frame), own, 0, 0, 0)}
+    except Incomparable as error:
+        judgement.notes.append(f"not compared on the change's own test rows: {error}")
+        return {}
+
+
+def joined(judged: Results, own: Results) -> Results:
+    """Return the predictions for the base's rows, and for those of the change that are not among them."""
+    rest = own.take(np.flatnonzero(~np.isin(own.ids, judged.ids)))
+    parts = [(getattr(judged, name), getattr(rest, name)) for name in ("ids", "labels", "predicted")]
+    ids, labels, predicted = (np.concatenate(pieces) for pieces in parts)
+    return replace(judged, ids=ids, labels=labels, predicted=predicted)
+
+
+def note_new(base: Results, candidate: Results, notes: list[str]) -> None:
+    """Note what this change measures for the first time: it is judged from the next change on."""
+    columns = [{*results.schema.slices, *results.schema.sensitive} for results in (base, candidate)]
+    new = sorted(columns[1] - columns[0]) + sorted(candidate.metrics["test"].keys() - base.metrics["test"].keys())
+    if new:
+        notes.append(f"measured for the first time, so judged from the next change on: {', '.join(new)}")
+
+
+def note_unmeasured(judgement: Judgement, unchanged: bool) -> None:
+    """Note the metrics that these rows do not define; Incomparable if none is left to judge a change by."""
+    judged = {finding.name for finding in judgement.findings if (finding.against, finding.kind) == ("base", "metric")}
+    missing = [name for name in judgement.rules.margins if name not in judged]
+    if not judged and not unchanged:
+        raise Incomparable(
+            f"these test rows define none of {', '.join(missing)} (too few of a class): add rows or margins for other"
+            " metrics, then accept it with a reason"
+        )
+    if missing:
+        judgement.notes.append(f"not judged, since these test rows have too few of a class: {', '.join(missing)}")
+
+
+def served(base: Results, candidate: Results, judgement: Judgement) -> dict[str, Pairs]:
+    """Return the version that serves under the base's name, paired with the candidate, unless it is the base itself."""
+    commit = serving(base)
+    if commit is None or commit == judgement.base:
+        return {}
+    judgement.served = commit
+    version = from_commit(commit)
+    if version is None:
+        raise CannotJudge(f"commit {commit[:9]}, which serves, has no reports/: fetch its history, or promote another")
+    try:
+        require_comparable(version, candidate)
+    except Incomparable as error:
+        judgement.notes.append(f"not compared with the version that serves: {error}")
+        return {}
+    pairs = pair(version, candidate)
+    if len(pairs.base.ids) < FEWEST_ROWS:
+        judgement.notes.append("not compared with the version that serves: too few test rows are in both")
+        return {}
+    return {"served": pairs}
+
+
+def groups_of(pairs: Pairs, rows: pd.DataFrame, judgement: Judgement) -> dict[str, dict[str, np.ndarray]]:
+    """Return column -> value -> positions among the pairs, for the slices and sensitive columns of the base."""
+    schema = pairs.base.schema
+    found = {name: groups(rows[name]) for name in dict.fromkeys([*schema.slices, *schema.sensitive]) if name in rows}
+    few = sum(len(positions) < judgement.rules.min_rows for values in found.values() for positions in values.values())
+    if few:
+        judgement.notes.append(f"not judged: {some(few, 'group')} of fewer than {judgement.rules.min_rows} rows")
+    return found
+
+
+def baselines(base: Results | None, candidate: Results) -> list[GateFinding]:
+    """Return whether the model beats its baselines; no longer beating the trivial one is a regression."""
+    found = []
+    task, metrics = candidate.schema.task, candidate.metrics
+    for other in [name for name in ("trivial", "linear") if name in metrics["baseline"]]:
+        name = headline(task, metrics["test"], metrics["baseline"][other])
+        now, before = beats(metrics, task, other), base is None or beats(base.metrics, task, other)
+        text = f"the model {'beats' if now else 'does not beat'} the {other} baseline"
+        worse = other == "trivial" and not now and before and base is not None
+        found.append(
+            GateFinding(
+                "base",
+                "baseline",
+                name,
+                better=BETTER[name],
+                column=other,
+                before=metrics["baseline"][other][name],
+                after=metrics["test"][name],
+                verdict=REGRESSION if worse else PASS,
+                text=text,
+            )
+        )
+    return found
+
+
+def changed_parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return name, former and new value of each parameter that differs; `-` where there is none."""
+    old, new = ({name: str(value) for name, value in flat(dict(found)) if value != {}} for found in (before, after))
+    names = sorted(old.keys() | new.keys())
+    return [(name, old.get(name, "-"), new.get(name, "-")) for name in names if old.get(name) != new.get(name)]

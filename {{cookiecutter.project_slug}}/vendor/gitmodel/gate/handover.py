@@ -1,0 +1,77 @@
+"""What a pull request hands over: code and bundle to predict with, results and rows to be judged. All of it is data.
+
+Run as `python -m gitmodel.gate.handover BASE FOLDER` after `dvc repro`. FOLDER/candidate goes to where the bundle
+predicts, and holds no label; FOLDER/evidence goes to the judge, who runs nothing of it.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from gitmodel.base.project import (
+    BUNDLE,
+    FEATURES,
+    LOCK,
+    METRICS,
+    MODEL,
+    PARAMS,
+    PREDICTIONS,
+    RULES,
+    SCHEMA,
+    TEST,
+    TRAIN,
+    UserError,
+    replacing_folder,
+    run,
+    say,
+)
+from gitmodel.contract import schema as contract
+from gitmodel.contract.schema import Schema
+from gitmodel.gate.answers import CODE, OWN_ROWS, SUPPLIED, copy, supplied
+from gitmodel.gate.results import Results, from_folder
+from gitmodel.git.commits import CannotJudge, read_at
+from gitmodel.results.rows import read_table
+
+INSTALL = ("Makefile", "README.md", "LICENSE", ".python-version", "requirements-serve.txt")  # what installing needs too
+EVIDENCE = (METRICS, PREDICTIONS, LOCK, PARAMS, RULES, SCHEMA, TRAIN, TEST, BUNDLE)
+
+
+def main(base: str, output: str) -> None:
+    """Write what the other jobs need of this change."""
+    results, test = from_folder(), read_table(TEST)
+    schema = schema_of(base) or results.schema
+    with replacing_folder(Path(output)) as folder:
+        candidate, evidence = folder / "candidate", folder / "evidence"
+        for name in (*CODE, *INSTALL):
+            copy(Path(name), candidate / name)
+        for path in (BUNDLE, MODEL, FEATURES):
+            copy(path, candidate / path)
+        own_rows(results, test)[["row", *results.schema.features()]].to_parquet(candidate / OWN_ROWS)
+        tables = pd.concat([test, read_table(TRAIN)], ignore_index=True)
+        supplied(tables, schema, results.schema).to_parquet(candidate / SUPPLIED)
+        for path in EVIDENCE:
+            copy(path, evidence / path)
+    say(f"{output} holds what this change hands over")
+
+
+def schema_of(commit: str) -> Schema | None:
+    """Return the schema of a commit; None if it has none that this library can read."""
+    content = read_at(commit, SCHEMA)
+    try:
+        return contract.parse(yaml.safe_load(content or b""), SCHEMA) if content else None
+    except (UserError, yaml.YAMLError, TypeError):
+        return None
+
+
+def own_rows(results: Results, test: pd.DataFrame) -> pd.DataFrame:
+    """Return the typed test rows that a version's predictions are of, in their order."""
+    frame = test.set_index("row", drop=False)
+    if not set(results.ids) <= set(frame.index):
+        raise CannotJudge(f"{TEST} does not hold the rows of {PREDICTIONS}: run `dvc repro`")
+    return frame.loc[results.ids].reset_index(drop=True)
+
+
+if __name__ == "__main__":
+    run(lambda: main(*sys.argv[1:]))
