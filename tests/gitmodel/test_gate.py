@@ -14,7 +14,7 @@ from gate_cases import MARGINS, NAME, TASKS, Project, frame_for, results_for
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
 from gitmodel.contract import schema
 from gitmodel.gate import command as gate
-from gitmodel.gate import compare, margins, report, suspicions, test_rows
+from gitmodel.gate import compare, margins, report, suspicions
 from gitmodel.gate.judge import GateFinding, judge
 from gitmodel.gate.results import pair
 from gitmodel.metrics import bootstrap
@@ -547,7 +547,7 @@ def test_small_losses_do_not_add_up(project):
     project.write(noise=1.6)
     outcome = project.gate()
     assert not findings(outcome, against="base", kind="metric", verdict=REGRESSION)
-    require(outcome, 1, REGRESSION, "than in the version that serves")
+    require(outcome, 1, REGRESSION, "compared with the version that serves")
     project.git("tag", "--annotate", f"{NAME}#prod!#2", "--message", "serve none", served)
     assert not findings(project.gate(), against="served")
 
@@ -563,7 +563,7 @@ def test_another_name_does_not_hide_the_version_that_serves(project):
     project.git("switch", "--quiet", "--create", "topic")
     project.rules["model"]["name"] = "other"
     project.write(noise=1.6)
-    require(project.gate(), 1, REGRESSION, "than in the version that serves")
+    require(project.gate(), 1, REGRESSION, "compared with the version that serves")
 
 
 def test_a_commit_is_not_judged_against_itself(project):

@@ -23,7 +23,7 @@ COSTLIER = "❌ The model is larger or slower than allowed"
 LOOSER = "❌ The rule is loosened, the model is not worse"
 MOVED = "❌ This change moves how the model is measured"
 SUSPECT = "❌ The test results may be too good"
-WHERE = {"base": "", "own": " on the test rows of this change", "served": " than in the version that serves"}
+WHERE = {"base": "", "own": " on the test rows of this change", "served": " compared with the version that serves"}
 HEADINGS = {
     "base": "### Against the base, on the base's test rows",
     "own": "### Against the base, on the test rows of this change",
@@ -36,7 +36,7 @@ MARKS = {PASS: "✅ pass", REGRESSION: "❌ regression", INCONCLUSIVE: "⚠️ i
 def in_short(judgement: Judgement) -> str:
     """Return the verdict as a few lines for the terminal."""
     lines = [headline(judgement).split(" ", 1)[1]]
-    lines += [f"  {line}" for line in [*reasons(judgement), *rows_told(judgement), *judgement.suspicions]]
+    lines += [f"  {line}" for line in [*rows_told(judgement), *judgement.suspicions, *reasons(judgement)]]
     lines += [f"  looser rule: {line}" for line in judgement.loosened]
     lines += [f"  moved: {line}" for line in judgement.moved]
     lines += [f"  to decide: {decision(judgement)}"] if decision(judgement) else []
@@ -60,7 +60,7 @@ def parts(judgement: Judgement) -> Iterator[str]:
     yield f"## {headline(judgement)}{', but accepted' if judgement.accepted else ''}"
     if judgement.reason:
         yield cut(judgement.reason, MOST_PROSE)
-    if lines := [*reasons(judgement), *rows_told(judgement), *judgement.suspicions]:
+    if lines := [*rows_told(judgement), *judgement.suspicions, *reasons(judgement)]:
         yield listed(cut(line, MOST_PROSE) for line in lines)
     yield from _decision(judgement)
     yield from _metrics(judgement)
@@ -69,7 +69,7 @@ def parts(judgement: Judgement) -> Iterator[str]:
     if judgement.changes:
         rows = [[cut(cell) for cell in change] for change in judgement.changes[:MOST_ROWS]]
         yield folded(
-            f"{len(judgement.changes)} parameters changed",
+            f"{some(len(judgement.changes), 'parameter')} changed",
             table(["parameter", "before", "now"], rows) + more(judgement.changes),
         )
     if judgement.base:
@@ -127,20 +127,17 @@ def rows_told(judgement: Judgement) -> list[str]:
 
 def decision(judgement: Judgement) -> str:
     """Return in one sentence what a reviewer has to decide; nothing if there is nothing to decide."""
-    if judgement.moved:
-        return "is the new way of measuring right? No number here says whether the model got better or worse"
-    if judgement.suspicions:
-        return "is it right that the model saw this? If not, its test results are too good"
-    if judgement.loosened:
-        return "may the rules be looser from now on?"
-    if judgement.verdict == REGRESSION:
-        return "is what the change brings worth the loss?"
-    rows = judgement.rows
-    if rows.get("gone") or rows.get("relabelled"):
-        return "were these test rows wrong? From now on, models are no longer tested on them as they were"
-    if judgement.verdict == INCONCLUSIVE:
-        return "is the reason for the change good enough without proof?"
-    return ""
+    other_rows = any(judgement.rows.get(name) for name in ("gone", "relabelled"))
+    questions = {
+        "is the new way of measuring right (no number here says whether the model is better)": judgement.moved,
+        "may the model have seen this (if not, its test results are too good)": judgement.suspicions,
+        "may the rules be looser from now on": judgement.loosened,
+        "is what the change brings worth the loss": judgement.verdict == REGRESSION and judgement.fair,
+        "were the test rows wrong that it drops or relabels": other_rows,
+        "is its reason good enough without proof": judgement.verdict == INCONCLUSIVE and judgement.fair,
+    }
+    asked = ", and ".join(question for question, open_ in questions.items() if open_)
+    return f"{asked}?" if asked else ""
 
 
 def reasons(judgement: Judgement) -> list[str]:
@@ -172,11 +169,17 @@ def sentence(finding: GateFinding) -> str:
     if finding.verdict == REGRESSION:
         return f"{what} is worse by {figure(finding.loss, 3)}{against} ({change}; allowed: {figure(finding.margin)})"
     needed = f"about {finding.rows_needed:,} test rows would tell" if finding.rows_needed else "no number of rows would"
+    low, high = (figure(end, 2, "+") for end in ends(finding))
     return (
-        f"{what}: {change}; the loss is between {figure(finding.low, 2)} and {figure(finding.high, 2)},"
-        f" allowed: {figure(finding.margin)}; {needed} ({finding.rows:,} can show a loss of"
-        f" {figure(finding.detectable, 2)})"
+        f"{what}{against}: {change}; the difference is between {low} and {high}, allowed is a loss of"
+        f" {figure(finding.margin)}; {needed} ({finding.rows:,} can show one of {figure(finding.detectable, 2)})"
     )
+
+
+def ends(finding: GateFinding) -> list[float]:
+    """Return the ends of the interval of a difference, as the metric counts and not as a loss."""
+    flip = -1 if finding.better == HIGHER else 1
+    return sorted((flip * finding.low, flip * finding.high))
 
 
 def _decision(judgement: Judgement) -> Iterator[str]:
@@ -222,8 +225,7 @@ def numbers(finding: GateFinding) -> list[str]:
     if finding.text:
         return ["-", "-", cut(finding.text), figure(finding.margin)]
     flip = -1 if finding.better == HIGHER else 1
-    ends = sorted((flip * finding.low, flip * finding.high))
-    low, high = (figure(end, 2, "+") for end in ends)
+    low, high = (figure(end, 2, "+") for end in ends(finding))
     difference = f"{figure(flip * finding.loss, 3, '+')} ({low} to {high})"
     return [figure(finding.before), figure(finding.after), difference, figure(finding.margin)]
 
@@ -264,7 +266,10 @@ def chart(found: list[GateFinding]) -> str:
 
 def _others(judgement: Judgement) -> Iterator[str]:
     """Yield baselines and budgets."""
-    for kind, header in (("baseline", ["", "baseline", "this", ""]), ("budget", ["", "base", "this", "verdict"])):
+    for kind, header in (
+        ("baseline", ["on the test rows of the change", "baseline", "this", ""]),
+        ("budget", ["", "base", "this", "verdict"]),
+    ):
         rows = [
             [cut(f.text or f.name), figure(f.before), figure(f.after), verdict(f)]
             for f in judgement.findings
