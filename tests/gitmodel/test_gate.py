@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 from gate_cases import MARGINS, NAME, TASKS, Project, frame_for, results_for
-from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
+from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST, TRAIN
 from gitmodel.contract import schema
 from gitmodel.gate import command as gate
 from gitmodel.gate import compare, margins, report, suspicions
 from gitmodel.gate.judge import GateFinding, judge
-from gitmodel.gate.results import pair
+from gitmodel.gate.results import from_folder, from_handover, pair
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.metrics.significance import binomial_tail, holm
@@ -772,3 +772,76 @@ def test_the_test_rows_are_needed(project):
     project.branch()
     shutil.rmtree(project.folder / gate_cases.STORE)
     require(project.gate(), 2, CANNOT_JUDGE, "test.parquet of commit")
+
+
+# What another machine made
+
+
+@pytest.fixture
+def handed(project, tmp_path_factory):
+    """Return a project on a branch with a committed change, and what was handed over of it, on main's checkout."""
+    project.branch(noise=1.01)
+    head = project.commit()
+    folder = tmp_path_factory.mktemp("handed")
+    for path in (METRICS, PREDICTIONS, LOCK, PARAMS, RULES, SCHEMA, TRAIN, TEST):
+        (folder / "evidence" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(project.folder / path, folder / "evidence" / path)
+    (folder / "answers").mkdir()
+    project.git("switch", "--quiet", "--detach", "main")
+    return project, folder, head
+
+
+def judge_handed(project, folder, head, answers=None):
+    """Judge what was handed over; the bundle answers as predictions.csv says, or as given."""
+    change = from_handover(folder / "evidence", head)
+    predicted = change.predicted if answers is None else answers
+    np.savez(folder / "answers/answers.npz", base=predicted, own=predicted)
+    (folder / "answers/told.json").write_text('{"unsupplied": 0, "microseconds": null}', encoding="utf-8")
+    return project.gate("--handover", str(folder), "--head", head, base="HEAD")
+
+
+def test_what_was_handed_over_is_judged(handed, monkeypatch):
+    """By the base's checkout, and without the bundle."""
+    project, _, head = handed
+    monkeypatch.chdir(project.folder)
+    outcome = judge_handed(*handed)
+    assert outcome.json["verdict"] in (PASS, INCONCLUSIVE), outcome.err
+    assert head == outcome.json["head"]
+
+
+FORGED = {"answers": "is not what the bundle of this change predicts", "predictions": "is not what is made from it"}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_what_was_forged_is_not_judged(handed, monkeypatch, forged):
+    """Committed, handed over and answered have to be one."""
+    project, folder, head = handed
+    monkeypatch.chdir(project.folder)
+    better = from_folder().predicted
+    if forged == "predictions":
+        shutil.copy(project.folder / PREDICTIONS, folder / "evidence" / PREDICTIONS)
+    outcome = judge_handed(project, folder, head, better if forged == "answers" else None)
+    require(outcome, 2, CANNOT_JUDGE, FORGED[forged])
+
+
+def test_settings_are_those_of_the_commit(project, tmp_path_factory, monkeypatch):
+    """A change hands over main's parameters and rules: what Git holds of the change counts."""
+    project.commit("base")
+    project.git("switch", "--quiet", "--create", "topic")
+    kept = {path: (project.folder / path).read_bytes() for path in (PARAMS, RULES, SCHEMA)}
+    project.params["prepare"] = {"test_size": 0.01}
+    project.rules["gate"]["confidence"] = 0.999
+    project.write()
+    head = project.commit()
+    folder = tmp_path_factory.mktemp("handed")
+    for path in (METRICS, PREDICTIONS, LOCK, TRAIN, TEST):
+        (folder / "evidence" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(project.folder / path, folder / "evidence" / path)
+    for path, content in kept.items():
+        (folder / "evidence" / path).write_bytes(content)
+    (folder / "answers").mkdir()
+    project.git("switch", "--quiet", "--detach", "main")
+    monkeypatch.chdir(project.folder)
+    outcome = judge_handed(project, folder, head)
+    assert outcome.json["moved"] == ["params.yaml: prepare.test_size: - -> 0.01"]
+    assert outcome.json["loosened"] == ["gate.confidence: 0.95 -> 0.999"] and outcome.status == 1

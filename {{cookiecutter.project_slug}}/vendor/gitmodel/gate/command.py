@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report for machines here")
     parser.add_argument("--accept", default="", metavar="REASON", help="let it pass all the same; the reason is shown")
     parser.add_argument("--handover", type=Path, metavar="DIR", help="judge what another machine made and predicted")
-    parser.add_argument("--head", metavar="REV", help="with --handover: the commit that was handed over, to name it")
+    parser.add_argument("--head", metavar="REV", default="HEAD", help="with --handover: the commit that is judged")
     parser.set_defaults(command=lambda args: command(args))
 
 
@@ -72,7 +72,7 @@ def judge_by_base(args: argparse.Namespace, judgement: Judgement) -> None:
     commit = commits.merge_base(args.base)
     judgement.base, judgement.head = commit, commits.git("rev-parse", "HEAD")
     if args.handover:
-        judgement.head = commits.git("rev-parse", "--verify", f"{args.head}^{{commit}}") if args.head else ""
+        judgement.head = commits.git("rev-parse", "--verify", f"{args.head}^{{commit}}")
         return judge_handover(commit, args.handover, judgement)
     if os.environ.get(JUDGE) != commit and other_judge(commit):
         with library_of(commit) as folder:
@@ -120,12 +120,12 @@ def judge_here(commit: str, judgement: Judgement) -> None:
 def judge_handover(commit: str, folder: Path, judgement: Judgement) -> None:
     """Judge what a change handed over and what its bundle predicted, both of which are data."""
     from gitmodel.gate.answers import read
-    from gitmodel.gate.compare import Change, against
-    from gitmodel.gate.results import from_folder
+    from gitmodel.gate.compare import Change, against, require_committed
+    from gitmodel.gate.results import from_handover
 
-    change = Change(from_folder(folder / "evidence", "this change"), folder / "evidence")
-    if judgement.head:
-        judgement.notes += library_notes(commit, library.version_at(judgement.head), judgement.head)
+    change = Change(from_handover(folder / "evidence", judgement.head), folder / "evidence")
+    judgement.notes += library_notes(commit, library.version_at(judgement.head), judgement.head)
+    require_committed(change, judgement.head)
     judgement.judge = judge_of(commit)
     against(commit, change, judgement, lambda *_: read(folder / "answers"))
 

@@ -38,9 +38,10 @@ from gitmodel.gate.results import (
 from gitmodel.gate.rules import loosened, moved, renamed
 from gitmodel.gate.serving import serving
 from gitmodel.gate.test_rows import RowChanges, base_rows, row_changes, table_of, trained_ids
-from gitmodel.git.commits import CannotJudge, Incomparable
+from gitmodel.git.commits import CannotJudge, Incomparable, read_at
 from gitmodel.metrics.builtin import BETTER, beats, headline
 from gitmodel.metrics.own import known
+from gitmodel.results.predictions import parse
 from gitmodel.results.rows import read_table
 
 FEWEST_ROWS = 20  # of the test: fewer say nothing
@@ -169,6 +170,23 @@ def require_agreement(answers: Answers, candidate: Results, base: Results) -> No
         raise CannotJudge(
             "the bundle of this change predicts otherwise than the model that was trained: run `dvc repro --force"
             " package`, and look at what that stage does"
+        )
+
+
+def require_committed(change: Change, head: str) -> None:
+    """Raise CannotJudge unless the predictions in a commit are those that were made from it.
+
+    Predictions that DVC keeps are not at hand here; `model verify` compares them where they are made.
+    """
+    content, made = read_at(head, PREDICTIONS), change.results
+    if content is None:
+        return
+    committed = parse(content, f"commit {head[:9]}", made.schema)
+    same = np.array_equal(committed.ids, made.ids) and np.array_equal(committed.labels, made.labels)
+    if not same or apart_by(committed.predicted, made.predicted, made):
+        raise CannotJudge(
+            f"{PREDICTIONS} of commit {head[:9]} is not what is made from it: run `dvc repro`, then commit dvc.lock and"
+            " reports/"
         )
 
 

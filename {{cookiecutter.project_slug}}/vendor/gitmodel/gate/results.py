@@ -42,6 +42,20 @@ def from_folder(folder: Path = Path(), where: str = HERE) -> Results:
     return _results(where, read)
 
 
+def from_handover(folder: Path, head: str) -> Results:
+    """Return the results that a change handed over, with contract, parameters and rules as its commit `head` has them.
+
+    What was handed over is the word of the change's own code; what Git holds is what would be merged.
+    """
+
+    def read(path: Path) -> bytes | None:
+        if path in (SCHEMA, PARAMS, RULES):
+            return read_at(head, path)
+        return (folder / path).read_bytes() if (folder / path).exists() else None
+
+    return _results("this change", read)
+
+
 def from_commit(commit: str) -> Results | None:
     """Return the results of a commit; None if it has no model yet."""
     where = f"commit {commit[:9]}"
