@@ -119,13 +119,14 @@ def judge_here(commit: str, judgement: Judgement) -> None:
 
 def judge_handover(commit: str, folder: Path, judgement: Judgement) -> None:
     """Judge what a change handed over and what its bundle predicted, both of which are data."""
+    from gitmodel.gate.agreement import require_committed
     from gitmodel.gate.answers import read
-    from gitmodel.gate.compare import Change, against, require_committed
+    from gitmodel.gate.compare import Change, against
     from gitmodel.gate.results import from_handover
 
     change = Change(from_handover(folder / "evidence", judgement.head), folder / "evidence")
     judgement.notes += library_notes(commit, library.version_at(judgement.head), judgement.head)
-    require_committed(change, judgement.head)
+    require_committed(change.results, judgement.head)
     judgement.judge = judge_of(commit)
     against(commit, change, judgement, lambda *_: read(folder / "answers"))
 

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import BUNDLE, PREDICTIONS, TEST, TRAIN, some, some_rows
+from gitmodel.base.project import BUNDLE, TEST, TRAIN, some, some_rows
 from gitmodel.base.settings import flat
 from gitmodel.contract.table import groups
 from gitmodel.gate import suspicions
+from gitmodel.gate.agreement import require_agreement, sound
 from gitmodel.gate.answers import Answers, answer, apart, supplied
 from gitmodel.gate.budgets import budgets
 from gitmodel.gate.definitions import recomputed, redefined, require_metrics, rules_with_margins
@@ -38,15 +39,12 @@ from gitmodel.gate.results import (
 from gitmodel.gate.rules import loosened, moved, renamed
 from gitmodel.gate.serving import serving
 from gitmodel.gate.test_rows import RowChanges, base_rows, row_changes, table_of, trained_ids
-from gitmodel.git.commits import CannotJudge, Incomparable, read_at
+from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.metrics.builtin import BETTER, beats, headline
 from gitmodel.metrics.own import known
-from gitmodel.results.predictions import parse
 from gitmodel.results.rows import read_table
 
 FEWEST_ROWS = 20  # of the test: fewer say nothing
-NEARLY_ONE = 0.01  # what the probabilities of a row add up to
-TOLERANCE = 1e-4  # what two machines may differ by: of a probability, or of the target's spread
 
 
 @dataclass(frozen=True)
@@ -129,71 +127,6 @@ def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
     judgement.rules = read_rules(commit) or candidate.rules
     judgement.verdict, judgement.findings = FIRST, baselines(None, candidate)
     judgement.notes.append(f"commit {commit[:9]} has no model yet: there is nothing to compare with but the baselines")
-
-
-def sound(answers: Answers, base: Results, candidate: Results) -> Answers:
-    """Return predictions of a change, which are data; CannotJudge if they cannot be predictions for these rows."""
-    for predicted, version in ((answers.base, base), (answers.own, candidate), (answers.trained, base)):
-        if predicted is None:
-            continue
-        if predicted.shape != version.predicted.shape or not np.isfinite(predicted).all():
-            raise CannotJudge("the bundle of this change predicts no number for some test rows: run `dvc repro`")
-        if version.schema.classes and (np.abs(predicted.sum(axis=1) - 1) > NEARLY_ONE).any():
-            raise CannotJudge("the bundle of this change gives probabilities that do not add up to 1: run `dvc repro`")
-    return replace(answers, base=snapped(answers.base, base))
-
-
-def snapped(predicted: np.ndarray, base: Results) -> np.ndarray:
-    """Return predictions of a change; those that differ from the base's by no more than rounding are the base's.
-
-    predictions.csv has six digits, and comes from the trained model; a bundle computes with float32.
-    """
-    known = base.predicted
-    if base.schema.classes:
-        noise = 2e-7 + 2e-5 * np.minimum(known, 1 - known)
-    else:
-        noise = 1e-5 * (np.abs(known) + known.std())
-    return np.where(np.abs(predicted - known) <= noise, known, predicted)
-
-
-def require_agreement(answers: Answers, candidate: Results, base: Results) -> None:
-    """Raise CannotJudge unless bundle, trained model and predictions.csv of a change say the same."""
-    if apart_by(answers.own, candidate.predicted, candidate):
-        raise CannotJudge(
-            f"{PREDICTIONS} in {candidate.where} is not what the bundle of this change predicts: run `dvc repro --force"
-            " evaluate package`, and look at what these stages do"
-        )
-    if answers.trained is None:
-        return
-    tolerance = (base.params.get("model") or {}).get("tolerance", TOLERANCE)
-    if apart_by(answers.base, answers.trained, base, max(float(tolerance), TOLERANCE)):
-        raise CannotJudge(
-            "the bundle of this change predicts otherwise than the model that was trained: run `dvc repro --force"
-            " package`, and look at what that stage does"
-        )
-
-
-def require_committed(change: Change, head: str) -> None:
-    """Raise CannotJudge unless the predictions in a commit are those that were made from it.
-
-    Predictions that DVC keeps are not at hand here; `model verify` compares them where they are made.
-    """
-    content, made = read_at(head, PREDICTIONS), change.results
-    if content is None:
-        return
-    committed = parse(content, f"commit {head[:9]}", made.schema)
-    same = np.array_equal(committed.ids, made.ids) and np.array_equal(committed.labels, made.labels)
-    if not same or apart_by(committed.predicted, made.predicted, made):
-        raise CannotJudge(
-            f"{PREDICTIONS} of commit {head[:9]} is not what is made from it: run `dvc repro`, then commit dvc.lock and"
-            " reports/"
-        )
-
-
-def apart_by(one: np.ndarray, other: np.ndarray, version: Results, tolerance: float = TOLERANCE) -> bool:
-    """Tell whether two predictions for the same rows differ by more than the tolerance."""
-    scale = 1.0 if version.schema.classes else float(np.std(version.truth)) or 1.0
-    return bool(len(one) and np.abs(one - other).max() > 2 * tolerance * scale)
 
 
 def fate(base: Results, rows: pd.DataFrame, commit: str, change: Change) -> RowChanges:

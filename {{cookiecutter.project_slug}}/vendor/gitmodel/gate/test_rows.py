@@ -35,11 +35,6 @@ class RowChanges:
     same_training: bool = False  # both have the same training rows
     fresh: frozenset[str] = frozenset()  # ids of the change's test rows on which the base was not trained
 
-    @property
-    def lost(self) -> int:
-        """How many test rows of the base the change no longer tests on."""
-        return self.gone + self.trained_on
-
 
 def table_of(base: Results, commit: str, path: Path) -> pd.DataFrame:
     """Return data/train.parquet or data/test.parquet of a commit, from DVC's cache or remote, or prepared again."""
