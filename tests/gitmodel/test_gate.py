@@ -15,8 +15,10 @@ from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCH
 from gitmodel.contract import schema
 from gitmodel.gate import command as gate
 from gitmodel.gate import compare, margins, report, suspicions
+from gitmodel.gate.answers import answer
 from gitmodel.gate.judge import GateFinding, judge
 from gitmodel.gate.results import from_folder, from_handover, pair
+from gitmodel.git.commits import Incomparable
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.metrics.significance import binomial_tail, holm
@@ -845,3 +847,13 @@ def test_settings_are_those_of_the_commit(project, tmp_path_factory, monkeypatch
     outcome = judge_handed(project, folder, head)
     assert outcome.json["moved"] == ["params.yaml: prepare.test_size: - -> 0.01"]
     assert outcome.json["loosened"] == ["gate.confidence: 0.95 -> 0.999"] and outcome.status == 1
+
+
+def test_a_bundle_that_only_a_later_library_reads_needs_a_person(tmp_path):
+    """A change that replaces the library is judged by the base's, as far as that can."""
+    bundle = tmp_path / "models/bundle"
+    bundle.mkdir(parents=True)
+    (bundle / "manifest.json").write_text('{"format": 99}', encoding="utf-8")
+    rows, known = pd.DataFrame({"row": []}), schema.parse(gate_cases.contract_for("binary"))
+    with pytest.raises(Incomparable, match="the library of the base cannot read the bundle of this change"):
+        answer(rows, rows, rows, known, tmp_path)

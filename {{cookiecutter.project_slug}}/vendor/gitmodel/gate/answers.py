@@ -20,6 +20,7 @@ import pandas as pd
 
 from gitmodel.base.project import BUNDLE, FEATURES, MODEL, SCHEMA, UserError, run, write_json
 from gitmodel.contract import schema as contract
+from gitmodel.contract.features import DeriveError
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import rows as arrays
 from gitmodel.gate.test_rows import keys, keys_of_ids
@@ -97,8 +98,15 @@ def answer(
                 unknown,
                 speeds(bundle, frame, rows, former),
             )
-    except OwnCodeFailed as error:
+    except (OwnCodeFailed, DeriveError) as error:
         raise CannotJudge(f"the bundle of this change cannot predict with its own code ({error})") from None
+    except CannotJudge:
+        raise
+    except UserError as error:
+        raise Incomparable(
+            f"the library of the base cannot read the bundle of this change ({error}): look at the change yourself,"
+            " then accept it with a reason"
+        ) from None
 
 
 def shuffled(frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
