@@ -447,6 +447,34 @@ def test_a_worse_model_does_not_come_through_by_its_test_rows(project, monkeypat
     assert not outcome.json["better"]
 
 
+def put_contract(**changes):
+    """Return what changes schema.yaml."""
+    return lambda project: project.contract.update(changes)
+
+
+MOVING = {
+    "test_size": (lambda project: project.params.update(prepare={"test_size": 0.1}), "prepare.test_size: - -> 0.1"),
+    "identity": (put_contract(identity=["x", "sex"]), "schema.yaml: identity: x -> x, sex"),
+    "id": (put_contract(id="x"), "schema.yaml: id: - -> x"),
+    "classes": (put_contract(ignored_classes={"maybe": "unclear"}), "schema.yaml: ignored_classes: - -> maybe"),
+}
+
+
+@pytest.mark.parametrize("noise", [0.5, 1.0, 1.5], ids=["better", "equal", "worse"])
+@pytest.mark.parametrize(("change", "said"), MOVING.values(), ids=MOVING)
+def test_another_way_of_measuring_needs_a_person_whatever_the_numbers(project, change, said, noise):
+    """The title calls the model neither better nor worse."""
+    project.branch(noise)
+    change(project)
+    project.write(noise)
+    outcome = project.gate()
+    assert outcome.status == 1, outcome.err
+    assert said in str(outcome.json["moved"])
+    assert outcome.report.startswith("## ❌ This change moves how the model is measured\n")
+    assert not outcome.json["better"]
+    assert project.gate("--accept", "agreed").status == 0
+
+
 # GateRules
 
 

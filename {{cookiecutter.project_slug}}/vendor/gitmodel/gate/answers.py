@@ -36,8 +36,9 @@ ROUNDS, IN_A_ROUND = 10, 20  # of measuring the time for one row, base and chang
 class Answers:
     """Predictions of the change's bundle, (n, classes) or (n,): of the base's test rows, and of its own.
 
-    `trained` is what the trained model itself predicts for the base's rows, where it is at hand; `unsupplied` counts
-    the rows for which no value of a new column is known; `microseconds` is the time for one row, of base and change.
+    `trained` is what the trained model itself predicts for the base's rows, where it was trained apart; `unsupplied`
+    counts the rows for which no value of a new column is known; `microseconds` is the time for one row, of base and
+    change.
     """
 
     base: np.ndarray
@@ -145,13 +146,12 @@ def speeds(bundle: OwnCode, frame: pd.DataFrame, rows: pd.DataFrame, former: Pat
 
 @contextmanager
 def apart(folder: Path) -> Iterator[Path]:
-    """Give a copy of a project's code and models in a folder that holds neither rows nor results."""
+    """Give a copy of a project's code and bundle in a folder that holds neither rows nor results."""
     with TemporaryDirectory(prefix="model-apart-") as name:
         place = Path(name)
         for part in CODE:
             copy(folder / part, place / part)
-        for path in (BUNDLE, MODEL, FEATURES):
-            copy(folder / path, place / path)
+        copy(folder / BUNDLE, place / BUNDLE)
         yield place
 
 

@@ -69,7 +69,7 @@ Ask = Callable[[Change, Results | None, pd.DataFrame | None, str], Answers]
 
 
 def ask_here(change: Change, base: Results | None, rows: pd.DataFrame | None, commit: str) -> Answers:
-    """Let the bundle in the work tree predict, in a folder that holds its code and models alone."""
+    """Let the bundle in the work tree predict, in a folder that holds its code and the bundle alone."""
     if not (change.folder / BUNDLE).is_dir():
         raise CannotJudge(f"{BUNDLE} is not here, and it is what is judged: run `dvc repro`, or `dvc pull`")
     own, schema = own_rows(change.results, change.test), change.results.schema
