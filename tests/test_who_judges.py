@@ -486,4 +486,5 @@ def test_an_update_of_the_library_is_judged_by_that_of_main(origin: Origin) -> N
     conclusion, _, comment = judged(origin)
     assert conclusion == "success", comment
     version = origin.git("show", f"origin/main:{LIBRARY}/VERSION")
+    assert f"of the library ({version} before, 99.0.0 now)" in comment
     assert f"judge: library {version} of commit {origin.git('rev-parse', 'origin/main')[:9]}" in comment
