@@ -66,7 +66,7 @@ def gate(project: BakedProject, environment: Environment) -> tuple[int, dict[str
 def test_the_former_model_scores_new_rows(
     changed: BakedProject, copy: BakedProject, environment: Environment, source: str
 ) -> None:
-    """The report says that it did, and where its bundle came from; nothing is left in the repository."""
+    """Wherever rows and bundle of the base come from: both are judged on the rows of either, and nothing is left."""
     if source != "from DVC's cache":
         shutil.rmtree(copy.path / ".dvc/cache")
     before = copy.git_status()
@@ -74,8 +74,11 @@ def test_the_former_model_scores_new_rows(
         status, report, errors = gate(copy, environment)
     assert status in (0, 1), errors
     assert report["verdict"] in ("pass", "inconclusive", "regression")
-    assert source in str(report["notes"])
-    assert report["rows"]["paired"] > 300  # type: ignore[index]
+    rows, findings = report["rows"], report["findings"]
+    assert isinstance(rows, dict) and isinstance(findings, list)
+    assert min(rows["gone"], rows["new"]) > 300 and rows["kept"] < 100
+    judged = {finding["against"]: finding["rows"] for finding in findings if finding["kind"] == "metric"}
+    assert judged == {"base": rows["base"], "own": rows["new"] + rows["kept"]}
     (copy.path / "gate.json").unlink()
     assert copy.git_status() == before
     assert run("git worktree list", copy.path).stdout.count("\n") == 1
@@ -92,13 +95,13 @@ def test_a_former_model_that_is_lost_needs_a_person(
     shutil.rmtree(copy.path / ".dvc/cache")
     with lost_remote(changed):
         status, report, errors = gate(copy, environment)
-    assert (status, report["verdict"]) == (2, "not comparable")
+    assert (status, report["verdict"]) == (2, "cannot judge")
     (line,) = errors.splitlines()
-    assert line.startswith("error: too few test rows are in both versions, and the model of the base can be neither")
+    assert line.startswith("error: data/test.parquet of commit ") and "can be neither fetched nor made again" in line
 
 
 def test_added_rows_are_paired_without_the_former_model(copy: BakedProject, environment: Environment) -> None:
-    """A table that only grows is judged by the rows that both versions have: no old row has moved."""
+    """A table that only grows is judged by all rows that the base knows: none of them has moved."""
     copy.run("git switch --quiet --force main")
     table = BakedProject(copy.path, copy.package).read("data/raw.csv").splitlines(keepends=True)
     sample = copy.run("git show rows:data/raw.csv").stdout.splitlines(keepends=True)
@@ -110,9 +113,12 @@ def test_added_rows_are_paired_without_the_former_model(copy: BakedProject, envi
     assert status in (0, 1), errors
     rows = report["rows"]
     assert isinstance(rows, dict)
-    assert (rows["only_base"], rows["only_candidate"] > 20) == (0, True)
-    assert "scored this change's test rows" not in str(report["notes"])
-    assert report["rescored"] is False
+    assert {name: count for name, count in rows.items() if count} == {
+        "base": rows["kept"],
+        "kept": rows["kept"],
+        "new": rows["new"],
+    }
+    assert rows["new"] > 20
 
 
 @pytest.fixture

@@ -94,7 +94,10 @@ PERMISSIONS = {
     "ci": {"lint": {"contents": "read"}, "tests": {"contents": "read"}, "required": {}},
     "model": {
         "acceptance": {"pull-requests": "read"},
-        "model": {"contents": "read", "id-token": "write"},
+        "make": {"contents": "read", "id-token": "write"},
+        "questions": {"contents": "read", "id-token": "write"},
+        "predict": {},
+        "judge": {"contents": "read"},
         "required": {},
     },
     "deploy": {
@@ -333,7 +336,13 @@ def test_required_job_waits_for_all_others(project: BakedProject, name: str) -> 
     assert required["if"] == "always()"
     assert required["needs"] == list(jobs)
     (step,) = required["steps"]
-    assert step["run"] == f'test "$RESULTS" = "{" ".join(["success"] * len(jobs))}"'
+    if name == "ci":
+        assert step["run"] == f'test "$RESULTS" = "{" ".join(["success"] * len(jobs))}"'
+    else:  # the judge fails unless questions and predict succeeded, or somebody accepts that main's library cannot ask
+        waited = " ".join(f"${{{{ needs.{job}.result }}}}" for job in ("acceptance", "make", "judge"))
+        assert step["env"]["RESULTS"] == waited
+        assert step["env"]["JUDGED"] == "${{ github.event_name == 'push' && 'skipped' || 'success' }}"
+        assert step["run"] == 'test "$RESULTS" = "success success $JUDGED"'
     assert not any("${{" in job["name"] for job in jobs.values())
 
 
