@@ -89,9 +89,12 @@ def test_a_former_model_that_is_lost_needs_a_person(
 ) -> None:
     """Neither kept nor to be made again: not judged, never passed."""
     copy.run("git switch --quiet --force main")
-    copy.write("dvc.yaml", copy.read("dvc.yaml").replace(".prepare\n", ".prepares\n"))
+    sound = copy.read("dvc.yaml")
+    copy.write("dvc.yaml", sound.replace(".prepare\n", ".prepares\n"))
     commit_all(copy.path, "A base that cannot run")
     copy.run(["git", *"-c user.name=T -c user.email=t@example.com rebase --quiet main rows".split()])
+    copy.write("dvc.yaml", sound)
+    commit_all(copy.path, "A change that can")
     shutil.rmtree(copy.path / ".dvc/cache")
     with lost_remote(changed):
         status, report, errors = gate(copy, environment)
