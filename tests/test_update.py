@@ -154,7 +154,10 @@ def test_a_project_from_before_the_library_is_brought_over(earlier: Path, tmp_pa
     project.run("dvc repro --quiet", **new)
     commit_all(project.path, "brought over")
     assert before == {name: (project.path / name).read_bytes() for name in RESULTS}
-    for command in ("verify", "gate --base HEAD~1", "checkout v1.0.0", "promote v1.0.0 staging", "register v1.1.0"):
+    judged = project.run("python -m gitmodel.cli gate --base HEAD~1", check=False, **new)
+    assert judged.returncode == 2 and "is from before bundles were judged by what they predict" in judged.stderr
+    accepted = "gate --base HEAD~1 --accept moved"
+    for command in ("verify", accepted, "checkout v1.0.0", "promote v1.0.0 staging", "register v1.1.0"):
         project.run(f"python -m gitmodel.cli {command}", **new)
     scores = [project.path / name for name in ("old.csv", "new.csv")]
     for path, bundle in zip(scores, ("models/v1.0.0", "models/bundle"), strict=True):
