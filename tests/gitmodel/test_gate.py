@@ -849,7 +849,8 @@ def test_what_was_forged_is_not_judged(handed, monkeypatch, forged):
     monkeypatch.chdir(project.folder)
     better = from_folder().predicted
     if forged == "predictions":
-        shutil.copy(project.folder / PREDICTIONS, folder / "evidence" / PREDICTIONS)
+        for path in (PREDICTIONS, METRICS):
+            shutil.copy(project.folder / path, folder / "evidence" / path)
     outcome = judge_handed(project, folder, head, better if forged == "answers" else None)
     require(outcome, 2, CANNOT_JUDGE, FORGED[forged])
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gitmodel.base.project import UserError, one_line, say, some, write_json, write_text
+from gitmodel.gate.judge import REGRESSION
 from gitmodel.gate.judgement import CANNOT_JUDGE, INCOMPARABLE, Judgement, as_json
 from gitmodel.gate.report import in_short, markdown
 from gitmodel.git import commits, library
@@ -126,9 +127,10 @@ def judge_handover(commit: str, folder: Path, judgement: Judgement) -> None:
 
     change = Change(from_handover(folder / "evidence", judgement.head), folder / "evidence")
     judgement.notes += library_notes(commit, library.version_at(judgement.head), judgement.head)
-    require_committed(change.results, judgement.head)
     judgement.judge = judge_of(commit)
     against(commit, change, judgement, lambda *_: read(folder / "answers"))
+    if judgement.verdict != REGRESSION or judgement.accepted:  # a worse model is called worse, whatever was committed
+        require_committed(change.results, judgement.head)
 
 
 def judge_of(commit: str) -> str:
