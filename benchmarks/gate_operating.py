@@ -110,7 +110,7 @@ def paired(table: Table, task: str) -> Pairs:
     base, candidate = (
         Results("here", schema, ids, labels, predicted.round(6)) for predicted in (table.base, table.candidate)
     )
-    return Pairs(base, candidate, 0, 0, 0)
+    return Pairs(base, candidate)
 
 
 def groups(rows: int, random: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:

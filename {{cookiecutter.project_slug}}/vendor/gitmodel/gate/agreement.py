@@ -9,8 +9,7 @@ from gitmodel.gate.answers import Answers
 from gitmodel.gate.results import Results
 from gitmodel.git.commits import CannotJudge, read_at
 from gitmodel.results.predictions import NEARLY_ONE, parse
-
-TOLERANCE = 1e-4  # what two machines may differ by: of a probability, or of the target's spread
+from gitmodel.verify.results import TOLERANCE
 
 
 def sound(answers: Answers, base: Results, candidate: Results) -> Answers:

@@ -21,7 +21,6 @@ from gitmodel.gate.agreement import require_agreement, sound
 from gitmodel.gate.answers import Answers, answer, apart, supplied
 from gitmodel.gate.budgets import budgets
 from gitmodel.gate.definitions import recomputed, redefined, require_metrics, rules_with_margins
-from gitmodel.gate.handover import own_rows
 from gitmodel.gate.judge import PASS, REGRESSION, GateFinding, judge, overall
 from gitmodel.gate.judgement import FIRST, Judgement
 from gitmodel.gate.questions import former, unlabelled
@@ -38,11 +37,11 @@ from gitmodel.gate.results import (
 )
 from gitmodel.gate.rules import loosened, moved, renamed
 from gitmodel.gate.serving import serving
-from gitmodel.gate.test_rows import RowChanges, base_rows, row_changes, table_of, trained_ids
+from gitmodel.gate.test_rows import RowChanges, base_rows, row_changes, table_of
 from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.metrics.builtin import BETTER, beats, headline
 from gitmodel.metrics.own import known
-from gitmodel.results.rows import read_table
+from gitmodel.results.rows import read_table, rows_of
 
 FEWEST_ROWS = 20  # of the test: fewer say nothing
 
@@ -72,7 +71,7 @@ def ask_here(change: Change, base: Results | None, rows: pd.DataFrame | None, co
     """Let the bundle in the work tree predict, in a folder that holds its code and the bundle alone."""
     if not (change.folder / BUNDLE).is_dir():
         raise CannotJudge(f"{BUNDLE} is not here, and it is what is judged: run `dvc repro`, or `dvc pull`")
-    own, schema = own_rows(change.results, change.test), change.results.schema
+    own, schema = rows_of(change.results.ids, change.test), change.results.schema
     if base is None or rows is None:
         nothing = pd.DataFrame({"row": []})
         with apart(change.folder) as folder:
@@ -104,12 +103,13 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     rows = base_rows(base, commit)
     answers = sound(ask(change, base, rows, commit), base, candidate)
     require_agreement(answers, candidate, base)
-    changes = fate(base, rows, commit, change)
+    trained = None if same_rows(base, change.results) else table_of(base, commit, TRAIN)
+    changes = fate(base, rows, trained, change)
     note_rows(changes, answers, len(base.ids), judgement)
     judgement.suspicions += suspicions.of_columns(base, change.train, candidate.schema)
     judgement.suspicions += suspicions.of_errors(base, answers.base, candidate.schema)
-    if not changes.same_training:
-        judgement.suspicions += suspicions.of_copies(base, rows, table_of(base, commit, TRAIN), change.train)
+    if trained is not None:
+        judgement.suspicions += suspicions.of_copies(base, rows, trained, change.train)
     pairs = versions(base, change, answers, changes, judgement)
     found = groups_of(pairs["base"], rows, judgement)
     judgement.findings = judge(pairs, found, base.schema.sensitive, judgement.rules, metrics)
@@ -129,14 +129,18 @@ def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
     judgement.notes.append(f"commit {commit[:9]} has no model yet: there is nothing to compare with but the baselines")
 
 
-def fate(base: Results, rows: pd.DataFrame, commit: str, change: Change) -> RowChanges:
-    """Return what became of the base's test rows."""
-    same = [
-        output(base.lock, path).get("md5") == output(change.results.lock, path).get("md5") for path in (TRAIN, TEST)
-    ]
-    if all(same) and output(base.lock, TEST) and np.array_equal(base.ids, change.results.ids):
-        return RowChanges(kept=len(rows), fresh=frozenset(base.ids), same_training=True)
-    return row_changes(base, rows, trained_ids(base, commit), change.train, change.test, change.results.schema)
+def same_rows(base: Results, candidate: Results) -> bool:
+    """Tell whether a change trains and tests on the very rows of the base."""
+    locks = base.lock, candidate.lock
+    hashes = [[output(lock, path).get("md5") for path in (TRAIN, TEST)] for lock in locks]
+    return hashes[0] == hashes[1] and all(hashes[0]) and np.array_equal(base.ids, candidate.ids)
+
+
+def fate(base: Results, rows: pd.DataFrame, trained: pd.DataFrame | None, change: Change) -> RowChanges:
+    """Return what became of the base's test rows; `trained` are its training rows, None if no row changed."""
+    if trained is None:
+        return RowChanges(kept=len(rows), fresh=frozenset(base.ids))
+    return row_changes(base, rows, trained, change.train, change.test, change.results.schema)
 
 
 def note_rows(changes: RowChanges, answers: Answers, total: int, judgement: Judgement) -> None:
@@ -174,7 +178,7 @@ def versions(
         )
     candidate = change.results
     judged = replace(candidate, ids=base.ids, labels=base.labels, predicted=answers.base)
-    found = {"base": Pairs(base, judged, 0, 0, 0)}
+    found = {"base": Pairs(base, judged)}
     own = replace(candidate, predicted=answers.own)
     if changes.new or changes.relabelled:
         found |= own_pairs(base, own, changes.fresh, change, judgement)
@@ -188,9 +192,9 @@ def own_pairs(
     known = np.isin(own.ids, list(fresh))
     if known.sum() < FEWEST_ROWS:
         return {}
-    own, frame = own.take(np.flatnonzero(known)), own_rows(change.results, change.test)[known]
+    own, frame = own.take(np.flatnonzero(known)), rows_of(change.results.ids, change.test)[known]
     try:
-        return {"own": Pairs(rescored(base, judgement.base, own, frame), own, 0, 0, 0)}
+        return {"own": Pairs(rescored(base, judgement.base, own, frame), own)}
     except Incomparable as error:
         judgement.notes.append(f"not compared on the change's own test rows: {error}")
         return {}

@@ -30,9 +30,9 @@ from gitmodel.base.project import (
 from gitmodel.contract import schema as contract
 from gitmodel.contract.schema import Schema
 from gitmodel.gate.answers import CODE, OWN_ROWS, SUPPLIED, copy, supplied
-from gitmodel.gate.results import Results, from_folder
-from gitmodel.git.commits import CannotJudge, read_at
-from gitmodel.results.rows import read_table
+from gitmodel.gate.results import from_folder
+from gitmodel.git.commits import read_at
+from gitmodel.results.rows import read_table, rows_of
 
 INSTALL = ("Makefile", "README.md", "LICENSE", ".python-version", "requirements-serve.txt")  # what installing needs too
 EVIDENCE = (METRICS, PREDICTIONS, LOCK, PARAMS, RULES, SCHEMA, TRAIN, TEST, BUNDLE)
@@ -48,7 +48,7 @@ def main(base: str, output: str) -> None:
             copy(Path(name), candidate / name)
         for path in (BUNDLE, MODEL, FEATURES):
             copy(path, candidate / path)
-        own_rows(results, test)[["row", *results.schema.features()]].to_parquet(candidate / OWN_ROWS)
+        rows_of(results.ids, test)[["row", *results.schema.features()]].to_parquet(candidate / OWN_ROWS)
         tables = pd.concat([test, read_table(TRAIN)], ignore_index=True)
         supplied(tables, schema, results.schema).to_parquet(candidate / SUPPLIED)
         for path in EVIDENCE:
@@ -63,14 +63,6 @@ def schema_of(commit: str) -> Schema | None:
         return contract.parse(yaml.safe_load(content or b""), SCHEMA) if content else None
     except (UserError, yaml.YAMLError, TypeError):
         return None
-
-
-def own_rows(results: Results, test: pd.DataFrame) -> pd.DataFrame:
-    """Return the typed test rows that a version's predictions are of, in their order."""
-    frame = test.set_index("row", drop=False)
-    if not set(results.ids) <= set(frame.index):
-        raise CannotJudge(f"{TEST} does not hold the rows of {PREDICTIONS}: run `dvc repro`")
-    return frame.loc[results.ids].reset_index(drop=True)
 
 
 if __name__ == "__main__":

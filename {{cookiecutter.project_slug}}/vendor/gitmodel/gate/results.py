@@ -191,31 +191,21 @@ def require_consistent(results: Results, recomputed: dict[str, float]) -> None:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two versions on the same rows in the same order, and what was left out."""
+    """Two versions on the same rows in the same order."""
 
     base: Results
     candidate: Results
-    corrected: int  # rows whose label differs between the two: a data correction
-    only_base: int
-    only_candidate: int
 
     @property
     def unchanged(self) -> bool:
         """Tell whether both versions predict the same for the same rows: nothing got worse, however few they are."""
-        left_out = self.corrected + self.only_base + self.only_candidate
-        return not left_out and np.array_equal(self.base.predicted, self.candidate.predicted)
+        return np.array_equal(self.base.predicted, self.candidate.predicted)
 
 
 def pair(base: Results, candidate: Results) -> Pairs:
-    """Pair two versions by the ids of their rows."""
-    common, left, right = np.intersect1d(base.ids, candidate.ids, assume_unique=True, return_indices=True)
+    """Pair two versions by the ids of their rows; rows whose label differs are left out."""
+    _, left, right = np.intersect1d(base.ids, candidate.ids, assume_unique=True, return_indices=True)
     ours, theirs = base.labels[left], candidate.labels[right]
     same = ours.astype(float) == theirs.astype(float) if base.schema.task == "regression" else ours == theirs
     same = np.asarray(same, dtype=bool)
-    return Pairs(
-        base.take(left[same]),
-        candidate.take(right[same]),
-        int((~same).sum()),
-        len(base.ids) - len(common),
-        len(candidate.ids) - len(common),
-    )
+    return Pairs(base.take(left[same]), candidate.take(right[same]))

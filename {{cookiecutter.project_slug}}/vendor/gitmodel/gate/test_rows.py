@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import TEST, TRAIN, UserError
+from gitmodel.base.project import TEST, UserError
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Schema
 from gitmodel.gate.results import Results, output
 from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.git.snapshot import output_of
-from gitmodel.results.rows import read_table
+from gitmodel.results.rows import read_table, rows_of
 
 DIGITS = 16  # of a row's hash; a number follows where rows are equal
 
@@ -32,7 +32,6 @@ class RowChanges:
     changed_cells: int = 0  # of rows that an id tells apart
     new: int = 0  # test rows of the change that the base has not seen
     from_training: int = 0  # test rows of the change that the base was trained on
-    same_training: bool = False  # both have the same training rows
     fresh: frozenset[str] = frozenset()  # ids of the change's test rows on which the base was not trained
 
 
@@ -50,10 +49,7 @@ def table_of(base: Results, commit: str, path: Path) -> pd.DataFrame:
 
 def base_rows(base: Results, commit: str) -> pd.DataFrame:
     """Return the base's typed test rows in the order of its predictions."""
-    frame = table_of(base, commit, TEST).set_index("row", drop=False)
-    if not set(base.ids) <= set(frame.index):
-        raise CannotJudge(f"{TEST} of commit {commit[:9]} does not hold the rows of its predictions")
-    return frame.loc[base.ids].reset_index(drop=True)
+    return rows_of(base.ids, table_of(base, commit, TEST), f" of commit {commit[:9]}")
 
 
 def keys(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -81,12 +77,12 @@ def keys_of_ids(ids: Iterable[str]) -> pd.DataFrame:
 
 
 def row_changes(
-    base: Results, rows: pd.DataFrame, trained: Iterable[str], train: pd.DataFrame, test: pd.DataFrame, labels: Schema
+    base: Results, rows: pd.DataFrame, trained: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, labels: Schema
 ) -> RowChanges:
     """Return what became of the base's test rows in a change.
 
-    `rows` are the base's typed test rows, `trained` the ids of its training rows; `train` and `test` the typed rows of
-    the change, whose schema is `labels`.
+    `rows` are the base's typed test rows, `trained` its training rows; `train` and `test` are those of the change,
+    whose schema is `labels`.
     """
     both = pd.concat([test.assign(part="test"), train.assign(part="train")], ignore_index=True)
     known = keys(both.drop(columns=["part"]), base.schema).assign(
@@ -96,17 +92,17 @@ def row_changes(
     found = ours.merge(known, on=["hash", "copy"], how="left")
     here = (found["part"] == "test").to_numpy()
     relabelled = here & (found["label"].to_numpy() != found["truth"].to_numpy())
-    old = pd.concat([ours[["hash", "copy"]], keys_of_ids(trained).assign(trained=True)], ignore_index=True)
-    mine = known[known["part"] == "test"].merge(old.drop_duplicates(["hash", "copy"]), on=["hash", "copy"], how="left")
-    from_training = (mine["trained"] == True).to_numpy()  # noqa: E712, missing where it is new
-    in_base = mine.merge(ours[["hash", "copy"]], on=["hash", "copy"], how="left", indicator=True)["_merge"] == "both"
+    old = pd.concat([ours.assign(was="test"), keys_of_ids(trained["row"]).assign(was="train")], ignore_index=True)
+    old = old[["hash", "copy", "was"]].drop_duplicates(["hash", "copy"])
+    was = known[known["part"] == "test"].merge(old, on=["hash", "copy"], how="left")["was"]
+    from_training = (was == "train").to_numpy()
     return RowChanges(
         kept=int((here & ~relabelled).sum()),
         relabelled=int(relabelled.sum()),
         trained_on=int((found["part"] == "train").sum()),
         gone=int(found["part"].isna().sum()),
         changed_cells=changed_cells(rows, both, found, base.schema, labels),
-        new=int((~in_base.to_numpy() & ~from_training).sum()),
+        new=int(was.isna().sum()),
         from_training=int(from_training.sum()),
         fresh=frozenset(test["row"].to_numpy()[~from_training]),
     )
@@ -123,8 +119,3 @@ def changed_cells(rows: pd.DataFrame, both: pd.DataFrame, found: pd.DataFrame, b
             missing = pd.isna(before), pd.isna(after)
             differs |= np.where(missing[0] | missing[1], missing[0] != missing[1], before != after).astype(bool)
     return int(differs.sum())
-
-
-def trained_ids(base: Results, commit: str) -> list[str]:
-    """Return the ids of the rows that the base was trained on."""
-    return [str(name) for name in table_of(base, commit, TRAIN)["row"]]

@@ -28,10 +28,15 @@ def read_test(columns: list[str] | None = None) -> pd.DataFrame:
         raise UserError(f"{TEST} is damaged or lacks columns of schema.yaml: run `dvc repro`") from None
 
 
+def rows_of(ids: np.ndarray, frame: pd.DataFrame, where: str = "") -> pd.DataFrame:
+    """Return the typed rows of these ids in their order; UserError if the test rows `frame` do not hold all of them."""
+    known = frame.set_index("row", drop=False)
+    if not set(ids) <= set(known.index):
+        raise UserError(f"{TEST}{where} does not hold the rows of the predictions: run `dvc repro`")
+    return known.loc[ids].reset_index(drop=True)
+
+
 def groups_of_rows(ids: np.ndarray, columns: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
     """Return column -> value -> positions among the test rows of these ids."""
-    frame = read_test(["row", *columns]).set_index("row")
-    if not set(ids) <= set(frame.index):
-        raise UserError(f"{TEST} does not hold the rows of the predictions: run `dvc repro`")
-    frame = frame.loc[ids]
+    frame = rows_of(ids, read_test(["row", *columns]))
     return {name: groups(frame[name]) for name in columns}
