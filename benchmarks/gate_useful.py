@@ -161,7 +161,7 @@ def results(setting: Setting, test: pd.DataFrame) -> Results:
     arrays = rows(setting.train[schema.features()])
     features = of_project(arrays, schema)
     inputs = from_arrays(arrays, features)
-    unfitted = train.build(train.Data.of(inputs, features, setting.params), setting.params)
+    unfitted = train.build(train.Data.of(inputs, features, setting.params, setting.train), setting.params)
     model = train.fit(unfitted, inputs, train.targets(setting.train, schema))
     predicted = evaluate.predict({"model": model}, test, features)["model"]
     ids, labels = (test[name].astype(str).to_numpy(dtype=object) for name in ("row", schema.target))

@@ -171,13 +171,18 @@ def check_folder(remote: str) -> Problems:
 
 
 def check_table(answers: dict[str, Any]) -> Problems:
-    """Refuse a table that cannot be read, and a target that is not one of its columns."""
+    """Refuse a table that cannot be read, and a target or a group that is not one of its columns."""
     given, target = answers["data_path"], answers["target_column"]
+    named = {name: answers[name] for name in ("target_column", "group_column") if answers[name]}
     if not given and not target:
         yield "target_column: is empty; name the column to predict"
-    elif not given and target not in SAMPLE_COLUMNS:
-        yield f"target_column: {target!r} is not in the sample; name one of: {', '.join(SAMPLE_COLUMNS)}"
-    elif given and not UPDATING:
+    elif len(set(named.values())) < len(named):
+        yield f"group_column: {target!r} is the target; name what the rows belong to, or leave it empty"
+    elif not given:
+        for answer, column in named.items():
+            if column not in SAMPLE_COLUMNS:
+                yield f"{answer}: {column!r} is not in the sample; name one of: {', '.join(SAMPLE_COLUMNS)}"
+    elif not UPDATING:
         table = find_table(given)
         problem = unreadable(table, given)
         if problem:
@@ -185,9 +190,9 @@ def check_table(answers: dict[str, Any]) -> Problems:
         elif not target:
             yield f"target_column: is empty; name the column of {table.name} to predict"
         elif table.suffix.lower() == ".parquet":
-            yield from check_parquet(table, target)
+            yield from check_parquet(table, named)
         else:
-            yield from check_csv(table, target)
+            yield from check_csv(table, named)
 
 
 def find_table(given: str) -> Path:
@@ -213,8 +218,8 @@ def unreadable(table: Path, given: str) -> str:
         return f"{given!r} cannot be read ({error.strerror}); check its permissions"
 
 
-def check_csv(table: Path, target: str) -> Problems:
-    """Refuse a CSV file without rows, or whose header lacks the target."""
+def check_csv(table: Path, named: dict[str, str]) -> Problems:
+    """Refuse a CSV file without rows, or whose header lacks a column that an answer names."""
     with table.open("rb") as file:
         text = decode(file.read(HEADER_BYTES))
     try:
@@ -225,8 +230,10 @@ def check_csv(table: Path, target: str) -> Problems:
     names = max((head[0] for head in heads if head), key=len, default=[])
     if not any(len(head) > 1 for head in heads):
         yield f"data_path: {table.name} has no rows below its header; name a table with rows"
-    elif not any(target in (name, name.strip()) for head in heads for name in head[0]):
-        yield not_a_column(target, table, names)
+        return
+    for answer, column in named.items():
+        if not any(column in (name, name.strip()) for head in heads for name in head[0]):
+            yield not_a_column(answer, column, table, names)
 
 
 def decode(start: bytes) -> str:
@@ -250,8 +257,8 @@ def read_head(text: str, separator: str) -> list[list[str]]:
     return [row for row, _ in zip(full, range(2), strict=False)]
 
 
-def check_parquet(table: Path, target: str) -> Problems:
-    """Refuse a Parquet file whose footer lacks the target's name."""
+def check_parquet(table: Path, named: dict[str, str]) -> Problems:
+    """Refuse a Parquet file whose footer lacks the name of a column that an answer names."""
     with table.open("rb") as file:
         start = file.read(4)
         size = file.seek(0, os.SEEK_END)
@@ -262,14 +269,16 @@ def check_parquet(table: Path, target: str) -> Problems:
             yield f"data_path: {table.name} is not a Parquet file, or is cut short; write it again"
             return
         file.seek(-8 - length, os.SEEK_END)
-        if target.encode() not in file.read(length):
-            yield not_a_column(target, table, [])
+        footer = file.read(length)
+    for answer, column in named.items():
+        if column.encode() not in footer:
+            yield not_a_column(answer, column, table, [])
 
 
-def not_a_column(target: str, table: Path, names: list[str]) -> str:
+def not_a_column(answer: str, column: str, table: Path, names: list[str]) -> str:
     """Say which columns there are instead."""
     shown = ", ".join(" ".join(name.split()) for name in names[:20]) + (", ..." if len(names) > 20 else "")
-    return f"target_column: {target!r} is not a column of {table.name}; name one of its columns" + (
+    return f"{answer}: {column!r} is not a column of {table.name}; name one of its columns" + (
         f": {shown}" if shown else ""
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import BIN, DEFAULTS, ROOT, Bake, run
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
@@ -75,6 +76,8 @@ REFUSED = {
     "remote in the home folder": ({"dvc_remote": "~/store"}, "dvc_remote: '~/store' is a relative path"),
     "remote that climbs": ({"dvc_remote": "/tmp/../x"}, "dvc_remote: '/tmp/../x' is a relative path"),
     "target not in the sample": ({"target_column": "price"}, "target_column: 'price' is not in the sample; name one"),
+    "group not in the sample": ({"group_column": "who"}, "group_column: 'who' is not in the sample; name one"),
+    "group that is the target": ({"group_column": "income_over_50k"}, "group_column: 'income_over_50k' is the target"),
     "empty target": ({"target_column": ""}, "target_column: is empty; name the column to predict"),
     "missing table": ({"data_path": "no.csv"}, "data_path: there is no file 'no.csv'; check the path"),
     "folder as table": ({"data_path": "."}, "data_path: '.' is not a file; name the table itself"),
@@ -159,6 +162,22 @@ def test_bad_table_is_refused(
     """The table and its target are looked at before anything is written."""
     (tmp_path / name).write_bytes(content)
     assert message in refuse(data_path=name, target_column=target)
+
+
+@pytest.mark.parametrize(("name", "content"), [("t.csv", b"a,b\n1,2\n"), ("t.parquet", b"PAR1..b..\5\0\0\0PAR1")])
+def test_group_that_is_no_column_is_refused(refuse: Refuse, tmp_path: Path, name: str, content: bytes) -> None:
+    """The message names the answer that is wrong."""
+    (tmp_path / name).write_bytes(content)
+    message = refuse(data_path=name, target_column="b", group_column="who")
+    assert f"group_column: 'who' is not a column of {name}" in message
+
+
+def test_group_is_kept_for_the_schema(bake: Bake, tmp_path: Path) -> None:
+    """`make init` finds it beside the target, whatever its name."""
+    (tmp_path / "t.csv").write_text('a,"who ""is"" it",b\n1,2,3\n')
+    project = bake(data_path=str(tmp_path / "t.csv"), target_column="b", group_column='who "is" it')
+    content = yaml.safe_load((project.path / "schema.yaml").read_text())
+    assert content == {"table": "data/raw.csv", "target": "b", "group": 'who "is" it'}
 
 
 def test_unreadable_table_is_refused(refuse: Refuse, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_the_stage_says_copies_that_chance_does_not_make(train):
     test.iloc[:5] = train.iloc[:5]
     said = nearly_trained_on(train, test, schema)
     assert said.startswith("5 of 100 test rows equal a training row in all features but two at most, 0 would by chance")
-    assert "`identity: [COLUMN]`" in said
+    assert "`group: COLUMN`" in said
     timed = replace(schema, time="c2", test_from="2024-01-01")
     assert "identity" not in nearly_trained_on(train, test, timed)
     test.iloc[4] = table(1, seed=2).iloc[0]

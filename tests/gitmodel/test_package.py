@@ -177,7 +177,7 @@ def test_the_label_is_the_most_likely_class(project, counts):
     params["gradient_boosting"]["min_samples_leaf"] = 20
     features = Features(schema)
     inputs = estimator.inputs(frame, features)
-    model = train.fit(train.build(train.Data.of(inputs, features, params), params), inputs, labels, schema)
+    model = train.fit(train.build(train.Data.of(inputs, features, params, frame), params), inputs, labels, schema)
     bundle = Bundle(OnnxModel(to_onnx(model, schema)), features, {})
     found, probabilities = bundle.labelled(rows(frame[schema.features()]))
     assert [schema.classes[code] for code in probabilities.argmax(axis=1)] == list(found)
@@ -302,7 +302,7 @@ def test_a_native_categorical_split_ships_as_skops(project, monkeypatch):
     features = Features(schema)
     inputs, labels = estimator.inputs(frame, features), train.targets(frame, schema)
     trees = HistGradientBoostingClassifier(categorical_features=[0], max_iter=10, min_samples_leaf=5)
-    fitted = train.Data.of(inputs, features, train.read_train()).pipeline(trees).fit(inputs, labels)
+    fitted = train.Data.of(inputs, features, train.read_train(), frame).pipeline(trees).fit(inputs, labels)
     monkeypatch.setattr(skops_file, "load", lambda path: fitted)
     frame.to_parquet(TEST, index=False)
     package.main()

@@ -57,7 +57,7 @@ def fitted(model, task, **params):
     inputs, target = estimator.inputs(frame, features), train.targets(frame, schema)
     changed = {**PARAMS, "model": model, model: {**PARAMS.get(model, {}), **params}}
     return (
-        train.fit(train.build(train.Data.of(inputs, features, changed), changed), inputs, target, schema),
+        train.fit(train.build(train.Data.of(inputs, features, changed, frame), changed), inputs, target, schema),
         inputs,
         target,
     )

@@ -18,11 +18,11 @@ from gitmodel.base.project import PARAMS, RULES, SCHEMA, UserError, read_yaml, r
 from gitmodel.base.settings import read_stage
 from gitmodel.contract.cleaning import CLEAN, cleaned
 from gitmodel.contract.schema import TASKS, Reading, Schema, load
-from gitmodel.contract.table import STRING, header, is_parquet, read_cells, require_table, sniff
+from gitmodel.contract.table import STRING, convert, header, is_parquet, read_cells, require_table, sniff
 from gitmodel.gate.margins import without_margins
 from gitmodel.git import storage
 from gitmodel.metrics.own import known
-from gitmodel.pipeline.prepare import Parameters
+from gitmodel.pipeline.prepare import Parameters, best_salt, labelled_rows, read_clean
 
 CSV, PARQUET = Path("data/raw.csv"), Path("data/raw.parquet")
 LARGE_MB = 20
@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="a column of dates: test on the latest rows, about prepare.test_size of them; schema.yaml keeps from when",
     )
+    parser.add_argument(
+        "--group", metavar="COLUMN", help="a column whose rows belong together, such as a customer or a patient"
+    )
     parser.set_defaults(command=_command)
 
 
@@ -57,9 +60,11 @@ def adopt(
     task: str | None = None,
     id: str | None = None,
     time: str | None = None,
+    group: str | None = None,
     test_size: float = Wishes.test_size,
 ) -> Schema:
     """Put `table` in place, write schema.yaml and say what was found; UserError leaves everything as it was."""
+    wishes = Wishes(target, task, id, time, group, test_size)
     require_table(table)
     if (size := table.stat().st_size / 1e6) > LARGE_MB:
         say(f"reading {table} ({size:,.0f} MB)")
@@ -68,7 +73,8 @@ def adopt(
     rows = len(next(iter(cells.values())).codes)
     if rows * len(cells) > 10_000_000:
         say(f"looking at {rows:,} rows of {len(cells)} columns")
-    schema, found = infer(cells, place.as_posix(), reading, Wishes(target, task, id, time, test_size))
+    schema, found = infer(cells, place.as_posix(), reading, wishes)
+    schema = salted(schema, table, wishes.test_size)
     notes = [*found, *notes, *put_in_place(table, place, schema)]
     say(summary(schema, cells, notes))
     return schema
@@ -116,6 +122,14 @@ def header_notes(names: Sequence[str], used: Sequence[str]) -> list[str]:
     if numbers * 2 > len(names):
         notes.append(f"the first line ({examples(list(names))}) looks like values: it must name the columns")
     return notes
+
+
+def salted(schema: Schema, table: Path, test_size: float) -> Schema:
+    """Return the schema with the salt of a split in the shares that were asked for."""
+    if schema.time:
+        return schema
+    typed = convert(read_clean(replace(schema, table=str(table))), schema)[0]
+    return replace(schema, salt=best_salt(labelled_rows(typed, schema), schema, test_size))
 
 
 def put_in_place(table: Path, place: Path, schema: Schema) -> list[str]:
@@ -168,6 +182,7 @@ def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> str:
         f"columns  {', '.join(f'{count} {kind}' for kind, count in types.most_common())}",
     ]
     lines += [f"id       {schema.id}"] if schema.id else []
+    lines += [f"group    {schema.group}: its rows stay together"] if schema.group else []
     lines += [f"time     {schema.time}: tested on rows from {schema.test_from} on"] if schema.time else []
     ignored = [f"  {name}: {reason}" for name, reason in schema.ignored.items()]
     lines += (
@@ -182,8 +197,8 @@ def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> str:
 def _command(args: argparse.Namespace) -> None:
     if not PARAMS.exists():
         raise UserError(f"there is no {PARAMS} here: run `model adopt` in the project's folder")
-    share = read_stage(Parameters, "prepare").test_size if args.time else Wishes.test_size
-    adopt(args.table, args.target, args.task, args.id, args.time, share)
+    share = read_stage(Parameters, "prepare").test_size
+    adopt(args.table, args.target, args.task, args.id, args.time, args.group, share)
     if Path(".git").exists():
         place = Path(load().table)
         storage.forget(PARQUET if place == CSV else CSV)

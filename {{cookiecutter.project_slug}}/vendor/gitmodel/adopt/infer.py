@@ -10,6 +10,7 @@ import pandas as pd
 
 from gitmodel import leaks
 from gitmodel.adopt import personal, types
+from gitmodel.adopt.grouping import Grouping, groupings
 from gitmodel.adopt.target import FEWEST_ROWS, Target, target_of
 from gitmodel.adopt.types import Cells
 from gitmodel.adopt.vocabulary import CODE_WORDS, ID_OWNERS, ID_WORDS, NUMBER_WORDS, PROXIES, SENSITIVE
@@ -19,16 +20,18 @@ from gitmodel.contract.table import to_datetime, to_number
 from gitmodel.pipeline.prepare import proposed_cut
 
 MOST_SLICES = 5
+MOST_GROUPINGS = 2
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person asked for; `test_size` is the share of the rows to test on, where there is a time."""
+    """What the person asked for; `test_size` is the share of the rows to test on."""
 
     target: str
     task: str | None = None
     id: str | None = None
     time: str | None = None
+    group: str | None = None
     test_size: float = 0.25
 
 
@@ -47,7 +50,9 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
     guessed = target_of(table[wishes.target], reading, wishes.task)
     id_name = wishes.id or find_id(table, reading, wishes)
     guesses = {
-        name: guess_column(cells, reading) for name, cells in table.items() if name not in (wishes.target, id_name)
+        name: group_column(cells) if name == wishes.group else guess_column(cells, reading)
+        for name, cells in table.items()
+        if name not in (wishes.target, id_name)
     }
     sensitive = [name for name, f in guesses.items() if f.column and is_sensitive(table[name], f.column)]
     schema = Schema(
@@ -58,6 +63,7 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
         columns=columns_of(table, guesses, guessed, wishes, sensitive),
         id=id_name,
         time=wishes.time,
+        group=wishes.group,
         sensitive=tuple(sensitive),
         ignored={name: finding.reason for name, finding in guesses.items() if not finding.column},
         ignored_classes=guessed.ignored,
@@ -72,16 +78,24 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
         test_from=test_from(schema, table, wishes.test_size),
     )
     said = [note for finding in guesses.values() for note in finding.notes]
-    return schema, [*leak_notes(schema, table), *guessed.notes, *said, *schema_notes(schema, table)]
+    loud = [*leak_notes(schema, table), *group_notes(schema, table)]
+    return schema, [*loud, *guessed.notes, *said, *schema_notes(schema, table)]
 
 
 def require_columns(table: Mapping[str, Cells], wishes: Wishes) -> None:
     """Raise UserError unless the columns that the person named are there and fit."""
-    for option, name in (("--target", wishes.target), ("--id", wishes.id), ("--time", wishes.time)):
+    wished = {"--target": wishes.target, "--id": wishes.id, "--time": wishes.time, "--group": wishes.group}
+    for option, name in wished.items():
         if name is not None and name not in table:
             raise UserError(f"{option} {name!r}: there is no such column; {_closest(name, list(table))}")
-    if wishes.target in (wishes.id, wishes.time):
-        raise UserError(f"{wishes.target!r} cannot be the target and the id or the time as well: name another column")
+    named = [name for name in wished.values() if name is not None]
+    if twice := [name for name in named if named.count(name) > 1]:
+        options = " and ".join(option for option, name in wished.items() if name == twice[0])
+        raise UserError(f"{twice[0]!r} cannot be {options} at once: name another column")
+    if wishes.group and table[wishes.group].unique:
+        raise UserError(
+            f"--group {wishes.group!r} has another value in each row, so no rows belong together: leave it out"
+        )
     if wishes.id and not table[wishes.id].unique:
         cells = table[wishes.id]
         missing = f"{some_rows(cells.missing)} with none" if cells.missing else f"{cells.counts.max():,} rows share one"
@@ -96,6 +110,12 @@ def find_id(table: Mapping[str, Cells], reading: Reading, wishes: Wishes) -> str
     names = [name for name in names if (_named_id(name) or _numbered(name)) and not _personal(table[name])]
     names = [name for name in names if types.kind_of(table[name], reading) in ("integer", "category", "text")]
     return min(names, key=lambda name: _words(name) != ["id"], default=None)
+
+
+def group_column(cells: Cells) -> ColumnGuess:
+    """Return the contract of the column that names groups: any value, since new groups come, and maybe a person's."""
+    who = personal.personal_data(cells.name, cells.sample()) is not None
+    return ColumnGuess(Column("category", nullable=cells.missing > 0, personal=who))
 
 
 def guess_column(cells: Cells, reading: Reading) -> ColumnGuess:
@@ -167,7 +187,8 @@ def columns_of(
     columns = {name: found.column for name, found in guesses.items() if found.column} | {wishes.target: guessed.column}
     if wishes.time:
         _require_time(table[wishes.time], columns.get(wishes.time))
-    return {name: replace(columns[name], feature=name not in sensitive) for name in table if name in columns}
+    unlearned = {*sensitive, wishes.group, wishes.time}
+    return {name: replace(columns[name], feature=name not in unlearned) for name in table if name in columns}
 
 
 def _require_time(cells: Cells, column: Column | None) -> None:
@@ -216,6 +237,33 @@ def leak_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
             )
 
 
+def group_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
+    """Yield a warning for each column whose rows likely belong together, unless a group is named."""
+    if schema.group:
+        return
+    for found in groupings(table, schema.target, group_names(schema))[:MOST_GROUPINGS]:
+        yield (
+            f"GROUPS? {_shared(found)}: if they are of one case, adopt again with `--group {shlex.quote(found.name)}`,"
+            " which keeps them on one side of the split; as it is, the test is easier than use will be"
+        )
+
+
+def group_names(schema: Schema) -> dict[str, bool]:
+    """Return the columns that may name groups, and whether each is called like an id."""
+    learned = {name for name, column in schema.columns.items() if column.type in ("category", "integer", "text")}
+    ids = {name for name, why in schema.ignored.items() if why.startswith("identifier")}
+    wanted = (learned | ids) - {schema.target, *schema.sensitive}
+    return {name: _named_id(name) for name in [*schema.columns, *schema.ignored] if name in wanted}
+
+
+def _shared(found: Grouping) -> str:
+    rows = f"the rows of one `{found.name}` ({found.groups:,} values)"
+    if not found.shared:
+        return f"{rows} may belong together"
+    shown = _names(found.shared[:3]) + (f" and {len(found.shared) - 3} more" if len(found.shared) > 3 else "")
+    return f"{rows} share {shown}"
+
+
 def _labels(schema: Schema, cells: Cells) -> np.ndarray:
     """Return the target (n,) as floats: the value or the position of the class; NaN where a row is left out."""
     known: np.ndarray
@@ -253,14 +301,6 @@ def schema_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
     dates = [name for name in schema.features("datetime") if not schema.columns[name].nullable]
     if dates and not schema.time:
         yield f"{_names(dates)}: dates: `--time {shlex.quote(dates[0])}` would test on the latest rows, as in use"
-    for name in repeated_ids(schema, table):
-        yield f"`{name}` repeats: rows of one may be in training and test; `identity: [{name}]` keeps them on one side"
-
-
-def repeated_ids(schema: Schema, table: Mapping[str, Cells]) -> list[str]:
-    """Return columns that name what rows belong to (a customer with many orders)."""
-    ids = [name for name in schema.ignored if schema.ignored[name].startswith("identifier") and _named_id(name)]
-    return [name for name in ids if len(table[name].values) < 0.95 * table[name].present]
 
 
 def count_copies(columns: Iterable[Cells]) -> int:

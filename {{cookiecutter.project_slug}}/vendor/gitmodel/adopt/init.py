@@ -7,8 +7,10 @@ from pathlib import Path
 
 from gitmodel.adopt.command import adopt
 from gitmodel.base.project import SCHEMA, UserError, read_yaml, say, warn
+from gitmodel.base.settings import read_stage
 from gitmodel.git.programs import call, git, last_line
 from gitmodel.git.storage import fetch_table, store_table
+from gitmodel.pipeline.prepare import Parameters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,12 @@ def init(_: argparse.Namespace | None = None) -> None:
     if not schema.get("columns"):
         say(f"Inferring {SCHEMA} from {table}")
         try:
-            adopt(table, str(schema.get("target", "")))
+            adopt(
+                table,
+                str(schema.get("target", "")),
+                group=schema.get("group"),
+                test_size=read_stage(Parameters, "prepare").test_size,
+            )
         except UserError as error:
             raise UserError(f"{error}; or take another table: .venv/bin/model adopt TABLE --target COLUMN") from None
     make_repository()

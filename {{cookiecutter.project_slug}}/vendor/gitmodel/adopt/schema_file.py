@@ -27,6 +27,8 @@ ROWS = """\
 # those with the same `id` (a column with a value of its own in each row), or without one, the same `identity`.
 # With `time`, a datetime column, the test rows are the latest ones instead: at the moment `test_from` (UTC) or later.
 # It stays where it is when rows are added. To move it is another test: do it in a commit that says so.
+# `group` names the column whose rows belong together, such as a customer or a patient: they stay on one side, too.
+# `salt` was chosen so that the test rows are as many of each class as asked for; another one is another test.
 """
 GROUPS = """\
 # Metrics are also measured by group: `slices` names the columns. Gaps between the groups of `sensitive` are watched.
@@ -62,6 +64,8 @@ def scalar(value: Any) -> str:
     """Return a value as YAML on one line; a text that YAML could take for something else in quotes."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     plain: str = yaml.dump([value], default_flow_style=True, allow_unicode=True, width=math.inf)[1:-2]
@@ -76,7 +80,7 @@ def scalar(value: Any) -> str:
 def _parts(schema: Schema) -> Iterable[str]:
     yield HEAD + _line("table", schema.table) + _reading(schema)
     yield TASK + _line("target", schema.target) + _line("task", schema.task) + _positive(schema)
-    yield ROWS + _line("id", schema.id) + _list("identity", schema.identity) + _time(schema)
+    yield ROWS + _line("id", schema.id) + _list("identity", schema.identity) + _time(schema) + _group(schema)
     yield GROUPS + _list("slices", schema.slices) + _list("sensitive", schema.sensitive)
     yield SERVING + _line("violations", schema.violations) + _list("logged", schema.logged)
     yield COLUMNS + "columns:\n" + "".join(map(_column, schema.columns, schema.columns.values()))
@@ -91,6 +95,10 @@ def _line(key: str, value: object) -> str:
 def _time(schema: Schema) -> str:
     cut = _line("test_from", schema.test_from) if schema.test_from is not None else ""
     return _line("time", schema.time) + cut
+
+
+def _group(schema: Schema) -> str:
+    return _line("group", schema.group) + _line("salt", schema.salt)
 
 
 def _positive(schema: Schema) -> str:

@@ -101,7 +101,8 @@ def trained_and_measured(
     for position, first in enumerate(tqdm(timeline.later, desc="training", leave=False, disable=None)):
         before = slice(max(first.start - timeline.window, 0), first.start)
         require_classes(target[before], schema, first)
-        model = fit(build(Data.of(given[before], features, params), params), given[before], target[before], schema)
+        data = Data.of(given[before], features, params, timeline.table[before])
+        model = fit(build(data, params), given[before], target[before], schema)
         for later in range(position, len(timeline.later)):
             part = slice(timeline.later[later].start, timeline.later[later].stop)
             yield position, later, predict(model, given[part])

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from gitmodel.base.project import SCHEMA, UserError, read_yaml, some_rows
-from gitmodel.base.settings import Switch, Text, build, meant
+from gitmodel.base.settings import Seed, Switch, Text, build, meant
 
 TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
@@ -75,6 +75,8 @@ class Schema:
     id: MaybeText = None
     time: MaybeText = None
     test_from: MaybeText = None
+    group: MaybeText = None
+    salt: Seed = 0
     slices: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     violations: Text = "reject"
@@ -330,7 +332,8 @@ def _texts(key: str, values: object, where: str) -> tuple[str, ...]:
 def _problems(schema: Schema) -> Iterator[str]:
     """Yield what does not fit together."""
     named = {"target": [schema.target], "identity": schema.identity, "slices": schema.slices}
-    named |= {"sensitive": schema.sensitive, "logged": schema.logged, "time": [schema.time] if schema.time else []}
+    named |= {"sensitive": schema.sensitive, "logged": schema.logged}
+    named |= {"time": [schema.time] if schema.time else [], "group": [schema.group] if schema.group else []}
     for key, names in named.items():
         for name in names:
             if name not in schema.columns:
@@ -345,6 +348,7 @@ def _problems(schema: Schema) -> Iterator[str]:
         yield "`id` or `identity` must say which columns tell rows apart"
     if schema.target in schema.identity:
         yield "`identity` must not hold the target: a corrected label is still the same row"
+    yield from _group_problems(schema)
     if schema.time and (schema.columns[schema.time].type != "datetime" or schema.columns[schema.time].nullable):
         yield f"`time` names {schema.time!r}, which must be of type datetime and never missing"
     yield from _cut_problems(schema)
@@ -352,6 +356,18 @@ def _problems(schema: Schema) -> Iterator[str]:
         if schema.columns[name].type not in ("category", "boolean"):
             yield f"{name!r} cannot be a slice: it is neither category nor boolean"
     yield from _target_problems(schema)
+
+
+def _group_problems(schema: Schema) -> Iterator[str]:
+    if not schema.group:
+        return
+    if schema.group in (schema.target, schema.time):
+        yield f"`group` names {schema.group!r}, which is the target or the time: name what rows belong to"
+    if not schema.id and set(schema.identity) <= {schema.group}:
+        yield (
+            f"`identity` holds {schema.group!r} alone, so that all rows of a group would be the same row: list the"
+            " other columns, too; `group` keeps its rows together by itself"
+        )
 
 
 def _cut_problems(schema: Schema) -> Iterator[str]:

@@ -91,7 +91,6 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     require_metrics(candidate, base)
     if base is None:
         return first(commit, change, judgement, ask)
-    judgement.rules = rules_with_margins(base, metrics, judgement.notes)
     judgement.changes = changed_parameters(base.params, candidate.params)
     judgement.loosened = loosened(base.rules, candidate.rules, (base.schema, candidate.schema))
     judgement.loosened += renamed(base.params, candidate.params)
@@ -101,6 +100,8 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     note_new(base, candidate, judgement.notes)
     judgement.notes += redefined(candidate, metrics)
     rows = base_rows(base, commit)
+    base = base.beside(rows)
+    judgement.rules = rules_with_margins(base, metrics, judgement.notes)
     answers = sound(ask(change, base, rows, commit), base, candidate)
     require_agreement(answers, candidate, base)
     trained = None if same_rows(base, change.results) else table_of(base, commit, TRAIN)
@@ -110,7 +111,7 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     judgement.suspicions += suspicions.of_errors(base, answers.base, candidate.schema)
     if trained is not None:
         judgement.suspicions += suspicions.of_copies(base, rows, trained, change.train)
-    pairs = versions(base, change, answers, changes, judgement)
+    pairs = versions(base, change, answers, changes, rows, judgement)
     found = groups_of(pairs["base"], rows, judgement)
     judgement.findings = judge(pairs, found, base.schema.sensitive, judgement.rules, metrics)
     note_unmeasured(judgement, pairs["base"].unchanged)
@@ -168,7 +169,7 @@ def note_rows(changes: RowChanges, answers: Answers, total: int, judgement: Judg
 
 
 def versions(
-    base: Results, change: Change, answers: Answers, changes: RowChanges, judgement: Judgement
+    base: Results, change: Change, answers: Answers, changes: RowChanges, rows: pd.DataFrame, judgement: Judgement
 ) -> dict[str, Pairs]:
     """Return what is compared: the base's rows, where they differ the change's own, and the version that serves."""
     if len(base.ids) < FEWEST_ROWS and not np.array_equal(base.predicted, answers.base):
@@ -182,7 +183,7 @@ def versions(
     own = replace(candidate, predicted=answers.own)
     if changes.new or changes.relabelled:
         found |= own_pairs(base, own, changes.fresh, change, judgement)
-    return found | served(base, joined(judged, own), judgement)
+    return found | served(base, joined(judged, own), change, rows, judgement)
 
 
 def own_pairs(
@@ -194,7 +195,7 @@ def own_pairs(
         return {}
     own, frame = own.take(np.flatnonzero(known)), rows_of(change.results.ids, change.test)[known]
     try:
-        return {"own": Pairs(rescored(base, judgement.base, own, frame), own)}
+        return {"own": Pairs(rescored(base, judgement.base, own, frame).beside(frame), own)}
     except Incomparable as error:
         judgement.notes.append(f"not compared on the change's own test rows: {error}")
         return {}
@@ -229,7 +230,9 @@ def note_unmeasured(judgement: Judgement, unchanged: bool) -> None:
         judgement.notes.append(f"not judged, since these test rows have too few of a class: {', '.join(missing)}")
 
 
-def served(base: Results, candidate: Results, judgement: Judgement) -> dict[str, Pairs]:
+def served(
+    base: Results, candidate: Results, change: Change, rows: pd.DataFrame, judgement: Judgement
+) -> dict[str, Pairs]:
     """Return the version that serves under the base's name, paired with the candidate, unless it is the base itself."""
     commit = serving(base)
     if commit is None or commit == judgement.base:
@@ -247,7 +250,8 @@ def served(base: Results, candidate: Results, judgement: Judgement) -> dict[str,
     if len(pairs.base.ids) < FEWEST_ROWS:
         judgement.notes.append("not compared with the version that serves: too few test rows are in both")
         return {}
-    return {"served": pairs}
+    frame = pd.concat([rows, change.test], ignore_index=True).drop_duplicates("row")
+    return {"served": Pairs(replace(pairs.base, schema=base.schema).beside(frame), pairs.candidate)}
 
 
 def groups_of(pairs: Pairs, rows: pd.DataFrame, judgement: Judgement) -> dict[str, dict[str, np.ndarray]]:

@@ -1,26 +1,29 @@
 """Whether a change makes the model worse: on the same rows, by its difference, with its uncertainty.
 
 Each comparison gets one of three verdicts. `regression`: the loss is larger than the margin, and larger than chance
-explains (paired bootstrap, Efron and Tibshirani 1993; exact McNemar 1947 for accuracy; Holm 1979 over all comparisons).
-`pass`: the loss is shown to be within the margin. `inconclusive`: these rows cannot tell.
+explains (paired bootstrap, Efron and Tibshirani 1993, of clusters where rows depend on each other; exact McNemar 1947
+for accuracy where they do not; Holm 1979 over all comparisons). `pass`: the loss is shown to be within the margin.
+`inconclusive`: these rows cannot tell.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
+from functools import partial
+from math import ceil, log2, sqrt
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from gitmodel.base.project import PREDICTIONS, RULES, one_line, some_rows
-from gitmodel.gate.results import Pairs, Results
+from gitmodel.contract.clusters import codes_of, effective
+from gitmodel.gate import chance
+from gitmodel.gate.results import Pairs, Results, stacked
 from gitmodel.git.commits import CannotJudge
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.groups import gap, measurable, rates
 from gitmodel.metrics.metric import LOWER, BuiltIn, Metric, Undefined, gain
 from gitmodel.metrics.scored import Scored
-from gitmodel.metrics.significance import binomial_tail, holm
+from gitmodel.metrics.significance import holm
 from gitmodel.metrics.weighted import Weighted
 from gitmodel.rules import GateRules
 
@@ -55,16 +58,22 @@ class GateFinding:
     rows_needed: int | None = None  # about as many rows settle it; None: no number of rows does
     text: str = ""
     better: str = LOWER  # which of its values are better
+    clusters: int | None = None  # groups or blocks of time, drawn as a whole; None: each row by itself
+    few: bool = False  # so few clusters that p is of all ways to exchange the versions in them
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is to be compared: a statistic of both versions, each a function of the weights of some rows."""
+    """What is to be compared: a statistic of both versions, each a function of the weights of some rows.
+
+    `both` gives the statistic of the rows of the base followed by those of the candidate.
+    """
 
     finding: GateFinding
     positions: np.ndarray
     before: Weighted
     after: Weighted
+    both: Callable[[], Weighted]
     lost_won: tuple[int, int] | None = None  # rows that only one version gets right
 
 
@@ -82,7 +91,7 @@ def judge(
         if against == "base":
             comparisons += list(of_groups(paired, groups, rules, metrics))
             comparisons += list(of_gaps(paired, {name: groups[name] for name in sensitive if name in groups}, rules))
-        found += measured(comparisons, len(paired.base.ids), paired.base.predicted, rules)
+        found += measured(comparisons, paired.base, rules)
     return decided(found, rules)
 
 
@@ -128,9 +137,12 @@ def of_metric(metric: Metric, finding: GateFinding, pairs: Pairs, positions: np.
         lost_won = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
     finding = replace(finding, rows=len(positions))
     try:
-        return Comparison(finding, positions, metric.of(versions[0]), metric.of(versions[1]), lost_won)
+        before, after = metric.of(versions[0]), metric.of(versions[1])
     except Undefined as error:
-        return Comparison(replace(finding, text=one_line(error)), positions, nowhere, nowhere)
+        return Comparison(replace(finding, text=one_line(error)), positions, nowhere, nowhere, lambda: nowhere)
+    return Comparison(
+        finding, positions, before, after, lambda: metric.of(scored(stacked(pairs.take(positions)))), lost_won
+    )
 
 
 def nowhere(w: np.ndarray) -> np.ndarray:
@@ -152,41 +164,42 @@ def of_gaps(pairs: Pairs, groups: Groups, rules: GateRules) -> Iterator[Comparis
             if len(known) > 1:
                 finding = GateFinding("base", "gap", name, column, rows=len(everywhere), margin=rules.gap)
                 before, after = (gap(version, name, known) for version in (pairs.base, pairs.candidate))
-                yield Comparison(finding, everywhere, before, after)
+                twice = [np.concatenate([rows, rows + len(everywhere)]) for rows in known]
+                yield Comparison(finding, everywhere, before, after, partial(gap, stacked(pairs), name, twice))
 
 
-def measured(
-    comparisons: Sequence[Comparison], rows: int, predicted: np.ndarray, rules: GateRules
-) -> list[GateFinding]:
+def measured(comparisons: Sequence[Comparison], base: Results, rules: GateRules) -> list[GateFinding]:
     """Return the findings with their losses, intervals and (not yet adjusted) p."""
-    draws = losses_of_draws(comparisons, rows, predicted.size // max(rows, 1))
-    return [measured_one(comparison, losses, rules) for comparison, losses in zip(comparisons, draws, strict=True)]
+    draws = losses_of_draws(comparisons, base)
+    return [
+        measured_one(comparison, losses, base, rules) for comparison, losses in zip(comparisons, draws, strict=True)
+    ]
 
 
-def measured_one(comparison: Comparison, losses: np.ndarray, rules: GateRules) -> GateFinding:
+def measured_one(comparison: Comparison, losses: np.ndarray, base: Results, rules: GateRules) -> GateFinding:
     """Return a finding with its loss and interval, of the losses of all draws; CannotJudge if it is no number."""
     finding = comparison.finding
     usable = bootstrap.usable(losses)
     if usable is None:
         return undefined(finding, losses)
+    clusters = codes_of(base.clusters, comparison.positions)
+    spread = chance.Spread(usable, chance.freedom(clusters))
     ones = np.ones((len(comparison.positions), 1))
     before, after = (float(function(ones)[0]) for function in (comparison.before, comparison.after))
-    loss, spread = 0.0 - gain(finding.better, before, after), float(usable.std())
-    low, high = interval(loss, usable, spread, rules.confidence)
-    detectable = (NormalDist().inv_cdf(rules.confidence) + NormalDist().inv_cdf(POWER)) * spread
+    loss = 0.0 - gain(finding.better, before, after)
+    low, high = spread.interval(loss, rules.confidence)
+    detectable = (NormalDist().inv_cdf(rules.confidence) + NormalDist().inv_cdf(POWER)) * spread.error
     if not np.isfinite([loss, low, high]).all():
         raise CannotJudge(f"{finding.name} is no number for these predictions: look at {PREDICTIONS}")
-    finding = replace(finding, before=before, after=after, loss=loss, low=low, high=high)
-    return replace(finding, p=p_value(loss, usable, spread, comparison.lost_won), detectable=detectable)
-
-
-def interval(loss: float, losses: np.ndarray, spread: float, confidence: float) -> tuple[float, float]:
-    """Return the ends of a loss's interval: quantiles of the draws, or of Student's distribution if these are few."""
-    if len(losses) >= bootstrap.FEW_DRAWS:
-        low, high = np.quantile(losses, [1 - confidence, confidence]).tolist()
-        return low, high
-    width = float(stdtrit(len(losses) - 1, confidence)) * spread
-    return loss - width, loss + width
+    finding = replace(finding, before=before, after=after, loss=loss, low=low, high=high, detectable=detectable)
+    if clusters is None:
+        lost_won = comparison.lost_won
+        return replace(finding, p=spread.p(loss) if lost_won is None else chance.mcnemar(*lost_won))
+    finding = replace(finding, clusters=int(clusters.max()) + 1)
+    if effective(clusters) >= chance.FEWEST_CLUSTERS:
+        return replace(finding, p=spread.p(loss))
+    p = chance.exchanged(comparison.both(), clusters, partial(gain, finding.better))
+    return replace(finding, p=p, few=True)
 
 
 def undefined(finding: GateFinding, losses: np.ndarray) -> GateFinding:
@@ -199,14 +212,15 @@ def undefined(finding: GateFinding, losses: np.ndarray) -> GateFinding:
     return replace(finding, text=text)
 
 
-def losses_of_draws(comparisons: Sequence[Comparison], rows: int, columns: int) -> list[np.ndarray]:
+def losses_of_draws(comparisons: Sequence[Comparison], base: Results) -> list[np.ndarray]:
     """Return the losses (draws,) of each comparison on rows drawn with replacement, the same rows for both versions.
 
     Slow metrics get fewer draws. NaN stands for a draw that does not define the metric.
     """
     found: list[list[np.ndarray]] = [[] for _ in comparisons]
-    done, draws = 0, bootstrap.draws_for(rows, columns)
-    for w in bootstrap.weights(rows, draws) if comparisons else ():
+    rows = len(base.ids)
+    done, draws = 0, bootstrap.draws_for(rows, base.predicted.size // max(rows, 1))
+    for w in bootstrap.weights(rows, draws, base.clusters) if comparisons else ():
         taken, part = None, w
         for comparison, losses in zip(comparisons, found, strict=True):
             left = min(most_draws(comparison, rows), draws) - done
@@ -228,29 +242,27 @@ def most_draws(comparison: Comparison, rows: int) -> int:
     return bootstrap.SLOW_DRAWS if len(comparison.positions) == rows else SLOW_GROUP_DRAWS
 
 
-def p_value(loss: float, losses: np.ndarray, spread: float, lost_won: tuple[int, int] | None) -> float:
-    """Return how likely chance alone gives such a loss or a larger one.
-
-    Exact for 0/1 losses; else the larger one of the share of draws without a loss and of the tail, which is normal, or
-    Student's if the draws are few.
-    """
-    if lost_won is not None:
-        return binomial_tail(lost_won[0], sum(lost_won))
-    if spread == 0:
-        return 0.0 if loss > 0 else 1.0
-    few = len(losses) < bootstrap.FEW_DRAWS
-    tail = float(stdtr(len(losses) - 1, -loss / spread)) if few else 1 - NormalDist().cdf(loss / spread)
-    return max(float((losses <= 0).mean()), tail)
-
-
 def decided(found: Sequence[GateFinding], rules: GateRules) -> list[GateFinding]:
     """Return the findings with adjusted p, verdict, and how many rows would settle what is open."""
-    decisions = []
-    for finding, p in zip(found, holm([finding.p for finding in found], weights(found)), strict=True):
+    decisions, shares = [], weights(found)
+    for finding, p, share in zip(found, holm([finding.p for finding in found], shares), shares, strict=True):
         verdict = verdict_of(finding, p, rules)
-        needed = rows_needed(finding, p, rules) if verdict == INCONCLUSIVE and not finding.text else None
-        decisions.append(replace(finding, p=p, verdict=verdict, rows_needed=needed))
+        text, needed = finding.text, None
+        if verdict == INCONCLUSIVE and not text:
+            text = too_few(finding, share / sum(shares), rules)
+            needed = None if text else rows_needed(finding, p, rules)
+        decisions.append(replace(finding, p=p, verdict=verdict, rows_needed=needed, text=text))
     return decisions
+
+
+def too_few(finding: GateFinding, share: float, rules: GateRules) -> str:
+    """Say that a finding has too few clusters for any loss to be significant; `share` is its part of the error."""
+    needed = ceil(log2(1 / (share * (1 - rules.confidence))))
+    if not finding.few or finding.clusters is None or finding.clusters >= needed:
+        return ""
+    where = f" for {finding.column} = {finding.group}" if finding.kind == "slice" else ""
+    have = f"{finding.clusters} groups of rows that depend on each other"
+    return f"{finding.name}{where}: {have} are too few to judge by: at least {needed} are needed"
 
 
 def verdict_of(finding: GateFinding, p: float, rules: GateRules) -> str:

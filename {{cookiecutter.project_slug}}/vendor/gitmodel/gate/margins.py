@@ -17,6 +17,7 @@ from gitmodel.gate.results import Results, from_folder
 from gitmodel.metrics.bootstrap import draws_for, resampled, usable
 from gitmodel.metrics.metric import BuiltIn, Metric
 from gitmodel.metrics.own import known
+from gitmodel.results.rows import read_test
 
 COMMENT = "how much worse a metric may get: what {rows:,} test rows can tell, by `model margins`"
 
@@ -36,6 +37,7 @@ def write_margins(args: argparse.Namespace) -> None:
     A built-in metric that somebody left out stays out; a metric of the user's own gets its margin.
     """
     results = from_folder()
+    results = results.beside(read_test())
     metrics: Iterable[Metric] = known(results.schema).values()
     kept = results.rules.margins if args.missing else {}
     if kept:
@@ -58,7 +60,7 @@ def proposed(results: Results, metrics: Iterable[Metric]) -> dict[str, float]:
     rows = scored(results)
     metrics = [metric for metric in metrics if metric.by_group and metric.judgeable(rows)]
     draws = draws_for(len(rows), results.predicted.size // max(len(rows), 1))
-    drawn = map(usable, resampled([metric.of(rows) for metric in metrics], len(rows), draws))
+    drawn = map(usable, resampled([metric.of(rows) for metric in metrics], len(rows), draws, results.clusters))
     return {
         metric.name: rounded_up(metric.share * values.std())
         for metric, values in zip(metrics, drawn, strict=True)

@@ -315,10 +315,13 @@ def _lineage(judgement: Judgement) -> Iterator[str]:
     if not judgement.rows:
         return
     confidence, chance = judgement.rules.confidence, 1 - judgement.rules.confidence
+    together = max((finding.clusters or 0 for finding in judgement.findings), default=0)
+    exact = "" if together else "; for accuracy exact McNemar"
+    drawn = f" Rows that depend on each other are drawn together: {together:,} groups." if together else ""
     yield (
         "Both models are judged on the same rows, by their difference. Each end of an interval holds with"
         f" {confidence:.0%} confidence (paired bootstrap). A regression is a loss over its margin that chance explains"
-        f" in fewer than {chance:.0%} of cases, over all comparisons together (Holm; for accuracy exact McNemar)."
+        f" in fewer than {chance:.0%} of cases, over all comparisons together (Holm{exact}).{drawn}"
         " The rules are those of the base commit."
     )
 

@@ -1,7 +1,7 @@
 """The results of one version of the model, as committed or as they stand: metrics, predictions, contract, rules."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,22 @@ class Pairs:
     def unchanged(self) -> bool:
         """Tell whether both versions predict the same for the same rows: nothing got worse, however few they are."""
         return np.array_equal(self.base.predicted, self.candidate.predicted)
+
+    def take(self, rows: np.ndarray) -> "Pairs":
+        """Return some of the pairs."""
+        return Pairs(self.base.take(rows), self.candidate.take(rows))
+
+
+def stacked(pairs: Pairs) -> Results:
+    """Return the rows of the base followed by those of the candidate, as one version."""
+    base, other = pairs.base, pairs.candidate
+    return replace(
+        base,
+        ids=np.concatenate([base.ids, other.ids]),
+        labels=np.concatenate([base.labels, other.labels]),
+        predicted=np.concatenate([base.predicted, other.predicted]),
+        clusters=None,
+    )
 
 
 def pair(base: Results, candidate: Results) -> Pairs:

@@ -24,15 +24,23 @@ LOCAL = Path(".dvc/config.local")
 
 @contextmanager
 def code_of(commit: str) -> Iterator[Path]:
-    """Give a folder with the files that a commit holds of the project."""
+    """Give a folder with the files that a commit holds of the project, without links that lead out of it."""
     prefix = git("rev-parse", "--show-prefix")
     archive = subprocess.run(["git", "archive", f"{commit}:{prefix}"], capture_output=True)
     if archive.returncode:
         raise UserError(f"`git archive` failed: {last_line(archive.stderr.decode(errors='replace'))}")
     with tempfile.TemporaryDirectory(prefix="model-former-") as name:
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-            files.extractall(name, filter="data")
+            files.extractall(name, filter=inside)
         yield Path(name).resolve()
+
+
+def inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """Return the member of an archive as it may be written to a folder; None for a link that leads out of it."""
+    try:
+        return tarfile.data_filter(member, folder)
+    except tarfile.FilterError:
+        return None
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""The bootstrap (Efron 1979): rows drawn with replacement, as weights (n, draws) of how often each row is drawn."""
+"""The bootstrap (Efron 1979): rows drawn with replacement, as weights (n, draws) of how often each row is drawn.
+
+Rows that depend on each other are drawn together: `clusters` are their (n,) codes, from 0 on (contract/clusters.py);
+None where rows are independent.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,17 +23,21 @@ def draws_for(rows: int, columns: int = 1) -> int:
     return int(np.clip(CELLS // max(rows * columns, 1), FEWEST_DRAWS, MOST_DRAWS))
 
 
-def weights(rows: int, draws: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Yield blocks (n, some draws) of how often each row is drawn when n are drawn with replacement."""
+def weights(rows: int, draws: int, clusters: np.ndarray | None = None, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yield blocks (n, some draws) of how often each row is drawn when rows, or clusters, are drawn again."""
     random = np.random.default_rng(seed)
+    units = rows if clusters is None else int(clusters.max()) + 1
     block = max(BLOCK_CELLS // rows, 10)
     for start in range(0, draws, block):
         size = min(block, draws - start)
-        drawn = random.integers(rows, size=(size, rows)) + np.arange(size)[:, None] * rows
-        yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).T.astype(float, order="C")
+        drawn = random.integers(units, size=(size, units)) + np.arange(size)[:, None] * units
+        counts = np.bincount(drawn.ravel(), minlength=size * units).reshape(size, units).T.astype(float, order="C")
+        yield counts if clusters is None else counts[clusters]
 
 
-def resampled(functions: Sequence[Weighted], rows: int, draws: int) -> list[np.ndarray]:
+def resampled(
+    functions: Sequence[Weighted], rows: int, draws: int, clusters: np.ndarray | None = None
+) -> list[np.ndarray]:
     """Return the values (draws,) of each function of the weights of n rows, of a slow one the first SLOW_DRAWS.
 
     NaN stands for a draw that does not define a metric.
@@ -37,7 +45,7 @@ def resampled(functions: Sequence[Weighted], rows: int, draws: int) -> list[np.n
     most = [min(draws, SLOW_DRAWS) if is_slow(function) else draws for function in functions]
     found: list[list[np.ndarray]] = [[] for _ in functions]
     done = 0
-    for w in weights(rows, draws) if functions else ():
+    for w in weights(rows, draws, clusters) if functions else ():
         for function, values, wanted in zip(functions, found, most, strict=True):
             if done < wanted:
                 values.append(function(w[:, : wanted - done]))

@@ -18,6 +18,7 @@ from gitmodel.base.project import (
 )
 from gitmodel.base.settings import Share, read_stage
 from gitmodel.contract.cleaning import cleaned
+from gitmodel.contract.clusters import cluster_hash, drawn
 from gitmodel.contract.copies import near_by_chance, near_copies
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Schema, check_names, load, moment_text
@@ -26,6 +27,7 @@ from gitmodel.pipeline.stage import run_stage
 
 FEWEST_NEAR, NOTABLE, BEYOND_CHANCE = 5, 0.01, 4  # test rows that are nearly training rows: as many are said
 MOST_CELLS = 5_000_000  # of a larger table, none are looked for: it would take longer than the rest of the stage
+SALTS, SALT_CELLS = (20, 1_000), 50_000_000  # how many are tried at least and at most, and on how many cells in all
 FAR_OFF = 0.1  # a share of test rows that differs more from what was asked for is worth a warning
 
 
@@ -42,6 +44,7 @@ def main() -> None:
     say(f"reading {schema.table}")
     table = labelled(checked(read_clean(schema), schema), schema)
     table = add_row_id(table, schema)
+    table = whole_groups(table, schema, test_size)
     is_test = in_test(table, schema, test_size)
     train, test = table[~is_test], table[is_test]
     require_learnable(train, test, schema)
@@ -58,6 +61,8 @@ def main() -> None:
 
 def why_far_off(schema: Schema) -> str:
     """Say why the share of test rows may be another one than was asked for, and what to do."""
+    if schema.group and not schema.time:
+        return f"there are few groups, or large ones: the rows of one `{schema.group}` stay together"
     if not schema.time:
         return "there are few rows, or many of the same identity, which stay together"
     return (
@@ -85,12 +90,22 @@ def checked(cells: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 def labelled(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Leave out, and say, the rows whose target is missing or of a class that is ignored."""
-    missing = table[schema.target].isna()
-    ignored = table[schema.target].isin(list(schema.ignored_classes))
+    missing, ignored = unlabelled(table, schema)
     for mask, why in ((missing, "the target is missing"), (ignored, "their class is in ignored_classes")):
         if mask.any():
             say(f"left out {some_rows(mask.sum())}: {why}")
+    return labelled_rows(table, schema)
+
+
+def labelled_rows(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the rows that have a target to learn or to test by."""
+    missing, ignored = unlabelled(table, schema)
     return table[~(missing | ignored)]
+
+
+def unlabelled(table: pd.DataFrame, schema: Schema) -> tuple[pd.Series, pd.Series]:
+    """Return the masks of the rows whose target is missing, and of those of a class that is ignored."""
+    return table[schema.target].isna(), table[schema.target].isin(list(schema.ignored_classes))
 
 
 def add_row_id(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -114,12 +129,48 @@ def add_row_id(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 def in_test(table: pd.DataFrame, schema: Schema, test_size: float) -> np.ndarray:
     """Return the (n,) mask of test rows: at `test_from` or later where the schema names a time, else by their hash.
 
-    Both decide for each row by itself: adding rows moves none, and equal rows are on the same side. UserError if the
-    schema names a time but no moment; it has the line that keeps the share `test_size`.
+    The hash is that of the row's group, or without one of its identity. Adding rows moves none, and equal rows are on
+    the same side. UserError if the schema names a time but no moment; it has the line that keeps the share `test_size`.
     """
     if schema.time:
         return np.asarray(table[schema.time] >= required_cut(table[schema.time], schema, test_size))
-    return np.asarray(table["row"] < f"{int(test_size * 2**64):016x}")
+    return drawn(cluster_hash(table, schema), test_size, schema.salt)
+
+
+def best_salt(table: pd.DataFrame, schema: Schema, test_size: float) -> int:
+    """Return the first salt whose test rows are about as many as asked for, in all and of each class; else the best.
+
+    About is within the standard deviation that independent rows would have. `table` holds typed rows with a label.
+    """
+    if table.empty:
+        return 0
+    hashes, row = np.unique(cluster_hash(table, schema), return_inverse=True)
+    classes = pd.factorize(table[schema.target])[0] if schema.classes else np.zeros(len(table), dtype=int)
+    counts = np.bincount(row * (classes.max() + 1) + classes, minlength=len(hashes) * (classes.max() + 1))
+    counts = counts.reshape(len(hashes), -1)
+    counts = np.column_stack([counts, counts.sum(axis=1)]).astype(float)
+    wanted = counts.sum(axis=0) * test_size
+    spread = np.sqrt(wanted * (1 - test_size))
+    best, nearest = 0, np.inf
+    for salt in range(int(np.clip(SALT_CELLS // counts.size, *SALTS))):
+        off = np.abs(drawn(hashes, test_size, salt) @ counts - wanted) / spread
+        if off.max() < nearest:
+            best, nearest = salt, float(off.max())
+        if nearest <= 1:
+            break
+    return best
+
+
+def whole_groups(table: pd.DataFrame, schema: Schema, test_size: float) -> pd.DataFrame:
+    """Leave out, and say, later rows of groups that have earlier ones: where both time and group split, these train."""
+    if not (schema.time and schema.group):
+        return table
+    is_test, groups = in_test(table, schema, test_size), cluster_hash(table, schema)
+    torn = is_test & np.isin(groups, groups[~is_test])
+    if torn.any():
+        said = f"rows of one `{schema.group}` stay together, and theirs has rows before {schema.test_from} to train on"
+        say(f"left out {some_rows(torn.sum())}: {said}")
+    return table[~torn]
 
 
 def nearly_trained_on(train: pd.DataFrame, test: pd.DataFrame, schema: Schema) -> str:
@@ -137,7 +188,7 @@ def nearly_trained_on(train: pd.DataFrame, test: pd.DataFrame, schema: Schema) -
     said = f"{rows} equal a training row in all features but two at most, {chance:,} would by chance"
     if schema.time:
         return f"{said}: if they are copies, or rows of one case, the test is easier than use will be"
-    return f"{said}: if they are of one case, such as a customer, `identity: [COLUMN]` in {SCHEMA} keeps it on one side"
+    return f"{said}: if they are of one case, such as a customer, `group: COLUMN` in {SCHEMA} keeps it on one side"
 
 
 def required_cut(times: pd.Series, schema: Schema, test_size: float) -> np.datetime64:

@@ -1,7 +1,7 @@
 """Training rows -> the model and its two baselines. Run by `dvc repro`, or `python -m gitmodel.pipeline.train`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from gitmodel.contract.origin import describe, of_project
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
 from gitmodel.estimator import from_arrays
+from gitmodel.pipeline.folds import Fold, folds
 from gitmodel.pipeline.stage import run_stage
 from gitmodel.skops_file import save
 
@@ -68,16 +69,26 @@ class Data:
     task: str
     seed: int = 0
     max_categories: int = 30
+    folds: Callable[[int], list[Fold]] = field(default=lambda count: [], repr=False)
+    """`folds(5)` is what scikit-learn takes as `cv=`: groups stay together, a time goes forward."""
 
     @classmethod
-    def of(cls, inputs: pd.DataFrame, features: Features, params: Mapping[str, Any]) -> "Data":
-        """Return what `train:` in params.yaml and the features say of the rows.
+    def of(cls, inputs: pd.DataFrame, features: Features, params: Mapping[str, Any], table: pd.DataFrame) -> "Data":
+        """Return what `train:` in params.yaml and the features say of the rows, `table` with types and labels.
 
         A number column without any value is left out: there is nothing to learn from it.
         """
-        categories = category_names(features.full)
+        categories, schema = category_names(features.full), features.schema
         known = [str(inputs.columns[position]) for position in with_values(inputs, categories)]
-        return cls(inputs, known, categories, features.schema.task, params["seed"], params["max_categories"])
+        return cls(
+            inputs,
+            known,
+            categories,
+            schema.task,
+            params["seed"],
+            params["max_categories"],
+            lambda count: folds(table, schema, count),
+        )
 
     @property
     def is_regression(self) -> bool:
@@ -112,7 +123,7 @@ def main() -> None:
     arrays, target = rows(train[schema.features()]), targets(train, schema)
     features = of_project(arrays, schema)
     inputs = from_arrays(arrays, features)
-    data = Data.of(inputs, features, params)
+    data = Data.of(inputs, features, params, train)
     say(f"training {params['model']} on {inputs.shape[0]:,} rows of {inputs.shape[1]:,} features")
     save(fit(build(data, params), inputs, target, schema), MODEL)
     write_json(FEATURES, describe(features))
@@ -120,7 +131,7 @@ def main() -> None:
     trivial = DummyRegressor() if data.is_regression else DummyClassifier()
     save(trivial.fit(inputs, target), BASELINES["trivial"])
     few = slice(LINEAR_ROWS)
-    baseline = scaled(linear(Data.of(inputs[few], features, params)), data.task)
+    baseline = scaled(linear(Data.of(inputs[few], features, params, train[few])), data.task)
     save(fit(baseline, inputs[few], target[few], schema), BASELINES["linear"])
 
 

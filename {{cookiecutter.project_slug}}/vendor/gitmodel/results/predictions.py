@@ -3,16 +3,19 @@
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pandas as pd
 
 from gitmodel.base.project import PREDICTIONS, UserError
+from gitmodel.contract.clusters import clusters, codes_of
 from gitmodel.contract.labels import true_values
 from gitmodel.contract.schema import Schema
+from gitmodel.results.rows import rows_of
 
 NEARLY_ONE = 0.01  # what the probabilities of a row add up to
 HERE = "the work tree"
@@ -28,6 +31,8 @@ class Predictions:
     ids: np.ndarray
     labels: np.ndarray
     predicted: np.ndarray
+    clusters: np.ndarray | None = field(default=None, kw_only=True)
+    """(n,) codes of the rows that depend on each other; None where all are independent."""
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -36,7 +41,14 @@ class Predictions:
 
     def take(self, rows: np.ndarray) -> Self:
         """Return the same version on some of its rows."""
-        return replace(self, ids=self.ids[rows], labels=self.labels[rows], predicted=self.predicted[rows])
+        parts = {name: getattr(self, name)[rows] for name in ("ids", "labels", "predicted")}
+        return replace(self, **parts, clusters=codes_of(self.clusters, rows))
+
+    def beside(self, frame: pd.DataFrame) -> Self:
+        """Return the same version with how its rows depend on each other, by typed test rows that hold them all."""
+        if not (self.schema.group or self.schema.time):
+            return self
+        return replace(self, clusters=clusters(rows_of(self.ids, frame), self.schema))
 
 
 def work_tree_predictions(schema: Schema) -> Predictions:
