@@ -23,6 +23,7 @@ import numpy as np, pandas as pd, yaml
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST
 from gitmodel.contract import schema
 from gitmodel.metrics.builtin import BUILT_IN
+from gitmodel.metrics.scored import Scored
 from gitmodel.pipeline import evaluate
 
 task, classes, rows, blur = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
@@ -40,7 +41,7 @@ frame["y"] = np.array(contract.classes, dtype=object)[truth] if classes else tru
 noise = random.normal(size=(rows, max(classes, 1))) + blur * random.normal(size=(rows, max(classes, 1)))
 odds = np.exp(np.eye(classes)[truth] + noise) if classes else noise
 predicted = odds / odds.sum(axis=1, keepdims=True) if classes else truth + noise[:, 0]
-metrics = evaluate.measure_all(truth, {"model": predicted}, contract, BUILT_IN[task])
+metrics = evaluate.measure_all({"model": Scored(truth, predicted, contract)}, BUILT_IN[task])
 for path in (METRICS, TEST):
     path.parent.mkdir(exist_ok=True)
 METRICS.write_text(json.dumps({**metrics, "slices": {}}))

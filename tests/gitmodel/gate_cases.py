@@ -17,13 +17,14 @@ from gitmodel import cli
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST, TRAIN, md5_of
 from gitmodel.contract import schema
 from gitmodel.contract.identity import hexadecimal, row_hash
-from gitmodel.contract.labels import true_values
+from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.gate import command, compare, test_rows
 from gitmodel.gate.answers import Answers
 from gitmodel.gate.results import Results
 from gitmodel.gate.rules import rules_of
 from gitmodel.git.cache import object_path
 from gitmodel.metrics.builtin import BUILT_IN
+from gitmodel.metrics.scored import Scored
 from gitmodel.pipeline import evaluate
 
 CLASSES = {"binary": ["no", "yes"], "multiclass": ["a", "b", "c"], "regression": None}
@@ -165,9 +166,11 @@ class Project:
         predicted = predict(truth, contract.classes, noise)
         usual = truth.mean() if not contract.classes else np.bincount(truth) / len(truth)
         baselines = {"trivial": usual + np.zeros_like(predicted), "linear": predict(truth, contract.classes, 3)}
-        metrics = evaluate.measure_all(
-            truth, {"model": predicted, **baselines}, contract, {**BUILT_IN[contract.task], **self.own}
-        )
+        weight = weights_of(self.frame, contract)
+        scored = {
+            name: Scored(truth, values, contract, weight) for name, values in {"model": predicted, **baselines}.items()
+        }
+        metrics = evaluate.measure_all(scored, {**BUILT_IN[contract.task], **self.own})
         bundle = {"path": "models/bundle", "md5": f"{self.size:032x}.dir", "size": self.size}
         self.write_yaml(SCHEMA, self.contract)
         self.write_yaml(PARAMS, self.params)

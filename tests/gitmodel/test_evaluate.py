@@ -253,10 +253,11 @@ def drawn(task, classes=None, columns=("x", "self")):
     """Write all plots of some results to reports/plots in the working directory."""
     schema, truth, predicted = results_for(task, classes=classes)
     all_predicted = {"model": predicted, "trivial": predicted, "linear": predicted}
-    measured = evaluate.measure_all(truth, all_predicted, schema, m.BUILT_IN[task])
+    scored = {name: Scored(truth, predicted, schema) for name, predicted in all_predicted.items()}
+    measured = evaluate.measure_all(scored, m.BUILT_IN[task])
     importances = pd.DataFrame({"column": columns, "metric": m.headline(task, measured["test"])})
     importances = importances.assign(spread=0.01, importance=np.linspace(0.1, -0.01, len(importances)))
-    plots.write(truth, all_predicted, measured, importances, schema)
+    plots.write(scored, measured, importances)
     return {path.relative_to(PLOTS).as_posix(): path.read_bytes() for path in sorted(PLOTS.rglob("*.*"))}
 
 

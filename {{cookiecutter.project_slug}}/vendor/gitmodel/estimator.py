@@ -5,8 +5,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import InvalidParameterError
+from sklearn.utils.validation import has_fit_parameter
 
 from gitmodel.base.project import UserError, one_line
 from gitmodel.contract.encoding import category_names, encode, number_names
@@ -21,14 +23,20 @@ CALIBRATE = "wrap it, as in `CalibratedClassifierCV({name}(...), method='sigmoid
 OTHERWISE = "choose an estimator that has `predict_proba`, or for one of several estimators those that have it"
 
 
-def fit(model: BaseEstimator, features: pd.DataFrame, target: np.ndarray, schema: Schema) -> BaseEstimator:
-    """Fit a model to values or labels as text (n,), or to the labels' positions in the schema if it takes no text."""
+def fit(
+    model: BaseEstimator, features: pd.DataFrame, target: np.ndarray, schema: Schema, weight: np.ndarray | None = None
+) -> BaseEstimator:
+    """Fit a model to values or labels as text (n,), or to the labels' positions in the schema if it takes no text.
+
+    `weight` (n,) is how much each row counts; UserError if the model takes none.
+    """
+    weights = weights_for(model, weight)
     try:
-        model.fit(features, target)
+        model.fit(features, target, **weights)
     except InvalidParameterError as error:
         raise UserError(f"`train:` in params.yaml, or train.py: {one_line(error)[:300]}") from None
     except Exception as error:  # of whatever code the model is made of
-        if not schema.classes or not _takes_codes(model, features, target, schema):
+        if not schema.classes or not _takes_codes(model, features, target, schema, weights):
             raise UserError(
                 f"{name_of(model)} cannot be fitted to one target column: {described(error)}; {UNFIT}"
             ) from None
@@ -36,9 +44,28 @@ def fit(model: BaseEstimator, features: pd.DataFrame, target: np.ndarray, schema
     return model
 
 
-def _takes_codes(model: BaseEstimator, features: pd.DataFrame, target: np.ndarray, schema: Schema) -> bool:
+def weights_for(model: BaseEstimator, weight: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return what `fit` takes for weights (n,) to reach what learns within pipelines, searches and the like."""
+    if weight is None:
+        return {}
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        return {f"{name}__{key}": values for key, values in weights_for(last, weight).items()}
+    if isinstance(model, TransformedTargetRegressor) and model.regressor is not None:
+        return weights_for(model.regressor, weight)
+    if isinstance(model, BaseSearchCV):
+        return weights_for(model.estimator, weight)
+    if not has_fit_parameter(model, "sample_weight"):
+        remedy = "choose an estimator whose `fit` has `sample_weight`, or leave `weight:` out of schema.yaml"
+        raise UserError(f"{type(model).__name__} takes no weights of rows: {remedy}")
+    return {"sample_weight": weight}
+
+
+def _takes_codes(
+    model: BaseEstimator, features: pd.DataFrame, target: np.ndarray, schema: Schema, weights: dict[str, np.ndarray]
+) -> bool:
     try:
-        model.fit(features, codes_of(target, schema.classes))
+        model.fit(features, codes_of(target, schema.classes), **weights)
     except Exception:  # the first one says more
         return False
     return True

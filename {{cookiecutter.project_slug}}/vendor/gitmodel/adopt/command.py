@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group", metavar="COLUMN", help="a column whose rows belong together, such as a customer or a patient"
     )
+    parser.add_argument("--weight", metavar="COLUMN", help="a column of numbers from 0 on: how much each row counts")
     parser.set_defaults(command=_command)
 
 
@@ -61,10 +62,11 @@ def adopt(
     id: str | None = None,
     time: str | None = None,
     group: str | None = None,
+    weight: str | None = None,
     test_size: float = Wishes.test_size,
 ) -> Schema:
     """Put `table` in place, write schema.yaml and say what was found; UserError leaves everything as it was."""
-    wishes = Wishes(target, task, id, time, group, test_size)
+    wishes = Wishes(target, task, id, time, group, weight, test_size)
     require_table(table)
     if (size := table.stat().st_size / 1e6) > LARGE_MB:
         say(f"reading {table} ({size:,.0f} MB)")
@@ -183,6 +185,7 @@ def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> str:
     ]
     lines += [f"id       {schema.id}"] if schema.id else []
     lines += [f"group    {schema.group}: its rows stay together"] if schema.group else []
+    lines += [f"weight   {schema.weight}: how much each row counts"] if schema.weight else []
     lines += [f"time     {schema.time}: tested on rows from {schema.test_from} on"] if schema.time else []
     ignored = [f"  {name}: {reason}" for name, reason in schema.ignored.items()]
     lines += (
@@ -198,7 +201,7 @@ def _command(args: argparse.Namespace) -> None:
     if not PARAMS.exists():
         raise UserError(f"there is no {PARAMS} here: run `model adopt` in the project's folder")
     share = read_stage(Parameters, "prepare").test_size
-    adopt(args.table, args.target, args.task, args.id, args.time, args.group, share)
+    adopt(args.table, args.target, args.task, args.id, args.time, args.group, args.weight, share)
     if Path(".git").exists():
         place = Path(load().table)
         storage.forget(PARQUET if place == CSV else CSV)

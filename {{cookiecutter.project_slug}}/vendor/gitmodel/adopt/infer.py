@@ -32,6 +32,7 @@ class Wishes:
     id: str | None = None
     time: str | None = None
     group: str | None = None
+    weight: str | None = None
     test_size: float = 0.25
 
 
@@ -64,6 +65,7 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
         id=id_name,
         time=wishes.time,
         group=wishes.group,
+        weight=wishes.weight,
         sensitive=tuple(sensitive),
         ignored={name: finding.reason for name, finding in guesses.items() if not finding.column},
         ignored_classes=guessed.ignored,
@@ -73,7 +75,7 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
         raise UserError(f"no usable column beside the target: {_reasons(schema)}")
     schema = replace(
         schema,
-        identity=() if id_name else tuple(n for n in schema.columns if n != schema.target),
+        identity=() if id_name else tuple(n for n in schema.columns if n not in (schema.target, schema.weight)),
         slices=slices_of(schema, table),
         test_from=test_from(schema, table, wishes.test_size),
     )
@@ -85,6 +87,7 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
 def require_columns(table: Mapping[str, Cells], wishes: Wishes) -> None:
     """Raise UserError unless the columns that the person named are there and fit."""
     wished = {"--target": wishes.target, "--id": wishes.id, "--time": wishes.time, "--group": wishes.group}
+    wished |= {"--weight": wishes.weight}
     for option, name in wished.items():
         if name is not None and name not in table:
             raise UserError(f"{option} {name!r}: there is no such column; {_closest(name, list(table))}")
@@ -187,8 +190,18 @@ def columns_of(
     columns = {name: found.column for name, found in guesses.items() if found.column} | {wishes.target: guessed.column}
     if wishes.time:
         _require_time(table[wishes.time], columns.get(wishes.time))
-    unlearned = {*sensitive, wishes.group, wishes.time}
+    if wishes.weight:
+        columns[wishes.weight] = _weight(table[wishes.weight], columns.get(wishes.weight))
+    unlearned = {*sensitive, wishes.group, wishes.time, wishes.weight}
     return {name: replace(columns[name], feature=name not in unlearned) for name in table if name in columns}
+
+
+def _weight(cells: Cells, column: Column | None) -> Column:
+    """Return the contract of a column of weights: any from 0 on."""
+    if column is None or column.type not in ("number", "integer") or cells.missing:
+        shown = f"{some_rows(cells.missing)} with none" if cells.missing else types.examples(list(cells.texts), 1)
+        raise UserError(f"--weight {cells.name!r} must be a number in each row, not {shown}: mend it, or leave it out")
+    return Column("number", min=0)
 
 
 def _require_time(cells: Cells, column: Column | None) -> None:

@@ -28,6 +28,7 @@ ROWS = """\
 # With `time`, a datetime column, the test rows are the latest ones instead: at the moment `test_from` (UTC) or later.
 # It stays where it is when rows are added. To move it is another test: do it in a commit that says so.
 # `group` names the column whose rows belong together, such as a customer or a patient: they stay on one side, too.
+# `weight` names the column that says how much a row counts, in training and in all that is measured.
 # `salt` was chosen so that the test rows are as many of each class as asked for; another one is another test.
 """
 GROUPS = """\
@@ -98,7 +99,7 @@ def _time(schema: Schema) -> str:
 
 
 def _group(schema: Schema) -> str:
-    return _line("group", schema.group) + _line("salt", schema.salt)
+    return _line("group", schema.group) + _line("weight", schema.weight) + _line("salt", schema.salt)
 
 
 def _positive(schema: Schema) -> str:

@@ -21,7 +21,7 @@ from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
 from gitmodel.backtest.timeline import Slice, Timeline, by_time, by_version
 from gitmodel.base.markdown import figure, title
 from gitmodel.base.project import RULES, UserError, say, some_rows, write_json, write_text
-from gitmodel.contract.labels import true_values
+from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.origin import of_project
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
@@ -102,7 +102,8 @@ def trained_and_measured(
         before = slice(max(first.start - timeline.window, 0), first.start)
         require_classes(target[before], schema, first)
         data = Data.of(given[before], features, params, timeline.table[before])
-        model = fit(build(data, params), given[before], target[before], schema)
+        weight = weights_of(timeline.table[before], schema)
+        model = fit(build(data, params), given[before], target[before], schema, weight)
         for later in range(position, len(timeline.later)):
             part = slice(timeline.later[later].start, timeline.later[later].stop)
             yield position, later, predict(model, given[part])
@@ -128,7 +129,8 @@ def aging(
     draws: dict[tuple[int, int], np.ndarray] = {}
     for trained, measured, predicted in predictions:
         part = timeline.later[measured]
-        scored = Scored(truth[part.start : part.stop], predicted, schema)
+        rows_of_part = slice(part.start, part.stop)
+        scored = Scored(truth[rows_of_part], predicted, schema, weights_of(timeline.table[rows_of_part], schema))
         if metric.defined(scored) and (values := measured_with_noise(metric, scored)) is not None:
             points[trained, measured], draws[trained, measured] = values[0], values[1:]
     later = range(len(timeline.later))

@@ -36,24 +36,30 @@ def most_rows(classes: int) -> int:
     return int(min(20_000, MOST_CELLS // max(classes, 1) ** 2))
 
 
-def calibrations(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> dict[str, Calibration]:
+def calibrations(
+    truth: np.ndarray, predicted: np.ndarray, schema: Schema, weight: np.ndarray | None = None
+) -> dict[str, Calibration]:
     """Return class -> outcomes by probability, of n rows with `predicted` (n, classes); binary: of the positive one."""
     codes = [positive_code(schema)] if schema.task == "binary" else range(len(schema.classes))
     most = max(2, min(MOST_BINS, MOST_COUNTS // len(schema.classes)))
-    return {schema.classes[code]: count(predicted[:, code], truth == code, most) for code in codes}
+    return {schema.classes[code]: count(predicted[:, code], truth == code, most, weight) for code in codes}
 
 
-def count(chance: np.ndarray, outcome: np.ndarray, most: int = MOST_BINS) -> Calibration:
+def count(
+    chance: np.ndarray, outcome: np.ndarray, most: int = MOST_BINS, weight: np.ndarray | None = None
+) -> Calibration:
     """Return how often (n,) outcomes came true in bins of their (n,) chances: `rows`, `outcomes`, mean `chance`.
 
-    The bins lie between `edges`, (left, right], close together where the outcome is least certain, and hold 10 rows
-    or more each: nothing can be read from them of a single one.
+    `weight` (n,) is how many rows each stands for; None: one. The bins lie between `edges`, (left, right], close
+    together where the outcome is least certain, and hold 10 rows or more each: nothing can be read of a single
+    one.
     """
     edges = _edges(chance, most)
     bins, size = np.searchsorted(edges, chance, side="left"), len(edges) + 1
-    rows, hits, sums = (np.bincount(bins, part, size) for part in (np.ones(len(chance)), outcome, chance))
-    means = [significant(value) for value in (sums / np.maximum(rows, 1)).tolist()]
-    rows, hits = (counts.astype(int).tolist() for counts in (rows, hits))
+    weight = np.ones(len(chance)) if weight is None else weight
+    rows, hits, sums = (np.bincount(bins, weight * part, size) for part in (np.ones(len(chance)), outcome, chance))
+    means = [significant(value) for value in (sums / np.where(rows > 0, rows, 1)).tolist()]
+    rows, hits = (np.rint(counts).astype(int).tolist() for counts in (rows, hits))
     return {"edges": edges.tolist(), "rows": rows, "outcomes": hits, "chance": means}
 
 

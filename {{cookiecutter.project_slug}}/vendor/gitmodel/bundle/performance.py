@@ -4,14 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gitmodel.base.project import most_predictions
 from gitmodel.bundle.estimate import calibrations, count, estimate, most_rows
 from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.bundle.rates import Sums
 from gitmodel.bundle.sample import Sample
-from gitmodel.contract.labels import true_values
+from gitmodel.contract.clusters import blocks, effective, group_hash
+from gitmodel.contract.identity import mix
+from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.schema import Schema
+from gitmodel.contract.table import STRING
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN, significant
 from gitmodel.metrics.metric import Metric
@@ -32,49 +36,71 @@ class Performance:
 
     def add(self, columns: Mapping[str, np.ndarray], predicted: np.ndarray) -> None:
         """Take in n rows: their typed columns with the target, and what `Bundle.predict` says of them."""
-        truth = true_values(columns[self._schema.target], self._schema)
-        self._sample.add(truth, predicted)
+        truth, schema = true_values(columns[self._schema.target], self._schema), self._schema
+        weight = weights_of(columns, schema)
+        alone = mix(np.arange(self._sample.rows, self._sample.rows + len(truth), dtype=np.uint64))
+        groups = group_hash(named(columns[schema.group]), alone) if schema.group else alone
+        times = columns[schema.time] if schema.time else np.zeros(len(truth))
+        self._sample.add(truth, predicted, np.ones(len(truth)) if weight is None else weight, groups, times)
         self._sums.add(columns, predicted, truth)
         self._saturated += int(saturated(predicted).sum())
 
     def describe(self) -> dict[str, Any]:
         """Return `rows`, the `spread` of each metric, rates by `groups`, and of classes how sure and right it was."""
-        truth, predicted = self._sample.columns()
+        truth, predicted, weight, groups, times = self._sample.columns()
         rows, schema = self._sample.rows, self._schema
+        codes = pd.factorize(groups)[0] if schema.group else blocks(times) if schema.time else None
         found: dict[str, Any] = {"rows": rows}
-        scored = Scored(truth, predicted, schema)
+        scored = Scored(truth, predicted, schema, weight if schema.weight else None)
         metrics = [metric for metric in self._metrics if metric.defined(scored)]
-        errors = measured(scored, metrics)[1] * np.sqrt(len(truth) / rows)
+        errors = measured(scored, metrics, codes)[1] * np.sqrt(len(truth) / rows)
         named = zip(metrics, errors.tolist(), strict=True)
         found["spread"] = {metric.name: significant(error, 3) for metric, error in named if error == error}
         found["groups"] = self._sums.describe(self._min_rows)
         if schema.classes and len(truth) >= FEWEST_ROWS:
             found["saturated"] = significant(self._saturated / rows)
-            found |= calibration(truth, predicted, schema)
+            found |= calibration(scored, codes)
         return found
 
 
-def measured(scored: Scored, metrics: Sequence[Metric]) -> tuple[np.ndarray, np.ndarray]:
+def measured(
+    scored: Scored, metrics: Sequence[Metric], clusters: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return each metric of n rows, and its standard error: the standard deviation over bootstrap samples.
 
-    The error is NaN where too many samples do not define the metric.
+    Rows of one of the (n,) clusters are drawn together. The error is NaN where too many samples do not define a metric.
     """
     functions, ones = [metric.of(scored) for metric in metrics], np.ones((len(scored), 1))
-    drawn = map(bootstrap.usable, bootstrap.resampled(functions, len(scored), DRAWS))
+    drawn = map(bootstrap.usable, bootstrap.resampled(functions, len(scored), DRAWS, clusters))
     errors = [np.nan if values is None else values.std() for values in drawn]
     return np.array([function(ones)[0] for function in functions]), np.array(errors)
 
 
-def calibration(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> dict[str, Any]:
+def calibration(scored: Scored, clusters: np.ndarray | None) -> dict[str, Any]:
     """Return outcomes by probability, of each class and of what `ece` compares, and the metrics to expect from them."""
-    known = calibrations(truth, predicted, schema)
+    schema, weight = scored.schema, independent(scored.weight, clusters)
+    known = calibrations(scored.truth, scored.predicted, schema, weight)
     some = slice(most_rows(len(schema.classes)))
-    expected = estimate(predicted[some], known, schema, draws=0)
+    expected = estimate(scored.predicted[some], known, schema, draws=0)
     return {
         "calibration": known,
-        "reliability": count(*Scored(truth, predicted, schema).confidence),
+        "reliability": count(*scored.confidence, weight=weight),
         "estimated": {name: significant(value) for name, (value, _) in expected.items()},
     }
+
+
+def independent(weight: np.ndarray | None, clusters: np.ndarray | None) -> np.ndarray | None:
+    """Return weights (n,) that add up to as many rows as the weighted clusters are worth; None: each counts as one."""
+    if weight is None and clusters is None:
+        return None
+    codes = clusters if clusters is not None else np.arange(len(weight if weight is not None else ()))
+    given = np.ones(len(codes)) if weight is None else weight
+    return given * effective(codes, given) / given.sum()
+
+
+def named(values: np.ndarray) -> pd.Series:
+    """Return the (n,) typed values of a column as data/test.parquet has them, texts as such."""
+    return pd.Series(values, dtype=STRING if values.dtype == object else None)
 
 
 def saturated(predicted: np.ndarray) -> np.ndarray:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from gitmodel.base.markdown import escape, folded, number, table, title
 from gitmodel.contract.schema import Schema
 from gitmodel.metrics.groups import measurable, rates
 from gitmodel.results.predictions import work_tree_predictions
-from gitmodel.results.rows import groups_of_rows
+from gitmodel.results.rows import groups_of_rows, read_test
 
 MOST_ROWS_SHOWN = 12
 GAPS = {
@@ -48,13 +50,16 @@ def groups_by_rates(schema: Schema, min_rows: int) -> list[Group]:
     if not schema.sensitive:
         return []
     version, found = work_tree_predictions(schema), []
+    if schema.weight:
+        version = version.beside(read_test())
+    weight = np.ones(len(version.ids)) if version.weight is None else version.weight
     known = rates(version)
     for column, values in groups_of_rows(version.ids, schema.sensitive).items():
         defined = {name: measurable(version, name, values, min_rows) for name in known}
         for value in sorted(defined["error"]):
             rows = values[value]
             measured = {
-                name: float(part[rows].sum() / whole[rows].sum())
+                name: float((weight * part)[rows].sum() / (weight * whole)[rows].sum())
                 for name, (part, whole) in known.items()
                 if value in defined[name]
             }

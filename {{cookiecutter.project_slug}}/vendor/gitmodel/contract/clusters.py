@@ -18,7 +18,11 @@ def cluster_hash(table: pd.DataFrame, schema: Schema) -> np.ndarray:
     alone = row_hash(table[identity_columns(schema)])
     if not schema.group:
         return alone
-    values = table[schema.group]
+    return group_hash(table[schema.group], alone)
+
+
+def group_hash(values: pd.Series, alone: np.ndarray) -> np.ndarray:
+    """Return the (n,) uint64 hash of the names of groups, and of `alone` (n,) where a row has none."""
     return np.where(values.isna(), alone, mix(bits(values)))
 
 
@@ -50,7 +54,10 @@ def codes_of(codes: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if codes is None else np.unique(codes[rows], return_inverse=True)[1]
 
 
-def effective(codes: np.ndarray) -> float:
-    """Return how many clusters of equal size (n,) codes are worth: (sum of sizes)^2 / sum of squares (Kish 1965)."""
-    sizes = np.bincount(codes)
-    return float(sizes.sum() ** 2 / np.square(sizes).sum()) if len(codes) else 0.0
+def effective(codes: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Return how many clusters of equal size (n,) codes are worth: (sum of sizes)^2 / sum of squares (Kish 1965).
+
+    With (n,) weights of rows, the size of a cluster is the sum of its weights.
+    """
+    sizes = np.bincount(codes, weight)
+    return float(sizes.sum() ** 2 / np.square(sizes).sum()) if sizes.any() else 0.0

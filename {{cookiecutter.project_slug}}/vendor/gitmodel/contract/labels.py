@@ -1,11 +1,12 @@
-"""A label becomes a code here, and nowhere else: the position of its class among the sorted classes of the contract."""
+"""What rows are judged by: their labels as codes or numbers, made here and nowhere else, and how much each counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from gitmodel.base.project import SCHEMA, UserError, some_rows
 from gitmodel.contract.schema import Schema
 
 
@@ -14,6 +15,19 @@ def true_values(target: Any, schema: Schema) -> np.ndarray:
     if schema.task == "regression":
         return np.asarray(target, dtype=float)
     return codes_of(target, schema.classes)
+
+
+def weights_of(table: Mapping[str, Any] | pd.DataFrame, schema: Schema) -> np.ndarray | None:
+    """Return how much each of n typed rows counts, by `weight:` of the contract; None where all count the same.
+
+    UserError if none counts.
+    """
+    if not schema.weight:
+        return None
+    found = np.asarray(table[schema.weight], dtype=float)
+    if len(found) and not found.any():
+        raise UserError(f"`{schema.weight}` (`weight:` in {SCHEMA}) is 0 in all {some_rows(len(found))}: none counts")
+    return found
 
 
 def codes_of(texts: Any, values: Sequence[str], other: int = -1) -> np.ndarray:

@@ -77,6 +77,7 @@ class Schema:
     test_from: MaybeText = None
     group: MaybeText = None
     salt: Seed = 0
+    weight: MaybeText = None
     slices: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     violations: Text = "reject"
@@ -333,7 +334,8 @@ def _problems(schema: Schema) -> Iterator[str]:
     """Yield what does not fit together."""
     named = {"target": [schema.target], "identity": schema.identity, "slices": schema.slices}
     named |= {"sensitive": schema.sensitive, "logged": schema.logged}
-    named |= {"time": [schema.time] if schema.time else [], "group": [schema.group] if schema.group else []}
+    single = {"time": schema.time, "group": schema.group, "weight": schema.weight}
+    named |= {key: [name] for key, name in single.items() if name}
     for key, names in named.items():
         for name in names:
             if name not in schema.columns:
@@ -349,6 +351,7 @@ def _problems(schema: Schema) -> Iterator[str]:
     if schema.target in schema.identity:
         yield "`identity` must not hold the target: a corrected label is still the same row"
     yield from _group_problems(schema)
+    yield from _weight_problems(schema)
     if schema.time and (schema.columns[schema.time].type != "datetime" or schema.columns[schema.time].nullable):
         yield f"`time` names {schema.time!r}, which must be of type datetime and never missing"
     yield from _cut_problems(schema)
@@ -368,6 +371,16 @@ def _group_problems(schema: Schema) -> Iterator[str]:
             f"`identity` holds {schema.group!r} alone, so that all rows of a group would be the same row: list the"
             " other columns, too; `group` keeps its rows together by itself"
         )
+
+
+def _weight_problems(schema: Schema) -> Iterator[str]:
+    if not schema.weight:
+        return
+    column = schema.columns[schema.weight]
+    if schema.weight in (schema.target, schema.group, schema.time):
+        yield f"`weight` names {schema.weight!r}, which is the target, group or time: name how much a row counts"
+    if column.type not in ("number", "integer") or column.nullable or column.min is None or column.min < 0:
+        yield f"`weight` names {schema.weight!r}, which must be a number from `min: 0` on, and never missing"
 
 
 def _cut_problems(schema: Schema) -> Iterator[str]:

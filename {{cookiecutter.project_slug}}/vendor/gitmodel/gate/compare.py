@@ -54,6 +54,11 @@ class Change:
     folder: Path
 
     @cached_property
+    def measured(self) -> Results:
+        """Its results, with how much each of its test rows counts."""
+        return self.results.beside(self.test) if self.results.schema.weight else self.results
+
+    @cached_property
     def test(self) -> pd.DataFrame:
         """Its typed test rows."""
         return read_table(self.folder / TEST)
@@ -86,7 +91,7 @@ def ask_here(change: Change, base: Results | None, rows: pd.DataFrame | None, co
 def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None = None) -> None:
     """Fill in the judgement of a change against a commit."""
     judgement.base, ask = commit, ask or ask_here
-    base, candidate = from_commit(commit), change.results
+    base, candidate = from_commit(commit), change.measured
     metrics = known((base or candidate).schema)
     require_metrics(candidate, base)
     if base is None:
@@ -122,7 +127,7 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
 
 def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
     """Judge a change whose base has no model: by its baselines, and by whether it is what it says."""
-    candidate = change.results
+    candidate = change.measured
     require_consistent(candidate, recomputed(candidate, known(candidate.schema)))
     require_agreement(ask(change, None, None, commit), candidate, candidate)
     judgement.rules = read_rules(commit) or candidate.rules
@@ -178,7 +183,14 @@ def versions(
             " with a reason"
         )
     candidate = change.results
-    judged = replace(candidate, ids=base.ids, labels=base.labels, predicted=answers.base)
+    judged = replace(
+        candidate,
+        ids=base.ids,
+        labels=base.labels,
+        predicted=answers.base,
+        clusters=base.clusters,
+        weight=base.weight,
+    )
     found = {"base": Pairs(base, judged)}
     own = replace(candidate, predicted=answers.own)
     if changes.new or changes.relabelled:
@@ -195,7 +207,7 @@ def own_pairs(
         return {}
     own, frame = own.take(np.flatnonzero(known)), rows_of(change.results.ids, change.test)[known]
     try:
-        return {"own": Pairs(rescored(base, judgement.base, own, frame).beside(frame), own)}
+        return {"own": alike(rescored(base, judgement.base, own, frame), own, frame)}
     except Incomparable as error:
         judgement.notes.append(f"not compared on the change's own test rows: {error}")
         return {}
@@ -206,7 +218,7 @@ def joined(judged: Results, own: Results) -> Results:
     rest = own.take(np.flatnonzero(~np.isin(own.ids, judged.ids)))
     parts = [(getattr(judged, name), getattr(rest, name)) for name in ("ids", "labels", "predicted")]
     ids, labels, predicted = (np.concatenate(pieces) for pieces in parts)
-    return replace(judged, ids=ids, labels=labels, predicted=predicted)
+    return replace(judged, ids=ids, labels=labels, predicted=predicted, clusters=None, weight=None)
 
 
 def note_new(base: Results, candidate: Results, notes: list[str]) -> None:
@@ -251,7 +263,13 @@ def served(
         judgement.notes.append("not compared with the version that serves: too few test rows are in both")
         return {}
     frame = pd.concat([rows, change.test], ignore_index=True).drop_duplicates("row")
-    return {"served": Pairs(replace(pairs.base, schema=base.schema).beside(frame), pairs.candidate)}
+    return {"served": alike(replace(pairs.base, schema=base.schema), pairs.candidate, frame)}
+
+
+def alike(before: Results, after: Results, frame: pd.DataFrame) -> Pairs:
+    """Return two versions on the same rows, which depend on each other and count by the contract of the first."""
+    before = before.beside(frame)
+    return Pairs(before, replace(after, clusters=before.clusters, weight=before.weight))
 
 
 def groups_of(pairs: Pairs, rows: pd.DataFrame, judgement: Judgement) -> dict[str, dict[str, np.ndarray]]:

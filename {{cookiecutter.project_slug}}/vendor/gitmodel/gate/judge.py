@@ -152,7 +152,8 @@ def nowhere(w: np.ndarray) -> np.ndarray:
 
 def scored(version: Results, rows: np.ndarray | slice = slice(None)) -> Scored:
     """Return the rows of a version, or some of them, as metrics take them."""
-    return Scored(version.truth[rows], version.predicted[rows], version.schema)
+    weight = None if version.weight is None else version.weight[rows]
+    return Scored(version.truth[rows], version.predicted[rows], version.schema, weight)
 
 
 def of_gaps(pairs: Pairs, groups: Groups, rules: GateRules) -> Iterator[Comparison]:

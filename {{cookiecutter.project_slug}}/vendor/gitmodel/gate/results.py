@@ -215,6 +215,7 @@ def stacked(pairs: Pairs) -> Results:
         labels=np.concatenate([base.labels, other.labels]),
         predicted=np.concatenate([base.predicted, other.predicted]),
         clusters=None,
+        weight=None if base.weight is None else np.tile(base.weight, 2),
     )
 
 

@@ -11,7 +11,16 @@ from gitmodel.rules import GateRules
 from gitmodel.versions.rules import rules_of as promotion_rules
 
 LOOSER_WHEN_LARGER = ("gap", "confidence", "min_rows", "size", "latency")
-MOVING = ("identity", "id", "time", "test_from", "group", "ignored_classes")  # the split, or which rows count
+MOVING = (
+    "identity",
+    "id",
+    "time",
+    "test_from",
+    "group",
+    "salt",
+    "weight",
+    "ignored_classes",
+)  # the split, or which rows count
 
 
 def require_known(content: dict[str, Any], where: str) -> dict[str, Any]:

@@ -27,6 +27,10 @@ class Predicted(Protocol):
     def predicted(self) -> np.ndarray:
         """The predictions."""
 
+    @property
+    def weight(self) -> np.ndarray | None:
+        """How much each row counts; None: all the same."""
+
 
 def measurable(version: Predicted, name: str, groups: Mapping[str, np.ndarray], min_rows: int) -> dict[str, np.ndarray]:
     """Return the groups whose rate means something: of enough rows, for true positives of enough positive ones."""
@@ -57,4 +61,4 @@ def gap(version: Predicted, name: str, groups: Sequence[np.ndarray]) -> Weighted
     """Return the largest difference of a rate between any two groups."""
     part, whole = rates(version)[name]
     by_group = weighted.rates(part, whole, groups)
-    return lambda w: np.ptp(by_group(w), axis=0)
+    return weighted.by(version.weight, lambda w: np.ptp(by_group(w), axis=0))

@@ -1,10 +1,11 @@
 """A metric: how good predictions are, as one number. The built-in ones and those of a user are of one kind."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from inspect import signature
 from math import inf, isfinite
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from gitmodel.base.project import UserError, some_rows
 from gitmodel.metrics.scored import Scored
-from gitmodel.metrics.weighted import Resampled, Weighted, mean
+from gitmodel.metrics.weighted import Resampled, Weighted, by, mean
 from gitmodel.seam import described
 
 Values = TypeVar("Values", float, np.ndarray)
@@ -26,6 +27,7 @@ SIGNATURES = {
     "regression": "truth is (n,) values; predicted is (n,) values",
 }
 RETURN = "return one finite number, or one for each row"
+WEIGH = "return one for each row, or take them as a third parameter `weight`, (n,)"
 
 
 class Undefined(UserError):
@@ -46,9 +48,10 @@ class Metric:
     """A metric of one function of truth and predictions, as `SIGNATURES` describes them.
 
     The function returns one number, or the (n,) values of the rows, whose mean is the metric; the bootstrap is much
-    faster with the second. `better` is "higher" or "lower", `name` is by default that of the function. `share` is the
-    part of its standard error that `model margins` proposes as its margin, `by_group` whether groups are measured too,
-    and `limits` are the least and the largest value that it can have.
+    faster with the second. Where rows have weights, a function with a parameter `weight` gets them, (n,); one that
+    returns one number needs it. `better` is "higher" or "lower", `name` is by default that of the function. `share` is
+    the part of its standard error that `model margins` proposes as its margin, `by_group` whether groups are measured
+    too, and `limits` are the least and the largest value that it can have.
     """
 
     function: Callable[..., Any]
@@ -72,10 +75,24 @@ class Metric:
     def of(self, scored: Scored) -> Weighted:
         """Return the metric of n rows as a function of their weights; Undefined if the rows do not define it."""
         truth, predicted = scored.plain
-        values = self._values(truth, predicted, scored.schema.task)
+        known = {"weight": scored.weight} if self._takes_weight and scored.weight is not None else {}
+        values = self._values(truth, predicted, scored.schema.task, known)
         if values.ndim:
-            return mean(values)
-        return Resampled(lambda rows: self._quietly(truth[rows], predicted[rows]), float(values))
+            return by(scored.weight, mean(values))
+        if scored.weight is not None and not known:
+            raise Undefined(f"{self.name} (METRICS in evaluate.py) returns one number, and rows have weights: {WEIGH}")
+        return Resampled(
+            lambda rows: self._quietly(truth[rows], predicted[rows], {name: w[rows] for name, w in known.items()}),
+            float(values),
+        )
+
+    @property
+    def _takes_weight(self) -> bool:
+        """Tell whether the function takes the weights of rows, (n,), by that name."""
+        try:
+            return "weight" in signature(self.function).parameters
+        except (TypeError, ValueError):
+            return False
 
     def value(self, scored: Scored) -> float:
         """Return the metric of n rows, unrounded; Undefined if they do not define it."""
@@ -101,15 +118,17 @@ class Metric:
             return False
         return not slow or enough(scored, classes)
 
-    def _values(self, truth: np.ndarray, predicted: np.ndarray, task: str) -> np.ndarray:
+    def _values(
+        self, truth: np.ndarray, predicted: np.ndarray, task: str, known: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
         """Return what the function does, () or (n,); Undefined if it fails, or if that is no number."""
         rows, where = len(truth), f"{self.name} (METRICS in evaluate.py)"
         try:
             with silence():
-                returned = self.function(truth, predicted)
+                returned = self.function(truth, predicted, **known)
         except Exception as error:
-            known = SIGNATURES[task]
-            raise Undefined(f"{where} fails on {some_rows(rows)} with {described(error)}: {known}") from None
+            fails = f"{where} fails on {some_rows(rows)} with {described(error)}"
+            raise Undefined(f"{fails}: {SIGNATURES[task]}") from None
         try:
             values = np.asarray(float("nan") if returned is None else returned, dtype=float)
         except (TypeError, ValueError):
@@ -121,11 +140,11 @@ class Metric:
             raise Undefined(f"{where} is no number on {some_rows(rows)} but {shown}: {RETURN}")
         return values
 
-    def _quietly(self, truth: np.ndarray, predicted: np.ndarray) -> float:
+    def _quietly(self, truth: np.ndarray, predicted: np.ndarray, known: Mapping[str, np.ndarray]) -> float:
         """Return the number for the rows of one draw, NaN where they do not define it."""
         try:
             with silence():
-                value = float(self.function(truth, predicted))
+                value = float(self.function(truth, predicted, **known))
         except Exception:
             return float("nan")
         return value if isfinite(value) else float("nan")
@@ -139,8 +158,7 @@ class BuiltIn(Metric):
 
     def of(self, scored: Scored) -> Weighted:
         """Return the metric of n rows as a function of their weights."""
-        weighted: Weighted = self.function(scored)
-        return weighted
+        return by(scored.weight, self.function(scored))
 
     def defined(self, scored: Scored) -> bool:
         """Tell whether n rows define the metric at all, such as no ROC curve for one class."""

@@ -14,12 +14,13 @@ TINY = 1e-12  # smaller probabilities stay as they are
 class Scored:
     """`truth` is (n,) codes of the sorted classes, or (n,) values; `predicted` (n, classes) probabilities, or values.
 
-    A function of the user gets the `plain` form.
+    `weight` is how much each row counts, (n,) from 0 on; None: all the same. A user's function gets the `plain` form.
     """
 
     truth: np.ndarray
     predicted: np.ndarray
     schema: Schema
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -61,7 +62,8 @@ class Scored:
 
     def take(self, rows: np.ndarray) -> "Scored":
         """Return some of the rows."""
-        return Scored(self.truth[rows], self.predicted[rows], self.schema)
+        weight = None if self.weight is None else self.weight[rows]
+        return Scored(self.truth[rows], self.predicted[rows], self.schema, weight)
 
 
 def nines(chances: np.ndarray) -> np.ndarray:

@@ -24,6 +24,11 @@ def mean(values: np.ndarray) -> Weighted:
     return lambda w: _ratio(*(with_ones @ w))
 
 
+def by(weight: np.ndarray | None, metric: Weighted) -> Weighted:
+    """Return a metric of rows that count by (n,) weights of their own, besides those that it is given."""
+    return metric if weight is None else lambda w: metric(w * weight[:, None])
+
+
 class Resampled:
     """A metric that is measured on the rows of each draw, one after the other; NaN where they do not define it."""
 
@@ -141,13 +146,17 @@ def r2(truth: np.ndarray, predicted: np.ndarray) -> Weighted:
 
 
 def median(values: np.ndarray) -> Weighted:
-    """Return the value in the middle of the drawn ones; the mean of the two in the middle for an even number."""
+    """Return the value in the middle of the drawn ones; the mean of the two in the middle where the half is between."""
     order = np.argsort(values, kind="stable")
     ascending = values[order]
 
     def value(w: np.ndarray) -> np.ndarray:
         reached = np.cumsum(w[order], axis=0)
-        low, high = ((reached < half).sum(axis=0) for half in (reached[-1] / 2, reached[-1] / 2 + 0.5))
+        half = reached[-1] / 2
+        low, high = (
+            (reached < half - TINY * reached[-1]).sum(axis=0),
+            (reached <= half + TINY * reached[-1]).sum(axis=0),
+        )
         return (ascending[low] + ascending[high]) / 2
 
     return value

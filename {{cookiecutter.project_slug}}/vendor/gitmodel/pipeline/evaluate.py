@@ -25,7 +25,7 @@ from gitmodel.base.project import (
 )
 from gitmodel.base.settings import Count, read_stage
 from gitmodel.contract.features import Features
-from gitmodel.contract.labels import true_values
+from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import groups, rows
@@ -61,14 +61,16 @@ def main() -> None:
         predict(estimators, test, features),
         known(schema),
     )
-    metrics = measure_all(truth, predicted, schema, measured)
-    metrics["slices"] = slices(test, Scored(truth, predicted["model"], schema), measured, params.min_slice_rows)
+    weight = weights_of(test, schema)
+    scored = {name: Scored(truth, values, schema, weight) for name, values in predicted.items()}
+    metrics = measure_all(scored, measured)
+    metrics["slices"] = slices(test, scored["model"], measured, params.min_slice_rows)
     some = smallest(test["row"], params.importance_rows)
     importances = importance(estimators["model"], test.iloc[some], truth[some], features, params.importance_repeats)
     kept = smallest(test["row"], most_predictions(len(schema.classes)))
     table = predictions(test.iloc[kept], predicted["model"][kept], schema)
 
-    plots.write(truth, predicted, metrics, importances, schema)
+    plots.write(scored, metrics, importances)
     with replacing(PREDICTIONS) as draft:
         table.to_csv(draft, index=False, lineterminator="\n")
     write_json(METRICS, metrics)
@@ -96,18 +98,15 @@ def require_usable(name: str, values: np.ndarray, schema: Schema) -> None:
         raise UserError(f"the {name} predicts no number for {broken:,} test rows: look at `train:` in params.yaml")
 
 
-def measure_all(
-    truth: np.ndarray, predicted: dict[str, np.ndarray], schema: Schema, metrics: Mapping[str, Metric]
-) -> dict[str, Any]:
+def measure_all(scored: Mapping[str, Scored], metrics: Mapping[str, Metric]) -> dict[str, Any]:
     """Return the metrics of the model, `test`, and of the others, `baseline`.
 
     Undefined (a UserError) if a metric of the user fails for the model; for a baseline it is left out.
     """
-    of_model = Scored(truth, predicted["model"], schema)
     for metric in metrics.values():
         if not isinstance(metric, BuiltIn):
-            metric.of(of_model)
-    measured = {name: measure(Scored(truth, values, schema), metrics.values()) for name, values in predicted.items()}
+            metric.of(scored["model"])
+    measured = {name: measure(rows, metrics.values()) for name, rows in scored.items()}
     return {"test": measured.pop("model"), "baseline": measured}
 
 
@@ -139,9 +138,11 @@ def importance(
     def rate(inputs: pd.DataFrame) -> list[float]:
         """Return the metric of each copy of the frame in `inputs`; predicting all at once is quicker."""
         values = estimator.predict(model, inputs)
-        return [metric.value(Scored(truth, copy, schema)) for copy in np.split(values, len(inputs) // len(frame))]
+        parts = np.split(values, len(inputs) // len(frame))
+        return [metric.value(Scored(truth, part, schema, weight)) for part in parts]
 
     schema = features.schema
+    weight = weights_of(frame, schema)
     metric = headline_metric(truth, schema)
     (intact,), found = rate(estimator.inputs(frame, features)), []
     order = np.concatenate([np.random.default_rng(seed).permutation(len(frame)) for seed in range(repeats)])

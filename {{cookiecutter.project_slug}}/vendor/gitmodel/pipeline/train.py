@@ -30,6 +30,7 @@ from gitmodel.base.project import (
 )
 from gitmodel.contract.encoding import category_names
 from gitmodel.contract.features import Features
+from gitmodel.contract.labels import weights_of
 from gitmodel.contract.origin import describe, of_project
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
@@ -121,18 +122,19 @@ def main() -> None:
     schema, params = load(), read_train()
     train = pd.read_parquet(TRAIN)
     arrays, target = rows(train[schema.features()]), targets(train, schema)
+    weight = weights_of(train, schema)
     features = of_project(arrays, schema)
     inputs = from_arrays(arrays, features)
     data = Data.of(inputs, features, params, train)
     say(f"training {params['model']} on {inputs.shape[0]:,} rows of {inputs.shape[1]:,} features")
-    save(fit(build(data, params), inputs, target, schema), MODEL)
+    save(fit(build(data, params), inputs, target, schema, weight), MODEL)
     write_json(FEATURES, describe(features))
     say("training the baselines: trivial, linear")
     trivial = DummyRegressor() if data.is_regression else DummyClassifier()
-    save(trivial.fit(inputs, target), BASELINES["trivial"])
+    save(trivial.fit(inputs, target, sample_weight=weight), BASELINES["trivial"])
     few = slice(LINEAR_ROWS)
     baseline = scaled(linear(Data.of(inputs[few], features, params, train[few])), data.task)
-    save(fit(baseline, inputs[few], target[few], schema), BASELINES["linear"])
+    save(fit(baseline, inputs[few], target[few], schema, None if weight is None else weight[few]), BASELINES["linear"])
 
 
 def read_train() -> dict[str, Any]:
@@ -183,11 +185,13 @@ def scaled(made: BaseEstimator, task: str) -> BaseEstimator:
     return Pipeline(steps)
 
 
-def fit(model: BaseEstimator, inputs: pd.DataFrame, target: np.ndarray, schema: Schema) -> BaseEstimator:
+def fit(
+    model: BaseEstimator, inputs: pd.DataFrame, target: np.ndarray, schema: Schema, weight: np.ndarray | None = None
+) -> BaseEstimator:
     """Return the fitted estimator: the same bytes whatever the number of processors."""
     # In prediction and linear algebra, sums of several threads would be rounded in another order.
     with threadpool_limits(1, user_api="blas"), parallel_config("threading", n_jobs=-1):
-        return estimator.fit(model, inputs, target, schema)
+        return estimator.fit(model, inputs, target, schema, weight)
 
 
 def linear(data: Data, C: float = 1.0, alpha: float = 1.0) -> Pipeline:

@@ -7,6 +7,8 @@ from gitmodel.contract.schema import Schema
 from gitmodel.metrics.scored import Scored, positive_code
 from gitmodel.metrics.weighted import CALIBRATION_BINS, calibration_bin
 
+Weight = np.ndarray | None  # of rows, (n,); None: all count the same
+
 POINTS = 200
 MATRIX_SIZE = 15
 VALUE_BINS = 12
@@ -20,55 +22,57 @@ AXES = {  # curve: what its y axis shows; x is named in it, since `dvc plots` la
 }
 
 
-def curves(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> dict[str, pd.DataFrame]:
+def curves(scored: Scored) -> dict[str, pd.DataFrame]:
     """Return the curves of the task: name -> frame (points, 2) of x and y."""
-    if schema.task == "regression":
-        return {"errors": errors(truth, predicted), "values": value_calibration(truth, predicted)[["x", "y"]]}
-    confidence, correct = Scored(truth, predicted, schema).confidence
-    found = {"calibration": calibration(confidence, correct)[["x", "y"]]}
+    truth, predicted, task, weight = scored.truth, scored.predicted, scored.schema.task, scored.weight
+    if task == "regression":
+        return {"errors": errors(truth, predicted), "values": value_calibration(truth, predicted, weight)[["x", "y"]]}
+    confidence, correct = scored.confidence
+    found = {"calibration": calibration(confidence, correct, weight)[["x", "y"]]}
     if len(np.unique(truth)) < 2:
         return found
-    if schema.task == "multiclass":
-        return {"roc": macro_roc(truth, predicted), **found}
-    return {"roc": roc(correct, confidence), "precision_recall": precision_recall(correct, confidence), **found}
+    if task == "multiclass":
+        return {"roc": macro_roc(truth, predicted, weight), **found}
+    of_both = {"precision_recall": precision_recall(correct, confidence, weight)}
+    return {"roc": roc(correct, confidence, weight), **of_both, **found}
 
 
-def roc(positive: np.ndarray, score: np.ndarray) -> pd.DataFrame:
+def roc(positive: np.ndarray, score: np.ndarray, weight: Weight = None) -> pd.DataFrame:
     """Return false (x) and true (y) positive rates at every threshold, thinned."""
     from sklearn.metrics import roc_curve
 
-    false_rate, true_rate, _ = roc_curve(positive, score)
+    false_rate, true_rate, _ = roc_curve(positive, score, sample_weight=weight)
     return thin(false_rate, true_rate)
 
 
-def macro_roc(truth: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+def macro_roc(truth: np.ndarray, probabilities: np.ndarray, weight: Weight = None) -> pd.DataFrame:
     """Return the mean of the one-against-rest ROC curves of the classes that are present."""
     grid = np.linspace(0, 1, POINTS // 2 + 1)
-    each = [roc(truth == code, probabilities[:, code]) for code in np.unique(truth)]
+    each = [roc(truth == code, probabilities[:, code], weight) for code in np.unique(truth)]
     mean = np.mean([np.interp(grid, curve["x"], curve["y"]) for curve in each], axis=0)
     return pd.DataFrame({"x": np.append(0.0, grid), "y": np.append(0.0, mean)})
 
 
-def precision_recall(positive: np.ndarray, score: np.ndarray) -> pd.DataFrame:
+def precision_recall(positive: np.ndarray, score: np.ndarray, weight: Weight = None) -> pd.DataFrame:
     """Return recall (x) and precision (y) at every threshold, thinned."""
     from sklearn.metrics import precision_recall_curve
 
-    precision, recall, _ = precision_recall_curve(positive, score)
+    precision, recall, _ = precision_recall_curve(positive, score, sample_weight=weight)
     return thin(recall[::-1], precision[::-1])
 
 
-def calibration(confidence: np.ndarray, correct: np.ndarray) -> pd.DataFrame:
+def calibration(confidence: np.ndarray, correct: np.ndarray, weight: Weight = None) -> pd.DataFrame:
     """Return for each bin that has rows the mean probability (x), the observed share (y) and `rows`.
 
     The bins are those of the expected calibration error.
     """
-    return _bin_means(calibration_bin(confidence), CALIBRATION_BINS, confidence, correct)
+    return _bin_means(calibration_bin(confidence), CALIBRATION_BINS, confidence, correct, weight)
 
 
-def value_calibration(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
+def value_calibration(actual: np.ndarray, predicted: np.ndarray, weight: Weight = None) -> pd.DataFrame:
     """Return the mean predicted (x) and actual (y) value and `rows` in bins of equally many rows by prediction."""
     bins = _equal_bins(predicted, 20)
-    return _bin_means(bins, int(bins.max()) + 1, predicted, actual)
+    return _bin_means(bins, int(bins.max()) + 1, predicted, actual, weight)
 
 
 def wilson_interval(share: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,11 +135,12 @@ def _equal_bins(values: np.ndarray, most: int) -> np.ndarray:
     return np.searchsorted(edges, values)
 
 
-def _bin_means(bins: np.ndarray, size: int, x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
-    rows = np.bincount(bins, minlength=size)
-    filled = rows > 0
-    sums = [np.bincount(bins, weights=values, minlength=size)[filled] for values in (x, y)]
-    return pd.DataFrame({"x": sums[0] / rows[filled], "y": sums[1] / rows[filled], "rows": rows[filled]})
+def _bin_means(bins: np.ndarray, size: int, x: np.ndarray, y: np.ndarray, weight: Weight) -> pd.DataFrame:
+    weight = np.ones(len(bins)) if weight is None else weight
+    rows, whole = np.bincount(bins, minlength=size), np.bincount(bins, weight, size)
+    filled = whole > 0
+    x, y = (np.bincount(bins, values * weight, size)[filled] / whole[filled] for values in (x, y))
+    return pd.DataFrame({"x": x, "y": y, "rows": rows[filled]})
 
 
 def _frequent_classes(truth: np.ndarray, schema: Schema) -> tuple[list[str], np.ndarray]:

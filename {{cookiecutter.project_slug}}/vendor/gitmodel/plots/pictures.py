@@ -1,6 +1,6 @@
 """Pictures of how good a model is, for people who look at reports/plots/ on GitHub."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gitmodel.contract.schema import Schema
 from gitmodel.metrics.builtin import BETTER
 from gitmodel.metrics.scored import Scored
 from gitmodel.plots import curves
@@ -36,39 +35,34 @@ POINTS_SHOWN = 500
 
 
 def draw(
-    truth: np.ndarray,
-    predicted: dict[str, np.ndarray],
-    metrics: dict[str, Any],
-    importances: pd.DataFrame,
-    counts: pd.DataFrame,
-    schema: Schema,
+    scored: Mapping[str, Scored], metrics: dict[str, Any], importances: pd.DataFrame, counts: pd.DataFrame
 ) -> dict[str, str]:
     """Return the pictures of the task: name -> SVG."""
-    test, model = metrics["test"], predicted["model"]
+    test, model = metrics["test"], scored["model"]
     pictures: dict[str, Callable[[], Figure]] = {"importance": lambda: importance(importances)}
-    if schema.task == "regression":
-        pictures["residuals"] = lambda: residuals(truth, model, test)
-        pictures["calibration"] = lambda: value_calibration(truth, model, test)
+    if model.schema.task == "regression":
+        pictures["residuals"] = lambda: residuals(model.truth, model.predicted, test)
+        pictures["calibration"] = lambda: value_calibration(model, test)
     else:
         if "roc_auc" in test:
-            pictures["roc"] = lambda: roc(truth, predicted, metrics, schema)
-        pictures["calibration"] = lambda: calibration(truth, model, test["ece"], schema)
+            pictures["roc"] = lambda: roc(scored, metrics)
+        pictures["calibration"] = lambda: calibration(model, test["ece"])
         pictures["confusion"] = lambda: confusion(counts, test["accuracy"])
     with styled():
         return {name: render(picture()) for name, picture in pictures.items()}
 
 
-def roc(truth: np.ndarray, predicted: dict[str, np.ndarray], metrics: dict[str, Any], schema: Schema) -> Figure:
+def roc(scored: Mapping[str, Scored], metrics: dict[str, Any]) -> Figure:
     """Draw the ROC curves of the model and the linear baseline, and chance."""
     auc = {"model": metrics["test"]["roc_auc"], "linear": metrics["baseline"]["linear"]["roc_auc"]}
-    kind = "ROC curve" if schema.task == "binary" else "ROC curve, mean of all classes"
+    kind = "ROC curve" if scored["model"].schema.task == "binary" else "ROC curve, mean of all classes"
     figure, axes = canvas(
-        f"{kind}: AUC {auc['model']:.3f} on {len(truth):,} test rows",
+        f"{kind}: AUC {auc['model']:.3f} on {len(scored['model']):,} test rows",
         "How many rows of the class are found, for how many false alarms; the upper left corner is perfect",
         height=500,
     )
     for who, style in {"model": (BLUE, "-", 2.2), "linear": (ORANGE, (0, (5, 2)), 1.6)}.items():
-        curve = curves.curves(truth, predicted[who], schema)["roc"]
+        curve = curves.curves(scored[who])["roc"]
         name = "model" if who == "model" else "linear baseline"
         axes.plot(curve["x"], curve["y"], c=style[0], ls=style[1], lw=style[2], label=f"{name}, {auc[who]:.3f}")
     axes.plot([0, 1], [0, 1], c=LINE, ls=(0, (1, 2)), lw=1.4, label="chance, 0.5")
@@ -77,9 +71,9 @@ def roc(truth: np.ndarray, predicted: dict[str, np.ndarray], metrics: dict[str, 
     return figure
 
 
-def calibration(truth: np.ndarray, probabilities: np.ndarray, ece: float, schema: Schema) -> Figure:
+def calibration(scored: Scored, ece: float) -> Figure:
     """Draw observed shares against predicted probabilities, with 95% intervals, over a histogram of the rows."""
-    bins = curves.calibration(*Scored(truth, probabilities, schema).confidence)
+    bins, schema = curves.calibration(*scored.confidence, scored.weight), scored.schema
     whose = f"of {shorten(str(schema.positive), 20)}" if schema.task == "binary" else "of the most likely class"
     figure, axes = canvas(
         f"Calibration: probabilities are off by {100 * ece:.1f} points on average",
@@ -159,8 +153,9 @@ def residuals(truth: np.ndarray, predicted: np.ndarray, test: dict[str, float]) 
     return figure
 
 
-def value_calibration(truth: np.ndarray, predicted: np.ndarray, test: dict[str, float]) -> Figure:
+def value_calibration(scored: Scored, test: dict[str, float]) -> Figure:
     """Draw actual against predicted values, with the mean of both in bins."""
+    truth, predicted = scored.truth, scored.predicted
     share = f"R² {test['r2']:.3f}" if "r2" in test else f"RMSE {rounded(test['rmse'])}"
     figure, axes = canvas(
         f"Actual against predicted: {share} on {len(truth):,} test rows",
@@ -168,7 +163,7 @@ def value_calibration(truth: np.ndarray, predicted: np.ndarray, test: dict[str, 
         height=460,
     )
     scatter(axes, predicted, truth)
-    bins = curves.value_calibration(truth, predicted)
+    bins = curves.value_calibration(truth, predicted, scored.weight)
     axes.axline((bins["x"][0], bins["x"][0]), slope=1, c=LINE, ls=(0, (1, 2)), lw=1.4)
     axes.plot(bins["x"], bins["y"], "o-", c=BLUE, lw=1.6, ms=5)
     axes.set(xlim=limits(predicted), ylim=limits(truth), xlabel="predicted", ylabel="actual")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from gitmodel.base.project import PREDICTIONS, UserError
 from gitmodel.contract.clusters import clusters, codes_of
-from gitmodel.contract.labels import true_values
+from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.schema import Schema
 from gitmodel.results.rows import rows_of
 
@@ -33,6 +33,8 @@ class Predictions:
     predicted: np.ndarray
     clusters: np.ndarray | None = field(default=None, kw_only=True)
     """(n,) codes of the rows that depend on each other; None where all are independent."""
+    weight: np.ndarray | None = field(default=None, kw_only=True)
+    """How much each of n rows counts; None: all the same."""
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -42,13 +44,15 @@ class Predictions:
     def take(self, rows: np.ndarray) -> Self:
         """Return the same version on some of its rows."""
         parts = {name: getattr(self, name)[rows] for name in ("ids", "labels", "predicted")}
-        return replace(self, **parts, clusters=codes_of(self.clusters, rows))
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(self, **parts, clusters=codes_of(self.clusters, rows), weight=weight)
 
     def beside(self, frame: pd.DataFrame) -> Self:
-        """Return the same version with how its rows depend on each other, by typed test rows that hold them all."""
-        if not (self.schema.group or self.schema.time):
+        """Return the same version with how its rows depend on each other and count, by test rows that hold them all."""
+        if not (self.schema.group or self.schema.time or self.schema.weight):
             return self
-        return replace(self, clusters=clusters(rows_of(self.ids, frame), self.schema))
+        rows = rows_of(self.ids, frame)
+        return replace(self, clusters=clusters(rows, self.schema), weight=weights_of(rows, self.schema))
 
 
 def work_tree_predictions(schema: Schema) -> Predictions:
