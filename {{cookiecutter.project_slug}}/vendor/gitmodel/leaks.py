@@ -1,10 +1,11 @@
-"""Columns that by themselves give the target away: copies of it, or written down after it was known.
+"""Columns that by themselves, or two together, give the target away: copies of it, or written down after it was known.
 
 Each column alone predicts the target of rows that it has not seen, by the nearest value that it has; so a column with a
 different value in every row proves nothing, while a copy, a code or a score of the target does.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ MOST_ROWS = 50_000
 FEWEST_ROWS = 40
 BINS = 20  # of a number, where it is asked how much a column tells
 GIVEN_AWAY = 0.95  # of the errors of a guess without the column are gone
+PAIR_ROWS, PAIR_COLUMNS = 2_000, 32  # to look at for two columns together
 
 
 def chosen_rows(labelled: np.ndarray) -> np.ndarray:
@@ -71,12 +73,50 @@ def telling_columns(
     has, are left out: what decided before is no news. Columns that `derive` makes are none of the schema's: they are
     not looked at.
     """
-    target = _target(train[schema.target], schema)
+    columns, labels = columns_of(train, schema)
+    scores = [(name, measure(values, labels)) for name, values in columns.items() if name not in known]
+    return sorted(((name, score) for name, score in scores if score >= least), key=lambda pair: -pair[1])
+
+
+def telling_pairs(
+    columns: Mapping[str, np.ndarray], target: np.ndarray, least: float = GIVEN_AWAY
+) -> list[tuple[str, str, float]]:
+    """Return the pairs of columns that give the target away together, and neither alone, with how much of it.
+
+    As `given_away` takes them; of more than PAIR_COLUMNS columns, those that tell most alone. Looked at are sum,
+    difference, product and ratio of numbers, and for classes the values of both side by side.
+    """
+    target = target[:PAIR_ROWS]
+    alone = {name: given_away(values[:PAIR_ROWS], target) for name, values in columns.items()}
+    names = sorted((name for name in alone if alone[name] < least), key=lambda name: -alone[name])[:PAIR_COLUMNS]
+    names = [name for name in columns if name in names]
+    found = []
+    for one, other in combinations(names, 2):
+        pair = columns[one][:PAIR_ROWS], columns[other][:PAIR_ROWS]
+        score = max((given_away(joint, target) for joint in _joint(*pair, target)), default=0.0)
+        if score >= least:
+            found.append((one, other, score))
+    return sorted(found, key=lambda pair: -pair[2])
+
+
+def _joint(one: np.ndarray, other: np.ndarray, target: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield what two columns (n,) are together."""
+    if one.dtype.kind == other.dtype.kind == "f":
+        with np.errstate(all="ignore"):
+            for both in (one + other, one - other, one * other, one / other):
+                yield np.where(np.isfinite(both), both, np.nan)
+    if target.dtype.kind != "f":
+        bins = _bins(one), _bins(other)
+        yield np.asarray(bins[0] * (bins[1].max() + 1) + bins[1])
+
+
+def columns_of(table: pd.DataFrame, schema: Schema) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the features of typed rows and their target, some rows in random order, as `given_away` takes them."""
+    target = _target(table[schema.target], schema)
     chosen = chosen_rows(~np.isnan(target))
     labels = target[chosen] if schema.task == "regression" else target[chosen].astype(np.int64)
-    names = [name for name in schema.features() if name not in known and name in train]
-    scores = [(name, measure(_values(train[name], schema.columns[name].type)[chosen], labels)) for name in names]
-    return sorted(((name, score) for name, score in scores if score >= least), key=lambda pair: -pair[1])
+    names = [name for name in schema.features() if name in table]
+    return {name: _values(table[name], schema.columns[name].type)[chosen] for name in names}, labels
 
 
 def _target(labels: pd.Series, schema: Schema) -> np.ndarray:
@@ -93,6 +133,15 @@ def _values(column: pd.Series, kind: str) -> np.ndarray:
     if kind in ("number", "integer"):
         return column.to_numpy(dtype=float)
     return pd.factorize(column)[0].astype(np.int64)
+
+
+def sentences(telling: Mapping[str, Mapping[str, float]], target: str) -> Iterator[str]:
+    """Yield a sentence for each feature, and each pair, that may not be known when a prediction is made."""
+    remedy = "is it known when a prediction is made? If not, add `known: after` to it in schema.yaml"
+    for name, share in telling.get("alone", {}).items():
+        yield f"`{name}`: shuffling it costs {share:.3g} times the whole loss of a guess: {remedy}"
+    for names, share in telling.get("together", {}).items():
+        yield f"`{names.replace(' & ', '` and `')}` together give `{target}` away ({share:.0%} of it): {remedy}"
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from gitmodel.pipeline.prepare import proposed_cut
 
 MOST_SLICES = 5
 MOST_GROUPINGS = 2
+MOST_PAIRS = 3  # of columns that are told
 
 
 @dataclass(frozen=True)
@@ -241,13 +242,21 @@ def leak_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
     labels = _labels(schema, table[schema.target])
     chosen = leaks.chosen_rows(~np.isnan(labels))
     target = labels[chosen] if schema.task == "regression" else labels[chosen].astype(np.int64)
-    for name in schema.features():
-        known = leaks.given_away(_values(table[name], schema.columns[name].type, schema.reading, chosen), target)
+    columns = {
+        name: _values(table[name], schema.columns[name].type, schema.reading, chosen) for name in schema.features()
+    }
+    for name, values in columns.items():
+        known = leaks.given_away(values, target)
         if known >= leaks.GIVEN_AWAY:
             yield (
                 f"LEAK? `{name}` alone gives `{schema.target}` away ({known:.0%} of it): if it is not known when the"
-                f" model is asked, move it to `ignored` in schema.yaml"
+                f" model is asked, add `known: after` to it in schema.yaml"
             )
+    for one, other, known in leaks.telling_pairs(columns, target)[:MOST_PAIRS]:
+        yield (
+            f"LEAK? `{one}` and `{other}` together give `{schema.target}` away ({known:.0%} of it): if one of them is"
+            f" not known when the model is asked, add `known: after` to it in schema.yaml"
+        )
 
 
 def group_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:

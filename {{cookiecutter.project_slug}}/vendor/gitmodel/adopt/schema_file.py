@@ -44,6 +44,7 @@ COLUMNS = """\
 #   nullable   true: cells may be missing
 #   min, max   the range of a number, guessed with room
 #   values     the only values that a category may have; left out where new ones are to be expected
+#   known      after: not known yet when a prediction is made, such as what comes of it; checked, but not learned from
 #   feature    false: checked, and measured by group if it is a slice, but not learned from
 #   personal   true: tells who somebody is; kept out of the log of predictions
 """

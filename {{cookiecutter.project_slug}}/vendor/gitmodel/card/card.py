@@ -28,6 +28,7 @@ from gitmodel.card.sections import (
     years,
 )
 from gitmodel.contract.schema import Schema
+from gitmodel.leaks import sentences
 
 TITLES = {"Misuse": "Out of scope and misuse", "Limits": "Limits and risks"}  # of headings of card.md
 FIRST_PICTURES = ("roc", "residuals")
@@ -119,6 +120,9 @@ def _measured(content: Content) -> Iterator[str]:
     if content.importance:
         yield "## What it goes by"
         yield importance(content.importance, derived_columns(content.manifest))
+        yield from [
+            f"⚠️ {escape(line)}" for line in sentences(content.metrics.get("telling", {}), content.schema.target)
+        ]
         yield from _pictures(content, "importance")
 
 

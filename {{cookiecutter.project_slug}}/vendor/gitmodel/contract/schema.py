@@ -20,6 +20,7 @@ from gitmodel.base.settings import Seed, Switch, Text, build, meant
 TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
 ANSWERS = ("reject", "flag")
+KNOWN = ("before", "after")  # the prediction is made: when the value of a column is known
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
 MOST_SHOWN, MOST_COMPARED = 5, 1_000  # allowed values, in a message
 TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
@@ -40,6 +41,7 @@ class Column:
     max: Limit = None
     values: tuple[str, ...] | None = None
     feature: Switch = True
+    known: Text = "before"
     personal: Switch = False
 
     @property
@@ -306,6 +308,10 @@ def _column(name: str, spec: object, where: str) -> Column:
         raise UserError(f"`{name}` in {where} must be written as {{type: ...}}")
     values = _texts(f"columns.{name}.values", spec.get("values"), where)
     column = build(Column, {**spec, "values": values or None}, f"columns.{name}.", where)
+    if column.known not in KNOWN:
+        raise UserError(f"columns.{name}.known in {where} is {column.known!r}: {meant(column.known, KNOWN)}")
+    if column.known == "after":
+        column = replace(column, feature=False)
     if column.type not in TYPES:
         raise UserError(f"columns.{name}.type in {where} is {column.type!r}: {meant(column.type, TYPES)}")
     return column

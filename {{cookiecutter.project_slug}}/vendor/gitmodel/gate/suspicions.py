@@ -12,7 +12,7 @@ from gitmodel.gate.answers import lacking
 from gitmodel.gate.results import Results
 from gitmodel.gate.test_rows import keys
 from gitmodel.git.commits import Incomparable
-from gitmodel.leaks import doubt_gone, telling_columns, told
+from gitmodel.leaks import GIVEN_AWAY, columns_of, doubt_gone, telling_columns, telling_pairs, told
 
 FEWEST = 5  # test rows with a copy: fewer are chance
 TIMES = 3  # as many copies as rows of the base would have brought
@@ -22,7 +22,10 @@ TOO_GOOD = 0.25  # of the base's errors: fewer are left with new columns
 
 
 def of_columns(base: Results, train: pd.DataFrame, schema: Schema) -> Iterator[str]:
-    """Yield a sentence for each new column that gives half of the target away alone, or tells more than the model."""
+    """Yield a sentence for each new column that gives half of the target away alone, or tells more than the model.
+
+    And for each pair with a new column that gives it away together: half of it where both are new, else nearly all.
+    """
     new = lacking(base.schema, schema)
     if not new:
         return
@@ -33,6 +36,11 @@ def of_columns(base: Results, train: pd.DataFrame, schema: Schema) -> Iterator[s
     if schema.classes:
         for name, _ in telling_columns(train, schema, known | given.keys(), max(whole, LEAST), told):
             yield f"the new column {name} alone tells more of the target than the base's model: is it known before it?"
+    columns, target = columns_of(train, schema)
+    for one, other, score in telling_pairs(columns, target, TELLING):
+        several = {one, other} & set(new)
+        if several and score >= (TELLING if len(several) > 1 else GIVEN_AWAY) and not several & given.keys():
+            yield f"{one} and {other} together give away {score:.0%} of the target: are both known before it?"
 
 
 def skill(base: Results) -> float:

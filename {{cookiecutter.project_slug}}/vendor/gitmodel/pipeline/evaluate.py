@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from tqdm import tqdm
 
-from gitmodel import estimator, plots, skops_file
+from gitmodel import estimator, leaks, plots, skops_file
 from gitmodel.base.project import (
     BASELINES,
     METRICS,
@@ -29,13 +29,15 @@ from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import groups, rows
-from gitmodel.metrics.builtin import BUILT_IN, beats, headline, measure
+from gitmodel.metrics.builtin import BUILT_IN, beats, headline, measure, significant
 from gitmodel.metrics.metric import BuiltIn, Metric
 from gitmodel.metrics.own import known
 from gitmodel.metrics.scored import DIGITS, Scored, nines
 from gitmodel.pipeline.stage import run_stage
 
 CHUNK_ROWS = 50_000
+MOST_PAIRS = 3  # of features that are told
+LOSS = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}  # of which a guess has all there is
 
 Item = TypeVar("Item")
 
@@ -66,7 +68,12 @@ def main() -> None:
     metrics = measure_all(scored, measured)
     metrics["slices"] = slices(test, scored["model"], measured, params.min_slice_rows)
     some = smallest(test["row"], params.importance_rows)
-    importances = importance(estimators["model"], test.iloc[some], truth[some], features, params.importance_repeats)
+    trivial = metrics["baseline"]["trivial"][LOSS[schema.task]]
+    importances = importance(
+        estimators["model"], test.iloc[some], truth[some], features, params.importance_repeats, trivial
+    )
+    if found := telling(importances, test, schema):
+        metrics["telling"] = found
     kept = smallest(test["row"], most_predictions(len(schema.classes)))
     table = predictions(test.iloc[kept], predicted["model"][kept], schema)
 
@@ -75,6 +82,8 @@ def main() -> None:
         table.to_csv(draft, index=False, lineterminator="\n")
     write_json(METRICS, metrics)
     say_result(metrics, measured, schema.task)
+    for line in leaks.sentences(metrics.get("telling", {}), schema.target):
+        warn(line)
 
 
 def predict(estimators: dict[str, BaseEstimator], frame: pd.DataFrame, features: Features) -> dict[str, np.ndarray]:
@@ -126,34 +135,57 @@ def slices(
 
 
 def importance(
-    model: BaseEstimator, frame: pd.DataFrame, truth: np.ndarray, features: Features, repeats: int
+    model: BaseEstimator,
+    frame: pd.DataFrame,
+    truth: np.ndarray,
+    features: Features,
+    repeats: int,
+    trivial: float = np.inf,
 ) -> pd.DataFrame:
     """Return by how much the headline metric gets worse when a column's values are shuffled among the rows.
 
     One row for each feature, the most important first: `column`, `metric`, `spread` (standard deviation over repeats),
-    `importance` (mean). A raw column is shuffled with all that is derived from it, a derived one by itself; each in the
-    same orders. Permutation importance: Breiman 2001 (Random forests, section 10).
+    `importance` (mean), and `of_trivial`: how much log loss or RMSE grow, in units of the trivial baseline's. A raw
+    column is shuffled with all that is derived from it, a derived one by itself; each in the same orders. Permutation
+    importance: Breiman 2001 (Random forests, section 10).
     """
 
-    def rate(inputs: pd.DataFrame) -> list[float]:
-        """Return the metric of each copy of the frame in `inputs`; predicting all at once is quicker."""
+    def rate(inputs: pd.DataFrame) -> list[Scored]:
+        """Return what is predicted for each copy of the frame in `inputs`; predicting all at once is quicker."""
         values = estimator.predict(model, inputs)
         parts = np.split(values, len(inputs) // len(frame))
-        return [metric.value(Scored(truth, part, schema, weight)) for part in parts]
+        return [Scored(truth, part, schema, weight) for part in parts]
+
+    def losses(of: Metric, shuffled: list[Scored]) -> np.ndarray:
+        """Return how much worse a metric is for each shuffled copy than for the rows as they are."""
+        return np.array([-of.gain(of.value(intact), of.value(rated)) for rated in shuffled])
 
     schema = features.schema
     weight = weights_of(frame, schema)
-    metric = headline_metric(truth, schema)
+    metric, loss = headline_metric(truth, schema), BUILT_IN[schema.task][LOSS[schema.task]]
     (intact,), found = rate(estimator.inputs(frame, features)), []
     order = np.concatenate([np.random.default_rng(seed).permutation(len(frame)) for seed in range(repeats)])
     copies = rows(frame[schema.features()].take(np.tile(np.arange(len(frame)), repeats)))
     whole = features.complete(copies)
     for name in progress(features.full.features(), "importance of columns"):
         given = {**(whole if name in features.derived else copies), name: whole[name][: len(frame)][order]}
-        losses = [-metric.gain(intact, rated) for rated in rate(estimator.shuffled(given, name, features))]
-        found.append((name, metric.name, np.std(losses), np.mean(losses)))
-    table = pd.DataFrame(found, columns=["column", "metric", "spread", "importance"])
+        shuffled = rate(estimator.shuffled(given, name, features))
+        lost = losses(metric, shuffled)
+        found.append((name, metric.name, lost.std(), lost.mean(), losses(loss, shuffled).mean() / trivial))
+    table = pd.DataFrame(found, columns=["column", "metric", "spread", "importance", "of_trivial"])
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+
+
+def telling(importances: pd.DataFrame, test: pd.DataFrame, schema: Schema) -> dict[str, dict[str, float]]:
+    """Return what may not be known when a prediction is made; nothing if nothing looks like it.
+
+    `alone`: features whose shuffling costs more than the trivial baseline's whole loss, with how many times as much;
+    `together`: pairs that give the target of the test rows away, with how much of it.
+    """
+    alone = {row.column: significant(row.of_trivial, 3) for row in importances.itertuples() if row.of_trivial > 1}
+    pairs = leaks.telling_pairs(*leaks.columns_of(test, schema))[:MOST_PAIRS]
+    together = {f"{one} & {other}": significant(score, 3) for one, other, score in pairs}
+    return {name: found for name, found in (("alone", alone), ("together", together)) if found}
 
 
 def headline_metric(truth: np.ndarray, schema: Schema) -> Metric:
