@@ -10,7 +10,9 @@ from gitmodel.base.project import PARAMS, RULES, UserError, read_yaml
 from gitmodel.base.settings import AboveZero, Confidence, Count, FromZero, Switch, Text, meant, parse
 
 SECTIONS = ("model", "gate", "monitor", "retrain", "registry")
+MAPPINGS = ("margins", "floors")  # of the section `gate:`; with nothing below them they are empty
 Margins = Annotated[dict[str, FromZero], Field(description="a number from 0 on for each metric")]
+Floors = Annotated[dict[str, float], Field(description="a number for each metric")]
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class GateRules:
     """What blocks a merge; see the comments in rules.yaml."""
 
     margins: Margins = field(default_factory=dict)
+    floors: Floors = field(default_factory=dict)
     gap: AboveZero = 0.05
     confidence: Confidence = 0.95
     min_rows: Count = 50
@@ -76,19 +79,20 @@ def rules_of(content: Mapping[str, Any], where: str) -> GateRules:
     Settings that are left out have their defaults; margins that are left out are not judged.
     """
     section = content.get("gate")
-    if isinstance(section, dict) and section.get("margins", {}) is None:
-        content = {**content, "gate": {**section, "margins": {}}}
+    if isinstance(section, dict):
+        given = {name: {} if value is None and name in MAPPINGS else value for name, value in section.items()}
+        content = {**content, "gate": given}
     rules = parse(GateRules, content, "gate", where)
     parse(RetrainRules, content, "retrain", where)
     return rules
 
 
 def require_metrics(rules: GateRules, others: Iterable[str], where: str) -> None:
-    """Raise UserError for a margin of what is no metric: neither a built-in one nor one of the `others`."""
+    """Raise UserError for a margin or floor of what is no metric: neither a built-in one nor one of the `others`."""
     from gitmodel.metrics.builtin import BETTER  # with numpy, which the registry starts without
 
     known = sorted({*BETTER, *others})
-    for name in rules.margins:
-        if name not in known:
+    for setting, names in (("margins", rules.margins), ("floors", rules.floors)):
+        for name in [name for name in names if name not in known]:
             hint = f"{meant(name, known)} One of your own needs `dvc repro` first"
-            raise UserError(f"gate.margins.{name} in {where} is no metric: {hint}")
+            raise UserError(f"gate.{setting}.{name} in {where} is no metric: {hint}")

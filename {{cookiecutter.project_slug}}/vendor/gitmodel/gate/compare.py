@@ -21,6 +21,7 @@ from gitmodel.gate.agreement import require_agreement, sound
 from gitmodel.gate.answers import Answers, answer, apart, supplied
 from gitmodel.gate.budgets import budgets
 from gitmodel.gate.definitions import recomputed, redefined, require_metrics, rules_with_margins
+from gitmodel.gate.floors import FEWEST_ROWS, floors, lowered, new_and_missed
 from gitmodel.gate.judge import PASS, REGRESSION, GateFinding, judge, overall
 from gitmodel.gate.judgement import FIRST, Judgement
 from gitmodel.gate.questions import former, unlabelled
@@ -42,8 +43,6 @@ from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.metrics.builtin import BETTER, beats, headline
 from gitmodel.metrics.own import known
 from gitmodel.results.rows import read_table, rows_of
-
-FEWEST_ROWS = 20  # of the test: fewer say nothing
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,7 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
         return first(commit, change, judgement, ask)
     judgement.changes = changed_parameters(base.params, candidate.params)
     judgement.loosened = loosened(base.rules, candidate.rules, (base.schema, candidate.schema))
+    judgement.loosened += lowered(base.rules, candidate.rules, metrics)
     judgement.loosened += renamed(base.params, candidate.params)
     judgement.moved = moved((base.schema, base.params), (candidate.schema, candidate.params))
     require_comparable(base, candidate)
@@ -120,18 +120,22 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     found = groups_of(pairs["base"], rows, judgement)
     judgement.findings = judge(pairs, found, base.schema.sensitive, judgement.rules, metrics)
     note_unmeasured(judgement, pairs["base"].unchanged)
+    judgement.findings += floors(pairs["base"].candidate, judgement.rules, metrics)
+    judgement.notes += new_and_missed(pairs["base"].candidate, judgement.rules, candidate.rules, metrics)
     judgement.findings += baselines(base, candidate)
     judgement.findings += budgets(base, candidate, change.folder, judgement.rules, answers.microseconds)
     judgement.verdict = overall(judgement.findings)
 
 
 def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
-    """Judge a change whose base has no model: by its baselines, and by whether it is what it says."""
+    """Judge a change whose base has no model: by floors and baselines, and by whether it is what it says."""
     candidate = change.measured
-    require_consistent(candidate, recomputed(candidate, known(candidate.schema)))
+    metrics = known(candidate.schema)
+    require_consistent(candidate, recomputed(candidate, metrics))
     require_agreement(ask(change, None, None, commit), candidate, candidate)
     judgement.rules = read_rules(commit) or candidate.rules
-    judgement.verdict, judgement.findings = FIRST, baselines(None, candidate)
+    judgement.findings = floors(candidate, judgement.rules, metrics) + baselines(None, candidate)
+    judgement.verdict = REGRESSION if overall(judgement.findings) == REGRESSION else FIRST
     judgement.notes.append(f"commit {commit[:9]} has no model yet: there is nothing to compare with but the baselines")
 
 

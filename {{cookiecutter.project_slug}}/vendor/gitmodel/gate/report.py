@@ -19,7 +19,12 @@ HEADLINES = {
     "cannot judge": "⛔ Cannot judge",
 }
 BETTER = "✅ The model is better"
-COSTLIER = "❌ The model is larger or slower than allowed"
+ABSOLUTE = {  # what blocks by itself, however good the base was; the first that is there heads the report
+    "floor": "❌ The model is below its floor",
+    "budget": "❌ The model is larger or slower than allowed",
+}
+UNFIT = {"floor"}
+FIRST_TOLD = {"floor": 0, "slice": 2}  # of the kinds of findings; the others are 1
 LOOSER = "❌ The rule is loosened, the model is not worse"
 MOVED = "❌ This change moves how the model is measured"
 SUSPECT = "❌ The test results may be too good"
@@ -93,13 +98,26 @@ def title_of(judgement: Judgement) -> str:
         return SUSPECT
     if judgement.verdict == PASS and judgement.loosened:
         return LOOSER
-    if {f.kind for f in judgement.findings if f.verdict == REGRESSION} == {"budget"}:
-        known = overall([f for f in judgement.findings if f.kind != "budget"]) == PASS
-        return f"{COSTLIER}, {'not worse' if known else 'and these test rows cannot tell whether it is worse'}"
+    kinds = blocking(judgement)
+    if kinds and kinds <= ABSOLUTE.keys():
+        return next(text for kind, text in ABSOLUTE.items() if kind in kinds) + compared(judgement)
     if judgement.better:
         return BETTER
     blocked = judgement.verdict == INCONCLUSIVE and judgement.rules.strict and not judgement.accepted
     return HEADLINES[judgement.verdict] + (BLOCKED if blocked else "")
+
+
+def blocking(judgement: Judgement) -> set[str]:
+    """Return the kinds of the findings that block."""
+    return {f.kind for f in judgement.findings if f.verdict == REGRESSION}
+
+
+def compared(judgement: Judgement) -> str:
+    """Return for the headline whether the model is worse than the base; nothing if there was none."""
+    found = [f for f in judgement.findings if f.kind not in ABSOLUTE]
+    if not any(f.kind == "metric" for f in found):
+        return ""
+    return ", not worse" if overall(found) == PASS else ", and these test rows cannot tell whether it is worse"
 
 
 def lost(judgement: Judgement) -> str:
@@ -128,11 +146,13 @@ def rows_told(judgement: Judgement) -> list[str]:
 def decision(judgement: Judgement) -> str:
     """Return in one sentence what a reviewer has to decide; nothing if there is nothing to decide."""
     other_rows = any(judgement.rows.get(name) for name in ("gone", "relabelled"))
+    kinds = blocking(judgement)
     questions = {
         "is the new way of measuring right (no number here says whether the model is better)": judgement.moved,
         "may the model have seen this (if not, its test results are too good)": judgement.suspicions,
         "may the rules be looser from now on": judgement.loosened,
-        "is what the change brings worth the loss": judgement.verdict == REGRESSION and judgement.fair,
+        "may this model serve all the same": kinds & UNFIT,
+        "is what the change brings worth the loss": kinds - UNFIT and judgement.fair,
         "were the test rows wrong that it drops or relabels": other_rows,
         "is its reason good enough without proof": judgement.verdict == INCONCLUSIVE and judgement.fair,
     }
@@ -147,7 +167,7 @@ def reasons(judgement: Judgement) -> list[str]:
     else:
         wanted = won if judgement.verdict == PASS else lambda f: f.verdict == INCONCLUSIVE
         found = [f for f in judgement.findings if f.kind == "metric" and wanted(f)]
-    found.sort(key=lambda f: (f.kind == "slice", -f.loss / f.margin if f.margin else -f.loss))
+    found.sort(key=lambda f: (FIRST_TOLD.get(f.kind, 1), -f.loss / f.margin if f.margin else -f.loss))
     lines = [sentence(finding) for finding in found[:8]]
     return lines + ([f"and {len(found) - 8} more"] if len(found) > 8 else [])
 
@@ -161,6 +181,11 @@ def sentence(finding: GateFinding) -> str:
     where = f" between groups of {column}" if finding.kind == "gap" else where
     against = WHERE[finding.against]
     what = f"{'gap in ' if finding.kind == 'gap' else ''}{title(finding.name)}{where}"
+    if finding.kind == "floor":
+        best = figure(bound(finding))
+        return (
+            f"{title(finding.name)} is {figure(finding.after)}, at best {best}; its floor is {figure(finding.before)}"
+        )
     if finding.kind == "budget":
         return f"{finding.name}: {figure(finding.after)}, allowed: {figure(finding.before + finding.margin)}"
     change = f"{figure(finding.before)}, now {figure(finding.after)}"
@@ -174,6 +199,11 @@ def sentence(finding: GateFinding) -> str:
         f"{what}{against}: {change}; the difference is between {low} and {high}, allowed is a loss of"
         f" {figure(finding.margin)}; {needed} ({finding.rows:,} can show one of {figure(finding.detectable, 2)})"
     )
+
+
+def bound(finding: GateFinding) -> float:
+    """Return how good a metric is at best, as its rows show it against its floor."""
+    return finding.before - finding.low if finding.better == HIGHER else finding.before + finding.low
 
 
 def ends(finding: GateFinding) -> list[float]:
@@ -265,13 +295,14 @@ def chart(found: list[GateFinding]) -> str:
 
 
 def _others(judgement: Judgement) -> Iterator[str]:
-    """Yield baselines and budgets."""
+    """Yield floors, baselines and budgets."""
     for kind, header in (
+        ("floor", ["", "floor", "this", "verdict"]),
         ("baseline", ["on the test rows of the change", "baseline", "this", ""]),
         ("budget", ["", "base", "this", "verdict"]),
     ):
         rows = [
-            [cut(f.text or f.name), figure(f.before), figure(f.after), verdict(f)]
+            [cut(f.text or title(f.name)), figure(f.before), figure(f.after), verdict(f)]
             for f in judgement.findings
             if f.kind == kind
         ]
