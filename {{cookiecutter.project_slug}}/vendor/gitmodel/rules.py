@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from gitmodel.base.project import PARAMS, RULES, UserError, read_yaml
-from gitmodel.base.settings import AboveZero, Confidence, Count, FromZero, Switch, Text, meant, parse
+from gitmodel.base.settings import AboveZero, Confidence, Count, FromZero, MaybeShare, Switch, Text, meant, parse
 
 SECTIONS = ("model", "gate", "monitor", "retrain", "registry")
 MAPPINGS = ("margins", "floors")  # of the section `gate:`; with nothing below them they are empty
@@ -29,6 +29,7 @@ class GateRules:
 
     margins: Margins = field(default_factory=dict)
     floors: Floors = field(default_factory=dict)
+    flips: MaybeShare = None
     gap: AboveZero = 0.05
     confidence: Confidence = 0.95
     min_rows: Count = 50

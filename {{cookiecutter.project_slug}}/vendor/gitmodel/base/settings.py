@@ -22,6 +22,9 @@ MOVED = {
 }
 
 Share = Annotated[float, Field(gt=0, lt=1, description="a share between 0 and 1, such as 0.25")]
+MaybeShare = Annotated[
+    float | None, Field(ge=0, lt=1, description="a share from 0 on and below 1, such as 0.02, or null")
+]
 Confidence = Annotated[float, Field(gt=0.5, lt=1, description="a number between 0.5 and 1, such as 0.95")]
 AboveZero = Annotated[float, Field(gt=0, description="a number above 0")]
 FromZero = Annotated[float, Field(ge=0, description="a number from 0 on")]

@@ -16,7 +16,7 @@ import pandas as pd
 from gitmodel.base.project import BUNDLE, TEST, TRAIN, some, some_rows
 from gitmodel.base.settings import flat
 from gitmodel.contract.table import groups
-from gitmodel.gate import suspicions
+from gitmodel.gate import churn, suspicions
 from gitmodel.gate.agreement import require_agreement, sound
 from gitmodel.gate.answers import Answers, answer, apart, supplied
 from gitmodel.gate.budgets import budgets
@@ -97,7 +97,7 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
         return first(commit, change, judgement, ask)
     judgement.changes = changed_parameters(base.params, candidate.params)
     judgement.loosened = loosened(base.rules, candidate.rules, (base.schema, candidate.schema))
-    judgement.loosened += lowered(base.rules, candidate.rules, metrics)
+    judgement.loosened += lowered(base.rules, candidate.rules, metrics) + churn.loosened(base.rules, candidate.rules)
     judgement.loosened += renamed(base.params, candidate.params)
     judgement.moved = moved((base.schema, base.params), (candidate.schema, candidate.params))
     require_comparable(base, candidate)
@@ -120,6 +120,8 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     found = groups_of(pairs["base"], rows, judgement)
     judgement.findings = judge(pairs, found, base.schema.sensitive, judgement.rules, metrics)
     note_unmeasured(judgement, pairs["base"].unchanged)
+    judgement.churn = churn.churn(pairs["base"])
+    judgement.findings += churn.flips(judgement.churn, judgement.rules)
     judgement.findings += floors(pairs["base"].candidate, judgement.rules, metrics)
     judgement.notes += new_and_missed(pairs["base"].candidate, judgement.rules, candidate.rules, metrics)
     judgement.findings += baselines(base, candidate)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from gitmodel.gate.churn import Churn
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, improved
 from gitmodel.rules import GateRules
 
@@ -29,6 +30,7 @@ class Judgement:
     notes: list[str] = field(default_factory=list)
     changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after
     rows: dict[str, int] = field(default_factory=dict)  # what became of the base's test rows
+    churn: Churn | None = None  # what became of the base's decisions
     judge: str = ""  # the library that judges: version and commit
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, listed, short, table, title
 from gitmodel.base.project import one_line, some
+from gitmodel.gate.churn import told
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, overall, won
 from gitmodel.gate.judgement import Judgement
 from gitmodel.metrics.metric import HIGHER, gain
@@ -21,9 +22,10 @@ HEADLINES = {
 BETTER = "✅ The model is better"
 ABSOLUTE = {  # what blocks by itself, however good the base was; the first that is there heads the report
     "floor": "❌ The model is below its floor",
+    "flips": "❌ The model changes more decisions than allowed",
     "budget": "❌ The model is larger or slower than allowed",
 }
-UNFIT = {"floor"}
+UNFIT = {"floor", "flips"}  # what no comparison with the base outweighs
 FIRST_TOLD = {"floor": 0, "slice": 2}  # of the kinds of findings; the others are 1
 LOOSER = "❌ The rule is loosened, the model is not worse"
 MOVED = "❌ This change moves how the model is measured"
@@ -41,7 +43,7 @@ MARKS = {PASS: "✅ pass", REGRESSION: "❌ regression", INCONCLUSIVE: "⚠️ i
 def in_short(judgement: Judgement) -> str:
     """Return the verdict as a few lines for the terminal."""
     lines = [headline(judgement).split(" ", 1)[1]]
-    lines += [f"  {line}" for line in [*rows_told(judgement), *judgement.suspicions, *reasons(judgement)]]
+    lines += [f"  {line}" for line in found_out(judgement)]
     lines += [f"  looser rule: {line}" for line in judgement.loosened]
     lines += [f"  moved: {line}" for line in judgement.moved]
     lines += [f"  to decide: {decision(judgement)}"] if decision(judgement) else []
@@ -65,7 +67,7 @@ def parts(judgement: Judgement) -> Iterator[str]:
     yield f"## {headline(judgement)}{', but accepted' if judgement.accepted else ''}"
     if judgement.reason:
         yield cut(judgement.reason, MOST_PROSE)
-    if lines := [*rows_told(judgement), *judgement.suspicions, *reasons(judgement)]:
+    if lines := found_out(judgement):
         yield listed(cut(line, MOST_PROSE) for line in lines)
     yield from _decision(judgement)
     yield from _metrics(judgement)
@@ -79,6 +81,12 @@ def parts(judgement: Judgement) -> Iterator[str]:
         )
     if judgement.base:
         yield folded("What was compared, and how", "\n\n".join(_lineage(judgement)))
+
+
+def found_out(judgement: Judgement) -> list[str]:
+    """Return the lines below the headline: what happened to test rows, what was lost, which decisions change."""
+    changed = told(judgement.churn)
+    return [*rows_told(judgement), *judgement.suspicions, *reasons(judgement), *changed]
 
 
 def headline(judgement: Judgement) -> str:
@@ -186,6 +194,8 @@ def sentence(finding: GateFinding) -> str:
         return (
             f"{title(finding.name)} is {figure(finding.after)}, at best {best}; its floor is {figure(finding.before)}"
         )
+    if finding.kind == "flips":
+        return f"{finding.after:.1%} of the decisions change, allowed: {finding.before:.1%}"
     if finding.kind == "budget":
         return f"{finding.name}: {figure(finding.after)}, allowed: {figure(finding.before + finding.margin)}"
     change = f"{figure(finding.before)}, now {figure(finding.after)}"
@@ -299,6 +309,7 @@ def _others(judgement: Judgement) -> Iterator[str]:
     for kind, header in (
         ("floor", ["", "floor", "this", "verdict"]),
         ("baseline", ["on the test rows of the change", "baseline", "this", ""]),
+        ("flips", ["share of the base's test rows", "allowed", "this", "verdict"]),
         ("budget", ["", "base", "this", "verdict"]),
     ):
         rows = [
