@@ -488,3 +488,22 @@ def test_an_update_of_the_library_is_judged_by_that_of_main(origin: Origin) -> N
     version = origin.git("show", f"origin/main:{LIBRARY}/VERSION")
     assert f"of the library ({version} before, 99.0.0 now)" in comment
     assert f"judge: library {version} of commit {origin.git('rev-parse', 'origin/main')[:9]}" in comment
+
+
+def test_a_row_that_must_pass_is_asked_among_the_test_rows(origin: Origin) -> None:
+    """Main says which, its model has them right, and the change, which no longer does, is told each of them."""
+    work = author(origin, "rows")
+    here, rows = work.scores(), work.rows()
+    scores = [here.get(name, 0.0) for name in work.hashes()]
+    sure = [row for row, score in zip(rows, scores, strict=True) if score > 0.7 and row[TARGET] == "yes"]
+    lines = [",".join([*sure[0], "why"]), *(",".join([*row.values(), f"case {n}"]) for n, row in enumerate(sure[:3]))]
+    work.project.write("must_pass.csv", "\n".join(lines) + "\n")
+    commit_all(work.project.path, "Rows that must pass")
+    origin.git("push", "--quiet", "origin", "HEAD:main")
+    origin.git("fetch", "--quiet", "origin")
+    work = author(origin, "fails")
+    work.edit("params.yaml", "max_iter: 20", "max_iter: 1")
+    conclusion, jobs, comment = judged(origin)
+    assert (conclusion, jobs["predict"], jobs["judge"]) == ("failure", "success", "failure")
+    assert "must_pass.csv, row 1 (case 0): must be yes, is no" in comment
+    assert "Rows that must pass: 3 of 3 wrong" in comment

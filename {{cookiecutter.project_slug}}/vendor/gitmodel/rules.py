@@ -30,6 +30,7 @@ class GateRules:
     margins: Margins = field(default_factory=dict)
     floors: Floors = field(default_factory=dict)
     flips: MaybeShare = None
+    must_pass: Text = "must_pass.csv"
     gap: AboveZero = 0.05
     confidence: Confidence = 0.95
     min_rows: Count = 50

@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ from gitmodel.git.own_code import OwnCode, OwnCodeFailed
 
 CODE = ("src", "vendor", "pyproject.toml", "requirements.txt")  # what predicting needs besides the bundle
 ROWS, OWN_ROWS, SUPPLIED, ANSWERS, TOLD = "rows.parquet", "own.parquet", "supplied.parquet", "answers.npz", "told.json"
+MUST_PASS = 10**9  # a row that must pass has a number among equal rows that no test row has
 ROUNDS, IN_A_ROUND = 10, 20  # of measuring the time for one row, base and change in turn
 
 
@@ -47,6 +48,11 @@ class Answers:
     unsupplied: int = 0
     microseconds: tuple[float, float] | None = None
 
+    def parted(self, rows: int) -> tuple["Answers", np.ndarray]:
+        """Return the answers for the first of the base's rows, and what the bundle predicts for the rest."""
+        trained = None if self.trained is None else self.trained[:rows]
+        return replace(self, base=self.base[:rows], trained=trained), self.base[rows:]
+
 
 def supplied(tables: pd.DataFrame, base: Schema, candidate: Schema) -> pd.DataFrame:
     """Return the columns that a change needs and the base's rows lack, by the base's identity of the change's rows."""
@@ -64,12 +70,15 @@ def lacking(base: Schema, candidate: Schema) -> list[str]:
 
 def asked(rows: pd.DataFrame, extra: pd.DataFrame, base: Schema, candidate: Schema) -> tuple[pd.DataFrame, int]:
     """Return the base's test rows as the change's model takes them, and how many lack a value of a new column."""
+    if rows.empty:  # no model yet, and so nothing to compare with
+        return rows.reindex(columns=candidate.features()), 0
     new = lacking(base, candidate)
     frame, unknown = rows[[name for name in candidate.features() if name not in new]].copy(), 0
     if new:
         found = keys_of_ids(rows["row"]).merge(extra, on=["hash", "copy"], how="left", indicator=True)
-        unknown = int((found["_merge"] != "both").sum())
-        if unknown == len(rows):
+        tested = found["copy"] < MUST_PASS
+        unknown = int((tested & (found["_merge"] != "both")).sum())
+        if unknown and unknown == tested.sum():
             raise Incomparable(
                 f"the change needs {', '.join(new)}, of which its table has no value for any test row of the base:"
                 " look at it yourself, then accept it with a reason"
@@ -95,7 +104,7 @@ def answer(
             return Answers(
                 in_order(bundle.predict(arrays(mixed)), order),
                 in_order(bundle.predict(arrays(mixed_own)), own_order),
-                trained(bundle, mixed, order) if all((folder / name).exists() for name in (MODEL, FEATURES)) else None,
+                trained(bundle, mixed, order) if len(mixed) and has_trained(folder) else None,
                 unknown,
                 speeds(bundle, frame, rows, former),
             )
@@ -121,6 +130,11 @@ def in_order(predicted: np.ndarray, order: np.ndarray) -> np.ndarray:
     found = np.empty_like(predicted)
     found[order] = predicted
     return found
+
+
+def has_trained(folder: Path) -> bool:
+    """Tell whether the trained model, from which the bundle was made, is in a folder."""
+    return all((folder / name).exists() for name in (MODEL, FEATURES))
 
 
 def trained(bundle: OwnCode, mixed: pd.DataFrame, order: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import pandas as pd
 from gitmodel.base.project import BUNDLE, TEST, TRAIN, some, some_rows
 from gitmodel.base.settings import flat
 from gitmodel.contract.table import groups
-from gitmodel.gate import churn, suspicions
+from gitmodel.gate import churn, must_pass, suspicions
 from gitmodel.gate.agreement import require_agreement, sound
 from gitmodel.gate.answers import Answers, answer, apart, supplied
 from gitmodel.gate.budgets import budgets
@@ -35,6 +35,7 @@ from gitmodel.gate.results import (
     read_rules,
     require_comparable,
     require_consistent,
+    schema_of,
 )
 from gitmodel.gate.rules import loosened, moved, renamed
 from gitmodel.gate.serving import serving
@@ -68,23 +69,23 @@ class Change:
         return read_table(self.folder / TRAIN)
 
 
-Ask = Callable[[Change, Results | None, pd.DataFrame | None, str], Answers]
+Ask = Callable[[Change, Results | None, pd.DataFrame, str], Answers]
 
 
-def ask_here(change: Change, base: Results | None, rows: pd.DataFrame | None, commit: str) -> Answers:
+def ask_here(change: Change, base: Results | None, rows: pd.DataFrame, commit: str) -> Answers:
     """Let the bundle in the work tree predict, in a folder that holds its code and the bundle alone."""
     if not (change.folder / BUNDLE).is_dir():
         raise CannotJudge(f"{BUNDLE} is not here, and it is what is judged: run `dvc repro`, or `dvc pull`")
     own, schema = rows_of(change.results.ids, change.test), change.results.schema
-    if base is None or rows is None:
-        nothing = pd.DataFrame({"row": []})
-        with apart(change.folder) as folder:
-            return answer(nothing, own, nothing, schema, folder)
+    before = base.schema if base else schema_of(commit) or schema
     tables = pd.concat([change.test, change.train], ignore_index=True)
-    extra = supplied(tables, base.schema, schema)
+    extra = must_pass.supplied_too(supplied(tables, before, schema), change.results, before)
+    if base is None:
+        with apart(change.folder) as folder:
+            return answer(rows, own, extra, before, folder)
     same = output(base.lock, BUNDLE).get("md5") == output(change.results.lock, BUNDLE).get("md5")
-    with apart(change.folder) as folder, former(base, commit) as before:
-        return answer(unlabelled(rows, base), own, extra, base.schema, folder, None if same else before)
+    with apart(change.folder) as folder, former(base, commit) as place:
+        return answer(unlabelled(rows, base), own, extra, before, folder, None if same else place)
 
 
 def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None = None) -> None:
@@ -98,16 +99,18 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     judgement.changes = changed_parameters(base.params, candidate.params)
     judgement.loosened = loosened(base.rules, candidate.rules, (base.schema, candidate.schema))
     judgement.loosened += lowered(base.rules, candidate.rules, metrics) + churn.loosened(base.rules, candidate.rules)
+    judgement.loosened += must_pass.removed(base, candidate)
     judgement.loosened += renamed(base.params, candidate.params)
     judgement.moved = moved((base.schema, base.params), (candidate.schema, candidate.params))
     require_comparable(base, candidate)
     require_consistent(candidate, recomputed(candidate, {name: metrics[name] for name in metrics if name in BETTER}))
     note_new(base, candidate, judgement.notes)
     judgement.notes += redefined(candidate, metrics)
-    rows = base_rows(base, commit)
+    rows, must = base_rows(base, commit), must_pass.of_base(base)
     base = base.beside(rows)
     judgement.rules = rules_with_margins(base, metrics, judgement.notes)
-    answers = sound(ask(change, base, rows, commit), base, candidate)
+    answers, said = must_pass.parted(ask(change, base, must_pass.joined(rows, must), commit), len(rows), must)
+    answers = sound(answers, base, candidate)
     require_agreement(answers, candidate, base)
     trained = None if same_rows(base, change.results) else table_of(base, commit, TRAIN)
     changes = fate(base, rows, trained, change)
@@ -120,6 +123,8 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     found = groups_of(pairs["base"], rows, judgement)
     judgement.findings = judge(pairs, found, base.schema.sensitive, judgement.rules, metrics)
     note_unmeasured(judgement, pairs["base"].unchanged)
+    judgement.findings += must_pass.findings(must, said, commit)
+    judgement.must_pass = must_pass.counts(must, judgement.findings)
     judgement.churn = churn.churn(pairs["base"])
     judgement.findings += churn.flips(judgement.churn, judgement.rules)
     judgement.findings += floors(pairs["base"].candidate, judgement.rules, metrics)
@@ -134,9 +139,13 @@ def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
     candidate = change.measured
     metrics = known(candidate.schema)
     require_consistent(candidate, recomputed(candidate, metrics))
-    require_agreement(ask(change, None, None, commit), candidate, candidate)
+    must = must_pass.of_commit(commit)
+    answers, said = must_pass.parted(ask(change, None, must_pass.joined(None, must), commit), 0, must)
+    require_agreement(answers, candidate, candidate)
     judgement.rules = read_rules(commit) or candidate.rules
-    judgement.findings = floors(candidate, judgement.rules, metrics) + baselines(None, candidate)
+    judgement.findings = must_pass.findings(must, said) + floors(candidate, judgement.rules, metrics)
+    judgement.findings += baselines(None, candidate)
+    judgement.must_pass = must_pass.counts(must, judgement.findings)
     judgement.verdict = REGRESSION if overall(judgement.findings) == REGRESSION else FIRST
     judgement.notes.append(f"commit {commit[:9]} has no model yet: there is nothing to compare with but the baselines")
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from gitmodel.base.project import (
     BUNDLE,
@@ -22,16 +21,13 @@ from gitmodel.base.project import (
     SCHEMA,
     TEST,
     TRAIN,
-    UserError,
     replacing_folder,
     run,
     say,
 )
-from gitmodel.contract import schema as contract
-from gitmodel.contract.schema import Schema
 from gitmodel.gate.answers import CODE, OWN_ROWS, SUPPLIED, copy, supplied
-from gitmodel.gate.results import from_folder
-from gitmodel.git.commits import read_at
+from gitmodel.gate.must_pass import supplied_too
+from gitmodel.gate.results import from_folder, schema_of
 from gitmodel.results.rows import read_table, rows_of
 
 INSTALL = ("Makefile", "README.md", "LICENSE", ".python-version", "requirements-serve.txt")  # what installing needs too
@@ -50,19 +46,11 @@ def main(base: str, output: str) -> None:
             copy(path, candidate / path)
         rows_of(results.ids, test)[["row", *results.schema.features()]].to_parquet(candidate / OWN_ROWS)
         tables = pd.concat([test, read_table(TRAIN)], ignore_index=True)
-        supplied(tables, schema, results.schema).to_parquet(candidate / SUPPLIED)
+        extra = supplied(tables, schema, results.schema)
+        supplied_too(extra, results, schema).to_parquet(candidate / SUPPLIED)
         for path in EVIDENCE:
             copy(path, evidence / path)
     say(f"{output} holds what this change hands over")
-
-
-def schema_of(commit: str) -> Schema | None:
-    """Return the schema of a commit; None if it has none that this library can read."""
-    content = read_at(commit, SCHEMA)
-    try:
-        return contract.parse(yaml.safe_load(content or b""), SCHEMA) if content else None
-    except (UserError, yaml.YAMLError, TypeError):
-        return None
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class Judgement:
     notes: list[str] = field(default_factory=list)
     changes: list[tuple[str, str, str]] = field(default_factory=list)  # parameter, before, after
     rows: dict[str, int] = field(default_factory=dict)  # what became of the base's test rows
+    must_pass: dict[str, int] = field(default_factory=dict)  # how many rows there are, and are wrong
     churn: Churn | None = None  # what became of the base's decisions
     judge: str = ""  # the library that judges: version and commit
 

@@ -26,6 +26,7 @@ from gitmodel.base.project import (
     some_rows,
 )
 from gitmodel.gate.answers import CODE, ROWS, copy
+from gitmodel.gate.must_pass import joined, of_base, of_commit
 from gitmodel.gate.results import Results, from_commit, output
 from gitmodel.gate.serving import serving
 from gitmodel.gate.test_rows import base_rows, table_of
@@ -43,7 +44,7 @@ def main(folder: str) -> None:
         place = whole / "questions"
         copy(Path("vendor"), place / "vendor")
         copy(SCHEMA, place / SCHEMA)
-        rows = unlabelled(base_rows(base, commit), base) if base else pd.DataFrame({"row": []})
+        rows = questions(base, commit)
         rows.to_parquet(place / ROWS)
         if base:
             keep(base, commit, whole / "base")
@@ -51,6 +52,13 @@ def main(folder: str) -> None:
                 if found:
                     shutil.copytree(found, place / "former")
     say(f"{folder} holds the questions of commit {commit[:9]}: {some_rows(len(rows))}")
+
+
+def questions(base: Results | None, commit: str) -> pd.DataFrame:
+    """Return the rows to be asked, without labels: the test rows, and among them those that must pass."""
+    if base is None:
+        return joined(None, of_commit(commit))
+    return joined(unlabelled(base_rows(base, commit), base), of_base(base))
 
 
 def keep(base: Results, commit: str, folder: Path) -> None:

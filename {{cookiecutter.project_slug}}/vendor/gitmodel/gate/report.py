@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, listed, short, table, title
 from gitmodel.base.project import one_line, some
-from gitmodel.gate.churn import told
+from gitmodel.gate import churn, must_pass
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, overall, won
 from gitmodel.gate.judgement import Judgement
 from gitmodel.metrics.metric import HIGHER, gain
@@ -21,12 +21,13 @@ HEADLINES = {
 }
 BETTER = "✅ The model is better"
 ABSOLUTE = {  # what blocks by itself, however good the base was; the first that is there heads the report
+    "must_pass": "❌ The model is wrong on rows that must pass",
     "floor": "❌ The model is below its floor",
     "flips": "❌ The model changes more decisions than allowed",
     "budget": "❌ The model is larger or slower than allowed",
 }
-UNFIT = {"floor", "flips"}  # what no comparison with the base outweighs
-FIRST_TOLD = {"floor": 0, "slice": 2}  # of the kinds of findings; the others are 1
+UNFIT = {"must_pass", "floor", "flips"}  # what no comparison with the base outweighs
+FIRST_TOLD = {"must_pass": -1, "floor": 0, "slice": 2}  # of the kinds of findings; the others are 1
 LOOSER = "❌ The rule is loosened, the model is not worse"
 MOVED = "❌ This change moves how the model is measured"
 SUSPECT = "❌ The test results may be too good"
@@ -72,6 +73,7 @@ def parts(judgement: Judgement) -> Iterator[str]:
     yield from _decision(judgement)
     yield from _metrics(judgement)
     yield from _others(judgement)
+    yield from _must_pass(judgement)
     yield from _groups(judgement)
     if judgement.changes:
         rows = [[cut(cell) for cell in change] for change in judgement.changes[:MOST_ROWS]]
@@ -85,8 +87,8 @@ def parts(judgement: Judgement) -> Iterator[str]:
 
 def found_out(judgement: Judgement) -> list[str]:
     """Return the lines below the headline: what happened to test rows, what was lost, which decisions change."""
-    changed = told(judgement.churn)
-    return [*rows_told(judgement), *judgement.suspicions, *reasons(judgement), *changed]
+    known, changed = must_pass.told(judgement.findings), churn.told(judgement.churn)
+    return [*rows_told(judgement), *judgement.suspicions, *reasons(judgement), *known, *changed]
 
 
 def headline(judgement: Judgement) -> str:
@@ -321,6 +323,16 @@ def _others(judgement: Judgement) -> Iterator[str]:
             yield table(header, rows)
 
 
+def _must_pass(judgement: Judgement) -> Iterator[str]:
+    """Yield the wrong rows among those that must pass, one by one."""
+    found = [f for f in judgement.findings if f.kind == must_pass.KIND]
+    if found:
+        marks = {REGRESSION: "❌ blocks", INCONCLUSIVE: "⚠️ wrong by main's model, too"}
+        lines = [f"{cut(f.text, MOST_PROSE)}: {marks[f.verdict]}" for f in found]
+        wrong = f"Rows that must pass: {len(found):,} of {judgement.must_pass['rows']:,} wrong"
+        yield folded(wrong, listed(lines[:MOST_ROWS]) + more(lines))
+
+
 def _groups(judgement: Judgement) -> Iterator[str]:
     for kind, what, whats in (
         ("gap", "gap between groups of sensitive columns", "gaps between groups of sensitive columns"),
@@ -347,6 +359,8 @@ def _lineage(judgement: Judgement) -> Iterator[str]:
     lines += [f"this: commit `{judgement.head[:12]}`"] if judgement.head else []
     lines += [f"serving: commit `{judgement.served[:12]}`"] if judgement.served else []
     lines += [f"judge: {judgement.judge}"] if judgement.judge else []
+    if judgement.must_pass:
+        lines.append("rows that must pass: {rows:,}, of which {wrong:,} are wrong".format(**judgement.must_pass))
     if judgement.rows:
         rows = judgement.rows
         lines.append(

@@ -20,6 +20,7 @@ from gitmodel.metrics.builtin import headline
 from gitmodel.results.predictions import HERE, Predictions, Reader, need, parse
 from gitmodel.rules import GateRules, rules_before
 
+HANDED_OVER = (METRICS, PREDICTIONS, LOCK)  # as the change made them; all else is what its commit holds
 NEARLY_EQUAL = 1e-3  # metrics.json against what predictions.csv gives: probabilities have 6 digits
 
 
@@ -31,6 +32,7 @@ class Results(Predictions):
     params: dict[str, Any] = field(default_factory=dict)
     lock: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    must_pass: bytes | None = None  # the file of the rows that must pass
 
 
 def from_folder(folder: Path = Path(), where: str = HERE) -> Results:
@@ -49,7 +51,7 @@ def from_handover(folder: Path, head: str) -> Results:
     """
 
     def read(path: Path) -> bytes | None:
-        if path in (SCHEMA, PARAMS, RULES):
+        if path not in HANDED_OVER:
             return read_at(head, path)
         return (folder / path).read_bytes() if (folder / path).exists() else None
 
@@ -91,6 +93,15 @@ def read_rules(commit: str) -> GateRules | None:
     return rules_of(*_rules(f"commit {commit[:9]}", read))
 
 
+def schema_of(commit: str) -> Schema | None:
+    """Return the schema of a commit; None if it has none that this library can read."""
+    content = read_at(commit, SCHEMA)
+    try:
+        return contract.parse(yaml.safe_load(content or b""), SCHEMA) if content else None
+    except (UserError, yaml.YAMLError, TypeError):
+        return None
+
+
 def _results(where: str, read: Reader) -> Results:
     schema, params = _schema(where, read), _yaml(need(read, PARAMS, where), PARAMS, where)
     metrics = _metrics(need(read, METRICS, where), where, schema)
@@ -99,7 +110,8 @@ def _results(where: str, read: Reader) -> Results:
     content, source = _rules(where, read)
     rules = rules_of(content, source)
     settings = {name: section for name, section in params.items() if name not in MOVED} | content
-    return Results(where, schema, found.ids, found.labels, found.predicted, rules, settings, lock, metrics)
+    must_pass = read(Path(rules.must_pass))
+    return Results(where, schema, found.ids, found.labels, found.predicted, rules, settings, lock, metrics, must_pass)
 
 
 def _rules(where: str, read: Reader) -> tuple[dict[str, Any], str]:

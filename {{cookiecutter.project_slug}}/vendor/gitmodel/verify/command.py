@@ -10,7 +10,7 @@ from typing import Any
 from gitmodel.base.project import BUNDLE, LOCK, METRICS, PREDICTIONS, UserError, say, some_rows, warn
 from gitmodel.git import library
 from gitmodel.git.programs import call, committed, git, last_line
-from gitmodel.verify import lock, results, storage
+from gitmodel.verify import lock, must_pass, results, storage
 from gitmodel.verify.lock import COMMIT, RENEW, Failure, Stages
 from gitmodel.verify.storage import DvcOutput
 
@@ -23,11 +23,13 @@ COVERED = (
     "code, commands, parameters and data of the stages: those that dvc.lock names, and committed",
     "metrics and predictions: the committed ones, within 1e-4",
     "every file in DVC's cache, its remote and the bundle: undamaged, and there",
+    "the rows that must pass, must_pass.csv: they keep the contract",
     "the library in vendor/gitmodel: as it came, or a warning",
 )
 NOT_COVERED = (
     "whether these stages made these results: delete dvc.lock and run `dvc repro` first, as model.yml does",
     "whether the table and its labels are right, and which rows left it: `model gate` compares",
+    "whether the model is right on the rows that must pass: `model gate` asks its bundle",
     "whether training read the test rows, or the model that ships is the one that was measured",
     "what no stage reads: tests, workflows, rules.yaml",
     "whether GitHub lets anything past the checks: `model doctor` asks",
@@ -99,6 +101,7 @@ def outdated() -> Iterator[str]:
 def find(repo: Any, outputs: list[DvcOutput], ours: Stages, theirs: Stages, checked: list[str]) -> Iterator[Failure]:
     """Yield every failure, the most telling of a file first, and note in `checked` what was looked at."""
     yield from bundle(checked)
+    yield from must_pass.failures(checked)
     cached = any(output.path == PREDICTIONS.as_posix() and output.cached for output in outputs)
     rows = yield from results.failures(cached, lock.products(theirs).get(PREDICTIONS.as_posix(), ""))
     both = f"{METRICS} and {PREDICTIONS} are the committed ones ({some_rows(rows)})"
