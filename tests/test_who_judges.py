@@ -495,7 +495,7 @@ def test_a_row_that_must_pass_is_asked_among_the_test_rows(origin: Origin) -> No
     work = author(origin, "rows")
     here, rows = work.scores(), work.rows()
     scores = [here.get(name, 0.0) for name in work.hashes()]
-    sure = [row for row, score in zip(rows, scores, strict=True) if score > 0.7 and row[TARGET] == "yes"]
+    sure = [row for row, score in zip(rows, scores, strict=True) if score > 0.5 and row[TARGET] == "yes"]
     lines = [",".join([*sure[0], "why"]), *(",".join([*row.values(), f"case {n}"]) for n, row in enumerate(sure[:3]))]
     work.project.write("must_pass.csv", "\n".join(lines) + "\n")
     commit_all(work.project.path, "Rows that must pass")
