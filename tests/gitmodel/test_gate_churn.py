@@ -28,6 +28,14 @@ def versions(task, rows):
     return replace(base, predicted=predicted), base.truth
 
 
+def changing(rows, changed):
+    """Return pairs of which the first rows change."""
+    base, _ = versions("binary", rows)
+    predicted = base.predicted.copy()
+    predicted[:changed] = predicted[:changed, ::-1]
+    return Pairs(base, replace(base, predicted=predicted))
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_rows_newly_wrong_and_newly_right_are_counted(task):
     """The same rows the other way round are newly right."""
@@ -61,7 +69,7 @@ def test_a_number_changes_by_a_tenth_of_the_spread():
 @pytest.mark.parametrize("changed", range(0, 60, 3))
 def test_only_what_is_surely_above_the_limit_blocks(changed, confidence):
     """As the exact binomial test says."""
-    (found,) = flips(Churn(1000, changed, 0, 0), GateRules(flips=0.02, confidence=confidence))
+    (found,) = flips(changing(1000, changed), GateRules(flips=0.02, confidence=confidence))
     p = stats.binomtest(changed, 1000, 0.02, alternative="greater").pvalue
     expected = "pass" if changed <= 20 else "regression" if p < 1 - confidence else "inconclusive"
     assert found.verdict == expected
@@ -70,11 +78,18 @@ def test_only_what_is_surely_above_the_limit_blocks(changed, confidence):
 
 def test_no_change_at_all_may_be_the_limit():
     """Then one is too many, and none is fine; without a limit nothing is found."""
-    assert [flips(Churn(50, changed, 0, 0), GateRules(flips=0.0))[0].verdict for changed in (0, 1)] == [
-        "pass",
-        "regression",
-    ]
-    assert flips(Churn(50, 50, 0, 0), GateRules()) == []
+    found = [flips(changing(50, changed), GateRules(flips=0.0))[0].verdict for changed in (0, 1)]
+    assert found == ["pass", "regression"]
+    assert flips(changing(50, 50), GateRules()) == []
+
+
+@pytest.mark.parametrize(("together", "expected"), [(1, "regression"), (100, "inconclusive")])
+def test_rows_that_depend_on_each_other_are_drawn_together(together, expected):
+    """Forty changed rows are many; all of one customer are one."""
+    pairs = changing(1000, 40)
+    clusters = np.arange(1000) // together
+    pairs = Pairs(replace(pairs.base, clusters=clusters), pairs.candidate)
+    assert flips(pairs, GateRules(flips=0.02))[0].verdict == expected
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import bdtrc
 
+from gitmodel.gate.chance import Spread, freedom
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding
 from gitmodel.gate.results import Pairs
 from gitmodel.gate.suspicions import guesses
+from gitmodel.metrics.bootstrap import draws_for, resampled
+from gitmodel.metrics.weighted import mean
 from gitmodel.rules import GateRules
 
 FLIPS = "flips"
@@ -34,29 +37,49 @@ class Churn:
 
 def churn(pairs: Pairs) -> Churn:
     """Return how many of the base's decisions change."""
-    base, truth = pairs.base, pairs.base.truth
+    base, truth, changed = pairs.base, pairs.base.truth, changed_rows(pairs)
     before, after = (guesses(version.predicted, base) for version in (base, pairs.candidate))
     if base.schema.classes:
-        changed, errors = before != after, [before != truth, after != truth]
+        errors = [before != truth, after != truth]
     else:
-        changed, errors = np.abs(after - before) > MOVED * truth.std(), [np.abs(before - truth), np.abs(after - truth)]
+        errors = [np.abs(before - truth), np.abs(after - truth)]
     won, lost = changed & (errors[1] < errors[0]), changed & (errors[1] > errors[0])
-    numbers = not base.schema.classes
-    return Churn(len(truth), int(changed.sum()), int(won.sum()), int(lost.sum()), numbers)
+    return Churn(len(truth), int(changed.sum()), int(won.sum()), int(lost.sum()), not base.schema.classes)
 
 
-def flips(found: Churn, rules: GateRules) -> list[GateFinding]:
-    """Return whether surely more decisions change than `gate.flips` allows; nothing where there is no limit.
+def changed_rows(pairs: Pairs) -> np.ndarray:
+    """Return the (n,) mask of rows for which the decision is another one."""
+    before, after = (guesses(version.predicted, pairs.base) for version in (pairs.base, pairs.candidate))
+    if pairs.base.schema.classes:
+        return np.asarray(before != after)
+    return np.asarray(np.abs(after - before) > MOVED * pairs.base.truth.std())
 
-    Surely: by the exact binomial test, one-sided (Clopper and Pearson 1934).
-    """
+
+def flips(pairs: Pairs, rules: GateRules) -> list[GateFinding]:
+    """Return whether surely more decisions change than `gate.flips` allows; nothing where there is no limit."""
     if rules.flips is None:
         return []
-    share, limit = found.changed / found.rows, rules.flips
-    p = float(bdtrc(found.changed - 1, found.rows, limit)) if found.changed else 1.0
+    changed, limit = changed_rows(pairs), rules.flips
+    share = float(changed.mean())
+    p = chance_of(changed, limit, pairs.base.clusters)
     verdict = PASS if share <= limit else REGRESSION if p < 1 - rules.confidence else INCONCLUSIVE
-    finding = GateFinding("base", FLIPS, "changed decisions", rows=found.rows, before=limit, after=share)
+    finding = GateFinding("base", FLIPS, "changed decisions", rows=len(changed), before=limit, after=share)
     return [replace(finding, loss=share - limit, p=p, verdict=verdict)]
+
+
+def chance_of(changed: np.ndarray, limit: float, clusters: np.ndarray | None) -> float:
+    """Return how likely so many of n rows change if the share `limit` does.
+
+    By the exact binomial test, one-sided (Clopper and Pearson 1934); by the bootstrap of clusters where rows depend on
+    each other.
+    """
+    rows, count = len(changed), int(changed.sum())
+    if not count:
+        return 1.0
+    if clusters is None:
+        return float(bdtrc(count - 1, rows, limit))
+    (shares,) = resampled([mean(changed.astype(float))], rows, draws_for(rows), clusters)
+    return Spread(shares - limit, freedom(clusters)).p(count / rows - limit)
 
 
 def told(found: Churn | None) -> list[str]:

@@ -126,9 +126,10 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     judgement.findings += must_pass.findings(must, said, commit)
     judgement.must_pass = must_pass.counts(must, judgement.findings)
     judgement.churn = churn.churn(pairs["base"])
-    judgement.findings += churn.flips(judgement.churn, judgement.rules)
-    judgement.findings += floors(pairs["base"].candidate, judgement.rules, metrics)
-    judgement.notes += new_and_missed(pairs["base"].candidate, judgement.rules, candidate.rules, metrics)
+    judgement.findings += churn.flips(pairs["base"], judgement.rules)
+    judged = replace(pairs["base"].candidate, clusters=base.clusters)
+    judgement.findings += floors(judged, judgement.rules, metrics)
+    judgement.notes += new_and_missed(judged, judgement.rules, candidate.rules, metrics)
     judgement.findings += baselines(base, candidate)
     judgement.findings += budgets(base, candidate, change.folder, judgement.rules, answers.microseconds)
     judgement.verdict = overall(judgement.findings)
@@ -143,7 +144,8 @@ def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
     answers, said = must_pass.parted(ask(change, None, must_pass.joined(None, must), commit), 0, must)
     require_agreement(answers, candidate, candidate)
     judgement.rules = read_rules(commit) or candidate.rules
-    judgement.findings = must_pass.findings(must, said) + floors(candidate, judgement.rules, metrics)
+    judgement.findings = must_pass.findings(must, said)
+    judgement.findings += floors(candidate.beside(change.test), judgement.rules, metrics)
     judgement.findings += baselines(None, candidate)
     judgement.must_pass = must_pass.counts(must, judgement.findings)
     judgement.verdict = REGRESSION if overall(judgement.findings) == REGRESSION else FIRST

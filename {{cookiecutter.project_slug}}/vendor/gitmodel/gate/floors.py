@@ -9,12 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, Metrics, interval, scored
+from gitmodel.gate.chance import Spread, freedom
+from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, Metrics, scored
 from gitmodel.gate.results import Results
 from gitmodel.metrics.bootstrap import draws_for, resampled, usable
 from gitmodel.metrics.metric import Metric
-from gitmodel.metrics.scored import Scored
-from gitmodel.metrics.weighted import Weighted
 from gitmodel.rules import GateRules
 
 FLOOR = "floor"
@@ -28,36 +27,33 @@ def floors(version: Results, rules: GateRules, metrics: Metrics) -> list[GateFin
     the confidence of the rules, of which each of several floors gets its part (Bonferroni). Undefined (a UserError) if
     a metric of a user fails on all rows.
     """
-    rows, confidence = scored(version), 1 - (1 - rules.confidence) / max(len(rules.floors), 1)
+    confidence = 1 - (1 - rules.confidence) / max(len(rules.floors), 1)
     return [
-        measured(metrics[name], floor, rows, confidence) if name in metrics else unknown(name, floor)
+        measured(metrics[name], floor, version, confidence) if name in metrics else unknown(name, floor)
         for name, floor in rules.floors.items()
     ]
 
 
-def measured(metric: Metric, floor: float, rows: Scored, confidence: float) -> GateFinding:
+def measured(metric: Metric, floor: float, version: Results, confidence: float) -> GateFinding:
     """Return whether n rows show a metric to be below a floor; `loss` is by how much it is."""
+    rows = scored(version)
     function = metric.of(rows)
     value = float(function(np.ones((len(rows), 1)))[0])
     loss = -metric.gain(floor, value)
     finding = GateFinding(
         "base", FLOOR, metric.name, rows=len(rows), before=floor, after=value, loss=loss, better=metric.better
     )
-    losses = losses_of_draws(metric, function, floor, rows)
+    losses = None
+    if len(rows) >= FEWEST_ROWS and metric.judgeable(rows):
+        draws = draws_for(len(rows), rows.predicted.size // len(rows))
+        (values,) = resampled([function], len(rows), draws, version.clusters)
+        losses = usable(-metric.gain(np.full_like(values, floor), values))
     if losses is None:
         text = f"these test rows are too few to tell {metric.name} by its floor"
         return replace(finding, verdict=INCONCLUSIVE, text=text)
-    low, high = interval(loss, losses, float(losses.std()), confidence)
+    low, high = Spread(losses, freedom(version.clusters)).interval(loss, confidence)
     verdict = REGRESSION if low > 0 else INCONCLUSIVE if loss > 0 else PASS
     return replace(finding, low=low, high=high, verdict=verdict)
-
-
-def losses_of_draws(metric: Metric, function: Weighted, floor: float, rows: Scored) -> np.ndarray | None:
-    """Return by how much each draw is below the floor, (draws,); None where n rows are too few to say."""
-    if len(rows) < FEWEST_ROWS or not metric.judgeable(rows):
-        return None
-    (values,) = resampled([function], len(rows), draws_for(len(rows), rows.predicted.size // len(rows)))
-    return usable(-metric.gain(np.full_like(values, floor), values))
 
 
 def unknown(name: str, floor: float) -> GateFinding:
