@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import BUNDLE, TEST, TRAIN, some, some_rows
+from gitmodel.base.project import BUNDLE, LOCK, TEST, TRAIN, some, some_rows
 from gitmodel.base.settings import flat
 from gitmodel.contract.table import groups
 from gitmodel.gate import churn, must_pass, suspicions
@@ -22,8 +22,10 @@ from gitmodel.gate.answers import Answers, answer, apart, supplied
 from gitmodel.gate.budgets import budgets
 from gitmodel.gate.definitions import recomputed, redefined, require_metrics, rules_with_margins
 from gitmodel.gate.floors import FEWEST_ROWS, floors, lowered, new_and_missed
+from gitmodel.gate.fresh import on_fresh_rows
 from gitmodel.gate.judge import PASS, REGRESSION, GateFinding, judge, overall
 from gitmodel.gate.judgement import FIRST, Judgement
+from gitmodel.gate.ledger import wear
 from gitmodel.gate.questions import former, unlabelled
 from gitmodel.gate.rescore import rescored
 from gitmodel.gate.results import (
@@ -52,6 +54,11 @@ class Change:
 
     results: Results
     folder: Path
+
+    @property
+    def lock(self) -> bytes:
+        """Its dvc.lock."""
+        return (self.folder / LOCK).read_bytes()
 
     @cached_property
     def measured(self) -> Results:
@@ -126,6 +133,8 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     judgement.findings += must_pass.findings(must, said, commit)
     judgement.must_pass = must_pass.counts(must, judgement.findings)
     judgement.churn = churn.churn(pairs["base"])
+    judgement.fresh = on_fresh_rows(pairs.get("own"), base.ids, judgement.rules, metrics)
+    judgement.wear = wear(commit, judgement.rules.confidence, judgement.head, change.lock)
     judgement.findings += churn.flips(pairs["base"], judgement.rules)
     judged = replace(pairs["base"].candidate, clusters=base.clusters)
     judgement.findings += floors(judged, judgement.rules, metrics)

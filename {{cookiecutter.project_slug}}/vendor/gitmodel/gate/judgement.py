@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gitmodel.gate.churn import Churn
+from gitmodel.gate.fresh import Fresh
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, improved
+from gitmodel.gate.ledger import Wear
 from gitmodel.rules import GateRules
 
 FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
@@ -32,6 +34,8 @@ class Judgement:
     rows: dict[str, int] = field(default_factory=dict)  # what became of the base's test rows
     must_pass: dict[str, int] = field(default_factory=dict)  # how many rows there are, and are wrong
     churn: Churn | None = None  # what became of the base's decisions
+    wear: Wear | None = None  # how often these test rows have judged
+    fresh: Fresh | None = None  # what the test rows say that came with the change
     judge: str = ""  # the library that judges: version and commit
 
     @property

@@ -88,7 +88,10 @@ def parts(judgement: Judgement) -> Iterator[str]:
 def found_out(judgement: Judgement) -> list[str]:
     """Return the lines below the headline: what happened to test rows, what was lost, which decisions change."""
     known, changed = must_pass.told(judgement.findings), churn.told(judgement.churn)
-    return [*rows_told(judgement), *judgement.suspicions, *reasons(judgement), *known, *changed]
+    fresh = [str(judgement.fresh)] if judgement.fresh else []
+    worn = [str(judgement.wear)] if judgement.wear and judgement.wear.due else []
+    found = [*rows_told(judgement), *judgement.suspicions, *reasons(judgement), *known, *fresh, *changed]
+    return found + worn
 
 
 def headline(judgement: Judgement) -> str:
@@ -359,6 +362,8 @@ def _lineage(judgement: Judgement) -> Iterator[str]:
     lines += [f"this: commit `{judgement.head[:12]}`"] if judgement.head else []
     lines += [f"serving: commit `{judgement.served[:12]}`"] if judgement.served else []
     lines += [f"judge: {judgement.judge}"] if judgement.judge else []
+    if judgement.wear:
+        lines.append(str(judgement.wear))
     if judgement.must_pass:
         lines.append("rows that must pass: {rows:,}, of which {wrong:,} are wrong".format(**judgement.must_pass))
     if judgement.rows:

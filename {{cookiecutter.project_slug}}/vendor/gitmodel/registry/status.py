@@ -3,9 +3,13 @@
 import argparse
 import json
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from gitmodel.base.project import RULES, UserError, say, warn
+from gitmodel.gate.ledger import Wear, wear
+from gitmodel.rules import read_gate
 from gitmodel.versions import rules, tags
 from gitmodel.versions.rules import PromotionRules
 from gitmodel.versions.tags import Registry, Tag, Version, date
@@ -45,6 +49,15 @@ def status(as_json: bool = False, everything: bool = False) -> None:
     if len(shown) < len(versions):
         say(f"and {len(versions) - len(shown):,} more: --all")
     explain_unsigned([*(row[1] for row in rows), *(row[-1] for row in told)])
+    if found := test_rows():
+        say(f"\n{found}")
+
+
+def test_rows() -> Wear | None:
+    """Return how often the test rows of the last commit have judged; None if it has none."""
+    with suppress(UserError):  # the gate says what is wrong with its rules
+        return wear("HEAD", read_gate().confidence)
+    return None
 
 
 def none_here(name: str) -> str:
@@ -116,7 +129,9 @@ def content(registry: Registry) -> dict[str, Any]:
         }
         for version in registry.versions.values()
     ]
-    return {"format": FORMAT, "name": registry.name, "stages": serving, "versions": versions}
+    worn = test_rows()
+    known = {"format": FORMAT, "name": registry.name, "stages": serving, "versions": versions}
+    return {**known, "test_rows": asdict(worn) if worn else None}
 
 
 def who(tag: Tag) -> dict[str, Any]:
