@@ -44,6 +44,7 @@ from gitmodel.gate.serving import serving
 from gitmodel.gate.test_rows import RowChanges, base_rows, row_changes, table_of
 from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.metrics.builtin import BETTER, beats, headline
+from gitmodel.metrics.metric import Metric
 from gitmodel.metrics.own import known
 from gitmodel.results.rows import read_table, rows_of
 
@@ -132,16 +133,21 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     note_unmeasured(judgement, pairs["base"].unchanged)
     judgement.findings += must_pass.findings(must, said, commit)
     judgement.must_pass = must_pass.counts(must, judgement.findings)
-    judgement.churn = churn.churn(pairs["base"])
-    judgement.fresh = on_fresh_rows(pairs.get("own"), base.ids, judgement.rules, metrics)
-    judgement.wear = wear(commit, judgement.rules.confidence, judgement.head, change.lock)
+    judgement.findings += floors(pairs["base"].candidate, judgement.rules, metrics)
     judgement.findings += churn.flips(pairs["base"], judgement.rules)
-    judged = replace(pairs["base"].candidate, clusters=base.clusters)
-    judgement.findings += floors(judged, judgement.rules, metrics)
-    judgement.notes += new_and_missed(judged, judgement.rules, candidate.rules, metrics)
     judgement.findings += baselines(base, candidate)
     judgement.findings += budgets(base, candidate, change.folder, judgement.rules, answers.microseconds)
     judgement.verdict = overall(judgement.findings)
+    tell(pairs, change, metrics, judgement)
+
+
+def tell(pairs: dict[str, Pairs], change: Change, metrics: Mapping[str, Metric], judgement: Judgement) -> None:
+    """Say what a reviewer should know, and what blocks nothing."""
+    both, rules = pairs["base"], judgement.rules
+    judgement.churn = churn.churn(both)
+    judgement.fresh = on_fresh_rows(pairs.get("own"), both.base.ids, rules, metrics)
+    judgement.wear = wear(judgement.base, rules.confidence, judgement.head, change.lock)
+    judgement.notes += new_and_missed(both.candidate, rules, change.results.rules, metrics)
 
 
 def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
