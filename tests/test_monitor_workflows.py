@@ -1,14 +1,18 @@
 """The loop closes: monitor.yml and retrain.yml run (act), on a hub of our own, with the real commands."""
 
 import json
+import os
 import random
 import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT, BakedProject, commit_all, run
 from hub import BOT, REPOSITORY
 from origin import Origin, Run, prepared
@@ -238,3 +242,17 @@ def test_without_new_data_nothing_is_made(origin: Origin) -> None:
     assert done.conclusion == "success", done.log
     assert "There is no new labelled data" in done.log
     assert json.dumps(origin.api.pulls) == before
+
+
+@pytest.mark.parametrize(("verdict", "closed"), [("quiet", True), ("watch", False)])
+def test_what_waits_for_the_next_batch_closes_nothing(tmp_path: Path, verdict: str, closed: bool) -> None:
+    """The step that closes the issue, with a `gh` that writes down what it is asked: an open issue has number 3."""
+    workflow = yaml.safe_load((ROOT / "{{cookiecutter.project_slug}}/.github/workflows/monitor.yml").read_text("utf-8"))
+    (step,) = (step for step in workflow["jobs"]["report"]["steps"] if step.get("name", "").startswith("Open"))
+    gh = tmp_path / "gh"
+    gh.write_text('#!/bin/sh\necho "$*" >> asked.txt\ncase "$*" in *labels=model-monitor*) echo 3;; esac\n', "utf-8")
+    gh.chmod(0o755)
+    told = {"VERDICT": verdict, "REPOSITORY": "o/r", "URL": "u", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["bash", "-ec", step["run"]], cwd=tmp_path, env={**told, "PATH": path}, check=True)
+    assert ("state=closed" in (tmp_path / "asked.txt").read_text("utf-8")) is closed

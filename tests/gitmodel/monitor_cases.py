@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from gitmodel.monitor.findings import Finding, decide
-from gitmodel.monitor.result import CANNOT_JUDGE, Result, key
+from gitmodel.monitor.findings import Finding, decide, key
+from gitmodel.monitor.result import CANNOT_JUDGE, Result
 
 EVIL = "</style><script>alert(1)</script><img src=x onerror=alert(1)>"
 NAMES = (

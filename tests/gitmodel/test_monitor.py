@@ -47,6 +47,8 @@ FINDING = {
     "size": float | int | None,
     "limit": float | int | None,
     "p": float | int | None,
+    "alone": float | int | None,
+    "common": float | int,
     "rows": int,
     "verdict": str,
     "remedy": str,

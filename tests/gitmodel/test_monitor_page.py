@@ -12,9 +12,9 @@ import pytest
 from gitmodel.base.markdown import prose
 from gitmodel.base.project import UserError
 from gitmodel.monitor import page, past_runs, report
-from gitmodel.monitor.findings import DAYS
+from gitmodel.monitor.findings import DAYS, key
 from gitmodel.monitor.page import pictures
-from gitmodel.monitor.result import as_json, key
+from gitmodel.monitor.result import as_json
 from monitor_cases import CASES, EVIL, NAMES, alert, drift, hostile, quiet, result, run, stopped, values, wide
 
 NOW = datetime(2026, 11, 25, 7, 30, tzinfo=UTC)

@@ -15,11 +15,12 @@ from gitmodel.base.project import SCHEMA, one_line
 from gitmodel.bundle.rates import Rate, Sums
 from gitmodel.contract.schema import Schema
 from gitmodel.monitor.batch import Rows
+from gitmodel.monitor.distance import common
 from gitmodel.monitor.findings import Finding
 from gitmodel.monitor.rules import MonitorRules
 
-FEW_DRAWS, DRAWS, CELLS = 2_000, 50_000, 5_000_000
-UNCLEAR = 0.05  # a smaller p is worth more draws
+FEW_DRAWS, DRAWS, CELLS = 2_000, (50_000, 2_000_000), 500_000
+UNCLEAR = (0.05, 2e-4)  # a smaller p is worth so many draws
 TINY = 1e-12
 Z = 1.96
 NAMES = {
@@ -107,6 +108,7 @@ class Bias:
             size=gap_now - gap_before,
             limit=self._settings.gap,
             p=p,
+            common=common(sum(rate.rows for rate, _ in pairs), sum(rate.rows for _, rate in pairs)),
             rows=rows,
             remedy=RETRAIN,
             picture={"labels": both, "before": [b.mean for b, _ in pairs], "now": [n.mean for _, n in pairs]},
@@ -133,12 +135,15 @@ def chance(pairs: Sequence[tuple[Rate, Rate]], shares: bool) -> tuple[float, flo
         return _gap(random.normal(mean, std / np.sqrt(rows), size))
 
     def p_value(draws: int) -> float:
-        widened = gaps(rows_1, together, draws) - gaps(rows_0, together, draws)
-        return (1 + int((widened >= observed).sum())) / (1 + draws)
+        hits, part = 0, max(CELLS // len(pairs), 1)
+        for start in range(0, draws, part):
+            size = min(part, draws - start)
+            hits += int((gaps(rows_1, together, size) - gaps(rows_0, together, size) >= observed).sum())
+        return (1 + hits) / (1 + draws)
 
     p = p_value(FEW_DRAWS)
-    if p < UNCLEAR:
-        p = p_value(max(FEW_DRAWS, min(DRAWS, CELLS // len(pairs))))
+    for unclear, draws in zip(UNCLEAR, DRAWS, strict=True):
+        p = p_value(draws) if p < unclear else p
     return float(gaps(rows_1, mean_1, FEW_DRAWS).std()), p
 
 

@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +23,11 @@ from gitmodel.monitor.batch import Rows, Tables, open_batch
 from gitmodel.monitor.bias import Bias
 from gitmodel.monitor.contract import Contract
 from gitmodel.monitor.drift import Drift
-from gitmodel.monitor.findings import ALERT, QUIET, Finding, decide
+from gitmodel.monitor.findings import QUIET, Finding, decide
 from gitmodel.monitor.health import Health, Skew
 from gitmodel.monitor.labels import Labels
 from gitmodel.monitor.quality import Quality, read_margins
-from gitmodel.monitor.result import CANNOT_JUDGE, Result, as_json
+from gitmodel.monitor.result import CANNOT_JUDGE, Result, as_json, verdict_of
 from gitmodel.monitor.rules import MonitorRules
 from gitmodel.versions import own
 
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model monitor` takes."""
     parser.description = (
-        f"{parser.description} Exit status: 0 quiet; 1 alert: something changed beyond its limit in rules.yaml and not"
-        " by chance; 2 cannot judge."
+        f"{parser.description} Exit status: 0 quiet, or watch: something may have changed, and the next batch tells;"
+        " 1 alert: something changed beyond its limit in rules.yaml and not by chance; 2 cannot judge. With --history"
+        " batches count together: weak signs that come again are an alarm, and the same batch counts once."
     )
     parser.add_argument(
         "batch",
@@ -64,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result for machines here")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the page for people here")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report for an issue here")
-    parser.add_argument("--history", type=Path, metavar="FILE", help="the runs before, to which this one is added")
+    parser.add_argument(
+        "--history", type=Path, metavar="FILE", help="the runs before, which count, too; this one is added"
+    )
     parser.set_defaults(command=command)
 
 
@@ -91,8 +95,7 @@ def settle(args: argparse.Namespace) -> Result:
     try:
         settings = limits.load()
         runs = past_runs.read(args.history) if args.history else []
-        found = watch(str(args.batch), args.bundle, settings, args.labels, args.label_file, args.joint)
-        return replace(found, history=runs)
+        return watch(str(args.batch), args.bundle, settings, args.labels, args.label_file, args.joint, runs)
     except UserError as error:
         batch = {"name": str(args.batch), "rows": 0, "first": None, "last": None, "kind": "table"}
         nobody = {"name": None, "version": None, "digest": None}
@@ -122,11 +125,19 @@ def watch(
     labels: str | None = None,
     label_file: Path | None = None,
     beside: Path | None = None,
+    runs: Sequence[past_runs.Run] = (),
 ) -> Result:
-    """Compare a batch with the bundle in a folder; UserError if that cannot be done."""
+    """Compare a batch with the bundle in a folder, after these runs; UserError if that cannot be done."""
     with own.opened(FastBundle, directory) as (bundle, note):
         found = compared(bundle, name, directory, settings, labels, label_file, beside)
-    return replace(found, notes=[*found.notes, *([note] if note else [])])
+    found = replace(found, notes=[*found.notes, *([note] if note else [])], history=runs)
+    return decided(found, settings)
+
+
+def decided(result: Result, settings: MonitorRules) -> Result:
+    """Return a result with the verdicts on its findings, which count together with the runs in its history."""
+    found = decide(result.findings, settings.confidence, settings.batches_a_year, past_runs.before(result))
+    return replace(result, findings=found, verdict=verdict_of(found))
 
 
 def compared(
@@ -138,7 +149,7 @@ def compared(
     label_file: Path | None,
     beside: Path | None,
 ) -> Result:
-    """Compare a batch with a bundle that predicts."""
+    """Compare a batch with a bundle that predicts; nothing is decided yet."""
     called = digest(directory)
     monitor = Monitor(bundle, read_profile(directory, bundle), settings, called)
     batch, later = open_batch(name, bundle, called, labels), later_labels(label_file, bundle.schema)
@@ -149,13 +160,12 @@ def compared(
     for rows in batch:
         monitor.add(replace(rows, truth=later.of(rows.log["id"], rows.log["row_number"])) if later else rows)
     monitor.contract.misfits, monitor.health.refused = batch.misfits, batch.refused
-    found = monitor.findings()
     called_by_people = os.environ.get("MODEL_VERSION") or version(directory)
     return Result(
-        verdict=ALERT if any(finding.verdict == ALERT for finding in found) else QUIET,
+        verdict=QUIET,
         batch={"name": name, "rows": batch.rows, "first": batch.first, "last": batch.last, "kind": batch.kind},
         model={"name": bundle.manifest.get("name"), "version": called_by_people, "digest": called},
-        findings=found,
+        findings=monitor.findings(),
         settings=asdict(settings),
         notes=batch.notes + monitor.notes + (later.notes() if later else []),
     )
@@ -182,10 +192,10 @@ class Monitor:
             self.classifier.add(rows)
 
     def findings(self) -> list[Finding]:
-        """Return what all parts found, decided over all comparisons together."""
+        """Return what all parts found, not decided."""
         parts = (self.contract, self.drift, self.quality, self.bias, self.health, self.skew)
         found = [finding for part in parts for finding in part.findings()]
-        return decide([*found, *(self.classifier.findings() if self.classifier else [])], self.settings.confidence)
+        return [*found, *(self.classifier.findings() if self.classifier else [])]
 
     @property
     def notes(self) -> list[str]:

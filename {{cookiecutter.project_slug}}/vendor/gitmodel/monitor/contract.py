@@ -11,7 +11,7 @@ from gitmodel.base.project import UserError, one_line, some_rows
 from gitmodel.contract.schema import Rule, Schema
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.counts import Counts
-from gitmodel.monitor.distance import beyond, more
+from gitmodel.monitor.distance import beyond, common, more
 from gitmodel.monitor.findings import Finding
 from gitmodel.monitor.rules import MonitorRules
 
@@ -109,7 +109,8 @@ class Contract:
         sentence = f"`{name}` {words} in {percent(share)} of the rows ({percent(share_before)} before)"
         finding = Finding("contract", what, sentence, column=name, value=share, before=share_before, rows=rows)
         p = more(before, rows_before, now, rows)
-        return replace(finding, size=share - share_before, limit=self.settings.missing, p=p, remedy=remedy)
+        finding = replace(finding, p=p, common=common(rows_before, rows), remedy=remedy)
+        return replace(finding, size=share - share_before, limit=self.settings.missing)
 
     def _example(self, name: str, rule: Rule) -> str:
         return one_line(self.examples[name, rule])[:60]

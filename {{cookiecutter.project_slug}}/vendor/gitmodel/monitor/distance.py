@@ -25,12 +25,17 @@ def distance(before: np.ndarray, now: np.ndarray) -> float:
 def chance(before: np.ndarray, now: np.ndarray, ordered: int = 0) -> float:
     """Return a p value: of any change, of one in one cell, and, of the first `ordered` cells, of a move up or down.
 
-    The smallest of them, times their number: each sees best what the others overlook.
+    The smallest of them, as one of so many (Šidák 1967): each sees best what the others overlook.
     """
     found = [chi_square(*pooled(before, now, ordered > 0)), single_cell(before, now)]
     if now[:ordered].any() and before[:ordered].any():
         found.append(trend(before[:ordered], now[:ordered]))
-    return min(1.0, len(found) * min(found))
+    return smallest(min(found), len(found))
+
+
+def smallest(p: float, tests: int) -> float:
+    """Return how likely the smallest p of so many tests is at most `p`: uniform by chance, so that batches add up."""
+    return float(-np.expm1(tests * np.log1p(-p))) if p < 1 else 1.0
 
 
 def chi_square(before: np.ndarray, now: np.ndarray) -> float:
@@ -47,7 +52,7 @@ def single_cell(before: np.ndarray, now: np.ndarray) -> float:
     both, share = before + now, now.sum() / (before.sum() + now.sum())
     now, both = now[both > 0], both[both > 0]
     tails = np.minimum(_at_least(both - now, both, 1 - share), _at_least(now, both, share))
-    return float(min(1.0, 2 * tails.min() * len(both))) if len(both) > 1 else 1.0
+    return smallest(min(1.0, 2 * tails.min()), len(both)) if len(both) > 1 else 1.0
 
 
 def trend(before: np.ndarray, now: np.ndarray) -> float:
@@ -69,6 +74,11 @@ def more(before: float, rows_before: float, now: int, rows_now: int) -> float:
 def beyond(limit: float, count: int, rows: int) -> float:
     """Return how often `count` or more of so many rows are hit where each is with a chance of `limit`."""
     return float(_at_least(np.array(count), np.array(rows), limit))
+
+
+def common(before: float, now: float) -> float:
+    """Return the correlation by chance of two batches of `now` rows, compared with the same `before` rows."""
+    return float(now / (now + before))
 
 
 def pooled(before: np.ndarray, now: np.ndarray, ordered: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from gitmodel.bundle.sample import Sample
 from gitmodel.contract.schema import Schema
 from gitmodel.monitor.batch import Rows
-from gitmodel.monitor.distance import distance
+from gitmodel.monitor.distance import common, distance
 from gitmodel.monitor.findings import Finding
 from gitmodel.monitor.rules import MonitorRules
 
@@ -47,6 +47,7 @@ class DomainClassifier:
         names = [name for name in sides[True] if name in sides[False]]
         sizes = {side: len(self.samples[side]) for side in sides}
         finding = Finding("drift", "joint", "", rows=sizes[True], limit=self.settings.drift, before=0.5)
+        finding = replace(finding, common=common(sizes[False], sizes[True]))
         if min(sizes.values()) < max(self.settings.min_rows, 2 * FOLDS):
             sentence = f"all columns together: {min(sizes.values()):,} rows are too few to learn from"
             return [Finding("drift", "joint", sentence, rows=sizes[True])]

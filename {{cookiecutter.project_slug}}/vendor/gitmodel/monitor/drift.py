@@ -26,7 +26,7 @@ from gitmodel.monitor.counts import (
     of_probabilities,
     span,
 )
-from gitmodel.monitor.distance import chance, distance
+from gitmodel.monitor.distance import chance, common, distance
 from gitmodel.monitor.findings import DAYS, Finding
 from gitmodel.monitor.rules import MonitorRules
 
@@ -120,6 +120,7 @@ class Drift:
             unit=DAYS if counts.dates else "",
             size=distance(counts.before, counts.now),
             p=chance(counts.before, counts.now, counts.ordered),
+            common=common(counts.before.sum(), rows) ** 2,  # of squares
             remedy=REMEDIES[name],
             picture=picture(counts),
         )

@@ -18,7 +18,7 @@ from gitmodel.bundle.sample import Sample
 from gitmodel.contract.schema import Schema
 from gitmodel.git.programs import git
 from gitmodel.monitor.batch import Rows
-from gitmodel.monitor.distance import beyond, more
+from gitmodel.monitor.distance import beyond, common, more
 from gitmodel.monitor.findings import RETRAIN, Finding
 from gitmodel.monitor.rules import MonitorRules
 from gitmodel.versions.tags import read
@@ -129,6 +129,7 @@ class Health:
             size=now - before,
             limit=self._settings.saturation,
             p=more(round(before * tested), tested, self._sure, self._predicted),
+            common=common(tested, self._predicted),
             rows=self._predicted,
             remedy="look at the strongest drift: numbers far outside those of training saturate a model",
         )

@@ -1,23 +1,27 @@
 """reports/monitoring/history.jsonl: one line a run, small enough for Git, so that a change has a beginning.
 
-A line holds `batch`, `time` (UTC), `rows`, `verdict`, `alerts` (keys, the strongest first) and `sizes` by key.
+A line holds `batch`, `time` (UTC), `rows`, `verdict`, `alerts` (keys, the strongest first) and `sizes` by key. Newer
+ones also hold `model` (the digest), `first` and `last` (times of a log, or null); while it counts, `evidence` by key.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from gitmodel.base.project import UserError, write_text
 from gitmodel.metrics.builtin import significant
-from gitmodel.monitor.findings import ALERT, QUIET
-from gitmodel.monitor.result import CANNOT_JUDGE, Result, key, strength
+from gitmodel.monitor.evidence import LEAST, WINDOW, Evidence, evidence
+from gitmodel.monitor.findings import ALERT, Finding, key
+from gitmodel.monitor.result import CANNOT_JUDGE, EXIT_STATUS, Result, strength
 
 KEPT = 100  # runs
-MOST_ALERTS, MOST_SIZES = 100, 60  # of a run: in a wide table the strongest
+MOST_ALERTS, MOST_SIZES, MOST_EVIDENCE = 100, 60, 150  # of a run: in a wide table the strongest
 FIELDS = {"batch": str, "time": str, "rows": int, "verdict": str, "alerts": list, "sizes": dict}
 OF_COLUMNS = ("contract/", "drift/")  # what depends on the rows alone, not on labels
 Run = dict[str, Any]
@@ -44,7 +48,22 @@ def with_run(runs: Sequence[Run], result: Result, time: datetime) -> list[Run]:
     """Return the newest `history` runs (a setting) with that of a result; the same batch watched again has one line."""
     run = line(result, time)
     kept = [*(former for former in runs if not _same_batch(former, run)), run]
-    return kept[-max(int(result.settings.get("history", KEPT)), 1) :]
+    kept = kept[-max(int(result.settings.get("history", KEPT)), 1) :]
+    return [*map(_without_evidence, kept[:-WINDOW]), *kept[-WINDOW:]]
+
+
+def before(result: Result) -> list[Evidence]:
+    """Return the evidence of the batches before that of a result whose findings are not decided, the newest first.
+
+    The same rows count once: neither a run of this batch, nor of a log that overlaps it, nor of the same rows under
+    another name counts. What was compared with another bundle does not count either.
+    """
+    run, found = line(result, datetime(1970, 1, 1, tzinfo=UTC)), list[Run]()
+    for former in reversed(result.history):
+        counts = former.get("evidence") and former.get("model") == run["model"]
+        if counts and not any(_same_rows(former, other) for other in (run, *found)):
+            found.append(former)
+    return [_evidence(former) for former in found[: WINDOW - 1]]
 
 
 def apart(result: Result) -> Result:
@@ -63,6 +82,10 @@ def line(result: Result, time: datetime) -> Run:
         "verdict": result.verdict,
         "alerts": [key(finding) for finding in result.alerts[:MOST_ALERTS]],
         "sizes": {key(f): significant(float(f.size or 0), 4) for f in ranked[:MOST_SIZES]},
+        "model": result.model["digest"],
+        "first": result.batch.get("first"),
+        "last": result.batch.get("last"),
+        "evidence": dict(sorted(_evidences(result.findings), key=lambda item: -item[1])[:MOST_EVIDENCE]),
     }
 
 
@@ -79,6 +102,23 @@ def since(runs: Sequence[Run], name: str) -> Run | None:
     return began
 
 
+def _evidences(findings: Iterable[Finding]) -> Iterator[tuple[str, float]]:
+    for finding in findings:
+        p = finding.p if finding.alone is None else finding.alone  # before and after it is decided
+        if p is not None:
+            yield key(finding), round(evidence(p), 2)
+
+
+def _evidence(run: Run) -> Evidence:
+    """Return the evidence of a run; in that of a wide table what was left out was the weakest."""
+    known = run["evidence"]
+    return known if len(known) < MOST_EVIDENCE else defaultdict(lambda: LEAST, known)
+
+
+def _without_evidence(run: Run) -> Run:
+    return {name: value for name, value in run.items() if name != "evidence"}
+
+
 def _rank(finding: Any) -> tuple[bool, float, str]:
     return finding.verdict != ALERT, -strength(finding), key(finding)
 
@@ -90,6 +130,15 @@ def _same_batch(former: Run, run: Run) -> bool:
     return _of_columns(former, run) == _of_columns(run, former)
 
 
+def _same_rows(former: Run, run: Run) -> bool:
+    """Tell whether two runs watched some of the same rows: the same batch, the same evidence, or logs that overlap."""
+    if former.get("first") and run["first"]:
+        return bool(former["first"] <= run["last"] and run["first"] <= former["last"])
+    same = {name for name in run["evidence"] if former["evidence"].get(name) == run["evidence"][name] != LEAST}
+    told = {name for name in run["evidence"] if name in former["evidence"] and run["evidence"][name] != LEAST}
+    return _same_batch(former, run) or (former["rows"] == run["rows"] and len(told) > 1 and same == told)
+
+
 def _of_columns(run: Run, other: Run) -> Mapping[str, float]:
     return {k: size for k, size in run["sizes"].items() if k in other["sizes"] and k.startswith(OF_COLUMNS)}
 
@@ -99,8 +148,9 @@ def _run(text: str, where: str) -> Run:
     try:
         run = json.loads(text)
         whole = all(isinstance(run[name], kind) for name, kind in FIELDS.items())
-        whole = whole and run["verdict"] in (QUIET, ALERT, CANNOT_JUDGE) and bool(datetime.fromisoformat(run["time"]))
-        whole = whole and all(map(_is_number, [run["rows"], *run["sizes"].values()]))
+        whole = whole and run["verdict"] in EXIT_STATUS and bool(datetime.fromisoformat(run["time"]))
+        whole = whole and all(map(_is_number, [run["rows"], *run["sizes"].values(), *run.get("evidence", {}).values()]))
+        whole = whole and all(isinstance(run.get(name), (str, NoneType)) for name in ("model", "first", "last"))
         whole = whole and all(isinstance(name, str) for name in run["alerts"])
     except (ValueError, KeyError, TypeError, RecursionError):
         whole = False

@@ -5,6 +5,7 @@ than the chance of both sets of rows explains. Metrics without a margin are show
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
@@ -23,6 +24,7 @@ from gitmodel.metrics.metric import Metric
 from gitmodel.metrics.scored import Scored
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.bias import LABEL
+from gitmodel.monitor.distance import common
 from gitmodel.monitor.findings import RETRAIN, Finding
 from gitmodel.monitor.rules import MonitorRules
 
@@ -108,7 +110,8 @@ class Quality:
         uncertain = float(np.hypot(max(error, expected_error), test_error))
         low, high = _interval(metric, value, error)
         said = f"{title(metric.name)} {_with(value, low, high)}{on} where the test had {figure(before)}"
-        return self._judged(metric, metric.name, said, value, (low, high), uncertain, rows)
+        finding = self._judged(metric, metric.name, said, value, (low, high), uncertain, rows)
+        return replace(finding, common=(test_error / uncertain) ** 2 if uncertain else 0.0)
 
     def _estimated(self) -> Iterator[Finding]:
         rows, known = self._unlabelled.rows, self._at_test.get("calibration")
@@ -130,7 +133,8 @@ class Quality:
         low, high = _interval(metric, value, error)
         said = f"{title(metric.name)} is estimated, without labels, at {_with(value, low, high)}{on}"
         said += f" where the test had {figure(self._before[metric.name])}"
-        return self._judged(metric, f"{own.ESTIMATED}{metric.name}", said, value, (low, high), error, rows)
+        finding = self._judged(metric, f"{own.ESTIMATED}{metric.name}", said, value, (low, high), error, rows)
+        return replace(finding, common=common(self._at_test["rows"], rows))
 
     def _judged(
         self, metric: Metric, name: str, said: str, value: float, interval: tuple[float, float], error: float, rows: int

@@ -9,8 +9,8 @@ from gitmodel.metrics.metric import HIGHER
 from gitmodel.metrics.own import ESTIMATED
 from gitmodel.monitor import past_runs
 from gitmodel.monitor.counts import day
-from gitmodel.monitor.findings import ALERT, DAYS, PARTS, QUIET, UNKNOWN, Finding
-from gitmodel.monitor.result import Result, key, strength
+from gitmodel.monitor.findings import ALERT, DAYS, PARTS, QUIET, UNKNOWN, WATCH, Finding, key
+from gitmodel.monitor.result import Result, strength
 
 MOST_ALERTS, MOST_ROWS = 20, 40  # told one by one; of a table
 MOST_NAME, MOST_PROSE, MOST_TOLD = 80, 1_000, 300
@@ -32,12 +32,13 @@ CHANCE = "chance"  # over its limit, but chance explains it: more rows would tel
 SHOWN = "shown"  # a value that is held against no limit
 WORDS = {
     ALERT: "beyond its limit",
+    WATCH: "the next batch tells",
     CHANCE: "may be chance",
     QUIET: "within",
     UNKNOWN: "cannot be told",
     SHOWN: "for information",
 }
-MARKS = {ALERT: "❌", CHANCE: "⚠️", QUIET: "✅", UNKNOWN: "❔", SHOWN: ""}
+MARKS = {ALERT: "❌", WATCH: "⏳", CHANCE: "⚠️", QUIET: "✅", UNKNOWN: "❔", SHOWN: ""}
 TITLES = {
     "contract": "Contract: rules that rows break",
     "drift": "Drift: columns and predictions",
@@ -51,9 +52,11 @@ READING = (
     "It is beyond its limit only if two things hold: the change is larger than the limit (section `monitor:` of"
     " rules.yaml; for the quality `gate.margins`), and chance does not explain it. So neither a tiny change in many"
     " rows nor noise in a few raises an alarm.",
-    "`p` is how often chance alone would show such a change somewhere, over all comparisons together (Holm); an alarm"
-    " needs a p below 1 - confidence. Where it is empty, the limit alone decides. What is over its limit, but with a"
-    " larger p, may be chance: more rows would tell.",
+    "`p` is how often chance alone would show such a change anywhere in a year of batches (Holm over the comparisons,"
+    " Bonferroni over the batches); an alarm needs a p below 1 - confidence. Where it is empty, the limit alone"
+    " decides. What is over its limit, but with a larger p, may be chance: more rows would tell, or more batches.",
+    "What would be an alarm if no other batch were watched waits for the next batch, which confirms it or does not."
+    " With a history, weak signs that come in batch after batch add up.",
     "A change in the columns is a reason to look, not yet a worse model; what counts is the quality, which needs"
     " labels. Without them it is estimated from the probabilities of the model, which holds only while these are"
     " calibrated.",
@@ -63,8 +66,9 @@ READING = (
 def in_short(result: Result) -> str:
     """Return the verdict as a few lines for the terminal."""
     lines = [headline(result)]
-    lines += [sentence(finding) for finding in result.alerts[:8]]
-    lines += [f"and {len(result.alerts) - 8:,} more"] if len(result.alerts) > 8 else []
+    told = result.alerts or result.waiting
+    lines += [sentence(finding) for finding in told[:8]]
+    lines += [f"and {len(told) - 8:,} more"] if len(told) > 8 else []
     lines += [f"note: {note}" for note in result.notes]
     return "\n".join([one_line(lines[0]), *(f"  {short(one_line(line), MOST_PROSE)}" for line in lines[1:])])
 
@@ -72,9 +76,12 @@ def in_short(result: Result) -> str:
 def headline(result: Result) -> str:
     """Return the verdict in one line."""
     states = [state(finding) for finding in result.findings]
-    alerts, judged = result.alerts, sum(map(states.count, (ALERT, CHANCE, QUIET)))
+    alerts, judged = result.alerts, sum(map(states.count, (ALERT, WATCH, CHANCE, QUIET)))
     if result.verdict == ALERT and alerts:
         return f"Alert: {beyond(len(alerts), judged)}, first of all {label(alerts[0])}"
+    if result.verdict == WATCH and result.waiting:
+        found = f"{beyond(len(result.waiting), judged)}, first of all {label(result.waiting[0])}"
+        return f"Watch: {found}; it may be one of a year's chances, and the next batch tells"
     if result.verdict == QUIET:
         cannot = f"; these rows cannot tell {states.count(UNKNOWN):,} more" if UNKNOWN in states else ""
         if CHANCE in states:
@@ -165,7 +172,7 @@ def began(result: Result, finding: Finding) -> str:
 
 def steps(result: Result) -> list[tuple[str, str]]:
     """Return what is to be done, in this order: a sentence, and a command or nothing."""
-    if result.verdict not in (QUIET, ALERT):
+    if result.verdict not in (QUIET, WATCH, ALERT):
         return [("Mend what is named above, then watch the batch again.", _again(result))]
     found = list(_remedies(result.alerts))
     parts = {finding.part for finding in result.alerts}
@@ -180,7 +187,10 @@ def steps(result: Result) -> list[tuple[str, str]]:
         found.append(("Train on them; the gate judges the new model in a pull request.", "make repro"))
     if parts & {"quality", "bias", "health"}:
         found.append(("If it began with this version: let the former one serve again.", "model rollback prod"))
-    if not result.alerts:
+    if result.waiting:
+        next_ = "Watch the next batch with the same history: it confirms what waits, or does not."
+        found.insert(0, (next_, "model monitor NEXT --history reports/monitoring/history.jsonl"))
+    elif not result.alerts:
         found.insert(0, ("Nothing has to be done.", ""))
     return found
 
@@ -205,13 +215,16 @@ def markdown(result: Result) -> str:
 
 
 def _parts(result: Result) -> Iterator[str]:
-    mark = {QUIET: "✅", ALERT: "❌"}.get(result.verdict, "⛔")
+    mark = {QUIET: "✅", WATCH: "⏳", ALERT: "❌"}.get(result.verdict, "⛔")
     yield f"## {mark} {cut(headline(result), MOST_PROSE)}"
     yield listed(_facts(result))
     if result.alerts:
         told = [f"**{cut(label(f))}**: {_prose(sentence(f), MOST_TOLD)}" for f in result.alerts[:MOST_ALERTS]]
         more = f"\n\nand {len(result.alerts) - MOST_ALERTS:,} more" if len(result.alerts) > MOST_ALERTS else ""
         yield f"### What changed\n\n{listed(told)}{more}"
+    if result.waiting:
+        told = [f"**{cut(label(f))}**: {_prose(sentence(f), MOST_TOLD)}" for f in result.waiting[:MOST_ALERTS]]
+        yield f"### What the next batch tells\n\n{listed(told)}"
     if result.notes:
         yield listed(_prose(note) for note in result.notes[:MOST_ROWS])
     todo = [_prose(said) + (f" {_code(command)}" if command else "") for said, command in steps(result)]

@@ -2,23 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from math import isfinite
 from typing import Any
 
-from gitmodel.monitor.findings import ALERT, QUIET, Finding
+from gitmodel.monitor.findings import ALERT, QUIET, WATCH, Finding, key
 
 CANNOT_JUDGE = "cannot judge"
-EXIT_STATUS = {QUIET: 0, ALERT: 1, CANNOT_JUDGE: 2}
+EXIT_STATUS = {QUIET: 0, WATCH: 0, ALERT: 1, CANNOT_JUDGE: 2}
 DIGITS = 6  # beyond them, processors differ
-LONGEST_NAME = 80  # within a key
 
 
 @dataclass(frozen=True)
 class Result:
     """One batch, watched.
 
-    `verdict` is `quiet`, `alert` or `cannot judge`, and `reason` says why in the last case. `batch` holds `name`,
+    `verdict` is `quiet`, `watch` (the next batch tells whether it is chance), `alert` or `cannot judge`, and `reason`
+    says why in the last case. `batch` holds `name`,
     `rows`, `first` and `last` (ISO times of a log, or None), `kind` (`log` or `table`); `model` holds `name`, `version`
     and `digest`. `findings` are decided. `history` are the lines of earlier runs as `history.read` returns them.
     """
@@ -40,15 +39,21 @@ class Result:
     @property
     def alerts(self) -> list[Finding]:
         """Return what is beyond its limit, the strongest first."""
-        return sorted((f for f in self.findings if f.verdict == ALERT), key=strength, reverse=True)
+        return self._of(ALERT)
+
+    @property
+    def waiting(self) -> list[Finding]:
+        """Return what is beyond its limit, but perhaps one of a year's chances, the strongest first."""
+        return self._of(WATCH)
+
+    def _of(self, verdict: str) -> list[Finding]:
+        return sorted((f for f in self.findings if f.verdict == verdict), key=strength, reverse=True)
 
 
-def key(finding: Finding) -> str:
-    """Return what a comparison is called from run to run: `part/name/column/group`.
-
-    A slash within is `%2F`; of a name over 80 characters its beginning is kept, and a hash of the whole.
-    """
-    return "/".join(map(_name, (finding.part, finding.name, finding.column, finding.group)))
+def verdict_of(findings: Sequence[Finding]) -> str:
+    """Return the verdict on a batch: the worst of those on its comparisons."""
+    said = {finding.verdict for finding in findings}
+    return next((verdict for verdict in (ALERT, WATCH) if verdict in said), QUIET)
 
 
 def strength(finding: Finding) -> float:
@@ -63,12 +68,6 @@ def as_json(result: Result) -> dict[str, Any]:
     content: dict[str, Any] = {"exit_status": result.exit_status, **asdict(result)}
     content["findings"] = [{"key": key(finding), **asdict(finding)} for finding in result.findings]
     return dict(_plain(content))
-
-
-def _name(name: str) -> str:
-    if len(name) > LONGEST_NAME:
-        name = f"{name[: LONGEST_NAME - 9]}~{sha256(name.encode(errors='replace')).hexdigest()[:8]}"
-    return name.replace("%", "%25").replace("/", "%2F")
 
 
 def _plain(value: Any) -> Any:

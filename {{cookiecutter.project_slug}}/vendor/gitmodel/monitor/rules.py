@@ -19,6 +19,7 @@ class MonitorRules:
     """The limits; see the comments in rules.yaml. None: not watched."""
 
     confidence: Confidence = 0.95
+    batches_a_year: Count = 52
     drift: FromZero = 0.03
     violations: ShareFromZero = 0.01
     missing: ShareFromZero = 0.05

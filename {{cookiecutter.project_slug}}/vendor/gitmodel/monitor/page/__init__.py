@@ -7,16 +7,17 @@ from hashlib import sha256
 from pathlib import Path
 
 from gitmodel.monitor import past_runs, report
-from gitmodel.monitor.findings import ALERT, PARTS, QUIET, UNKNOWN, Finding
+from gitmodel.monitor.findings import ALERT, PARTS, QUIET, UNKNOWN, WATCH, Finding, key
 from gitmodel.monitor.page import pictures
 from gitmodel.monitor.page.pictures import prose, text
 from gitmodel.monitor.page.tables import SIGNS, bias, cells, everything, meter, named, picture, quality, sign, wide
-from gitmodel.monitor.result import Result, key, strength
+from gitmodel.monitor.result import Result, strength
 
 SHELL = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
 STYLE = b64encode(sha256(re.findall(r"<style>(.*?)</style>", SHELL, re.DOTALL)[0].encode()).digest()).decode()
 CSP = f"default-src 'none'; style-src 'sha256-{STYLE}'; img-src data:; base-uri 'none'; form-action 'none'"
 MOST_CARDS, CLOSEST, MOST_TRENDS, MOST_RUNS, MOST_LINES = 12, 3, 8, 30, 100
+MARKS = {QUIET: "✓", WATCH: "◔", ALERT: "▲"}
 NAMES = {"contract": "Contract", "drift": "Drift", "quality": "Quality", "bias": "Bias", "health": "Health"}
 
 
@@ -57,11 +58,12 @@ def _head(result: Result) -> str:
     verdict, _, said = report.headline(result).partition(": ")
     batch, model = result.batch, result.model
     span = f", {text(batch['first'])} to {text(batch['last'])}" if batch.get("first") else ""
-    kind = {QUIET: "quiet", ALERT: "alert"}.get(result.verdict, "stopped")
-    mark = {QUIET: "✓", ALERT: "▲"}.get(result.verdict, "✕")
+    kind = {QUIET: "quiet", WATCH: "watch", ALERT: "alert"}.get(result.verdict, "stopped")
+    mark = MARKS.get(result.verdict, "✕")
     tiles = "".join(_tile(part, [f for f in result.findings if f.part == part]) for part in PARTS)
     parts = f'<nav aria-label="Parts of the report"><ul class="tiles">{tiles}</ul></nav>' if result.findings else ""
     notes = "".join(f"<li>{prose(note)}</li>" for note in result.notes[:MOST_RUNS])
+    first = result.alerts or result.waiting
     who = (
         f'{text(model["name"])} <span class="pill">{text(model["version"])}</span> watched on' if model["name"] else ""
     )
@@ -69,18 +71,20 @@ def _head(result: Result) -> str:
 <header><p class="lead">{who} <strong>{text(batch["name"])}</strong>, {batch["rows"]:,} rows{span}</p>
 <div class="verdict {kind}"><span class="sign" aria-hidden="true">{mark}</span>
 <div><h1><span>{verdict}</span> {text(said[:1].upper() + said[1:], 1000)}</h1>
-{f"<p>{prose(report.sentence(result.alerts[0]))}</p>" if result.alerts else ""}</div></div>
+{f"<p>{prose(report.sentence(first[0]))}</p>" if first else ""}</div></div>
 {parts}{f'<ul class="notes">{notes}</ul>' if notes else ""}</header>"""
 
 
 def _tile(part: str, found: list[Finding]) -> str:
     """Return what a part found, as a link to it."""
     states = [report.state(finding) for finding in found]
-    alerts, chance, quiet, unknown = map(states.count, (ALERT, report.CHANCE, QUIET, UNKNOWN))
-    state = ALERT if alerts else QUIET if quiet or chance else UNKNOWN if unknown else report.SHOWN
-    said = f"{alerts:,} of {alerts + chance + quiet:,} beyond" if alerts else f"{quiet:,} within limits"
+    alerts, waiting, chance, quiet, unknown = map(states.count, (ALERT, WATCH, report.CHANCE, QUIET, UNKNOWN))
+    judged = alerts + waiting + chance + quiet
+    state = ALERT if alerts else WATCH if waiting else QUIET if judged else UNKNOWN if unknown else report.SHOWN
+    said = f"{alerts:,} of {judged:,} beyond" if alerts else f"{quiet:,} within limits"
+    said += f", {waiting:,} the next batch tells" if waiting else ""
     said += f", {chance:,} may be chance" if chance else ""
-    if not alerts + quiet + chance:
+    if not judged:
         said = "no limit is set" if report.SHOWN in states else "cannot be told" if unknown else "not watched"
     target = {"drift": "changed"}.get(part, part) if found else "facts"
     mark = f'<span class="mark {state}" aria-hidden="true">{SIGNS[state]}</span>'
@@ -92,15 +96,16 @@ def _changed(result: Result) -> str:
     alerts = result.alerts
     near = [f for f in report.ranked(result.findings) if f.size and f.limit and f.verdict != ALERT]
     if not alerts:
-        chance = any(report.state(finding) == report.CHANCE for finding in near)
+        chance = any(report.state(finding) in (WATCH, report.CHANCE) for finding in near)
         said = "Beyond its limit is only what chance explains" if chance else "Nothing is beyond its limit"
+        said = "Beyond its limit is what may be one of a year's chances" if result.waiting else said
         said = f'<p class="soft">{said}. Closest to {"an alarm" if chance else "it"}:</p>' if near else ""
         return _section("changed", "What changed", said + _cards(result, near[:CLOSEST]))
     legend = '<p class="soft key"><span class="was"></span> before, in training <span class="is"></span> now</p>'
     rest, next_ = alerts[MOST_CARDS:], [f for f in near if f.picture and f.part == "drift"][: 2 * CLOSEST]
     more = f"<details><summary>{len(rest):,} more</summary>{_listed(rest, MOST_LINES)}</details>" if rest else ""
     if next_:
-        chance = any(report.state(finding) == report.CHANCE for finding in next_)
+        chance = any(report.state(finding) in (WATCH, report.CHANCE) for finding in next_)
         name = f"What comes next, within its limit{' or by chance' if chance else ''}"
         more += f"<details><summary>{name}</summary>{_cards(result, next_)}</details>"
     return _section("changed", "What changed", f"{legend}{_cards(result, alerts[:MOST_CARDS])}{more}")
@@ -175,7 +180,7 @@ def _trend(result: Result, finding: Finding) -> str:
 
 
 def _run(run: past_runs.Run) -> str:
-    mark = {QUIET: "✓", ALERT: "▲"}.get(run["verdict"], "✕")
+    mark = MARKS.get(run["verdict"], "✕")
     said = (text(run["batch"]), f"{run['rows']:,}", f"{mark} {text(run['verdict'])}", f"{len(run['alerts']):,}")
     return f'<tr><th scope="row">{text(run["time"])}</th>{cells(*said)}</tr>'
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from gitmodel.base.markdown import title
 from gitmodel.monitor import report
-from gitmodel.monitor.findings import ALERT, QUIET, UNKNOWN, Finding
+from gitmodel.monitor.findings import ALERT, QUIET, UNKNOWN, WATCH, Finding
 from gitmodel.monitor.page import pictures
 from gitmodel.monitor.page.pictures import prose, text
 
 MOST_ROWS, MOST_GROUPS = 5_000, 30
 WIDE = 4  # limits that the axis of a rate spans at least
-SIGNS = {ALERT: "▲", report.CHANCE: "△", QUIET: "✓", UNKNOWN: "?", report.SHOWN: "·"}
+SIGNS = {ALERT: "▲", WATCH: "◔", report.CHANCE: "△", QUIET: "✓", UNKNOWN: "?", report.SHOWN: "·"}
 
 
 def wide(head: str, rows: str, caption: str) -> str:
