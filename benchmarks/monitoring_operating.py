@@ -3,7 +3,7 @@
 `make demo`, then `build/demo/income-model/.venv/bin/python benchmarks/monitoring_operating.py --repeat 200`.
 
 Batches are drawn from the project's own table, with replacement, go through `rows_of` and `Monitor` as `model monitor`
-sends them, and are judged over all columns, predictions and rules together. With `--census FILE` (a table of
+sends them, and are judged over all columns, predictions and rules together, each as the first of a year. With `--census FILE` (a table of
 `make_census.py`, without the rows of the sample) batches are fresh rows, and the reference is drawn anew each time.
 """
 
@@ -27,7 +27,7 @@ from gitmodel.monitor.batch import rows_of
 from gitmodel.monitor.command import Monitor, read_profile
 from gitmodel.monitor.counts import of_column
 from gitmodel.monitor.distance import distance
-from gitmodel.monitor.findings import ALERT
+from gitmodel.monitor.findings import ALERT, decide
 from gitmodel.monitor.rules import load
 
 SIZES = (200, 2_000, 20_000)
@@ -156,7 +156,8 @@ def alarms(source: Own, case: Case, rows: int, repeat: int) -> tuple[int, int, C
         monitor = Monitor(source.bundle, known, settings)
         labels = true_values(cells[source.bundle.schema.target].to_numpy(object), source.bundle.schema)
         monitor.add(replace(rows_of(cells[features], source.bundle), truth=labels))
-        alerts = [finding for finding in monitor.findings() if finding.verdict == ALERT]
+        found = decide(monitor.findings(), settings.confidence, settings.batches_a_year)
+        alerts = [finding for finding in found if finding.verdict == ALERT]
         any_alarm += bool(alerts)
         right += any(finding.column == case.column for finding in alerts)
         what.update(

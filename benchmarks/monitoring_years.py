@@ -107,7 +107,7 @@ def tilted(census: Census, column: str, distance: float) -> np.ndarray:
     The cells are those of the profile, so that the distance is the one that watching measures.
     """
     values = census.cells[column]
-    if census.schema.columns[column].type == "number":
+    if census.schema.columns[column].type in ("number", "integer"):
         ranks = pd.to_numeric(values).rank(pct=True).to_numpy()
         place = np.minimum((ranks * 20).astype(int), 19) / 19
     else:
@@ -119,7 +119,8 @@ def tilted(census: Census, column: str, distance: float) -> np.ndarray:
         now = before * np.exp(slope * levels)
         now /= now.sum()
         middle = (before + now) / 2
-        return float(np.sqrt((rel_entr(before, middle).sum() + rel_entr(now, middle).sum()) / (2 * np.log(2))))
+        divergence = rel_entr(before, middle).sum() + rel_entr(now, middle).sum()
+        return float(np.sqrt(max(divergence, 0.0) / (2 * np.log(2))))
 
     slope = brentq(lambda slope: apart(slope) - distance, 0, 20) if distance else 0.0
     return np.asarray(np.exp(slope * place))

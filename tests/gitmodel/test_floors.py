@@ -30,6 +30,7 @@ FLOORS = [
     "serve",
     "score",
     "monitor",
+    "canary",
     "backtest",
     "ingest",
     "adopt",

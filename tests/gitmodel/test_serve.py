@@ -423,6 +423,18 @@ def test_the_canary_answers_its_share_and_always_the_same_keys(model, good):
     assert ask(app, "POST", "/predict", {"rows": [good]}, {**JSON, "x-request-id": key})[2]["version"] == "next"
 
 
+def test_a_refused_request_is_that_of_the_model_whose_turn_it_was(model, good, tmp_path):
+    """So the log tells how often each of the two refuses."""
+    canary = replace(model, role="canary", version="next", digest="sha256:next")
+    service = Service(model, canary=canary, share=0.5, log=PredictionLog(tmp_path / "log"))
+    app = build(service, Settings())
+    for number in range(20):
+        ask(app, "POST", "/predict", {"rows": [good, 5]}, {**JSON, "x-key": str(number)})
+    service.close()
+    turns = [service.choose(Call("id", str(number), 0.0)).digest for number in range(20)]
+    assert [record["digest"] for record in read(tmp_path / "log")] == turns and len(set(turns)) == 2
+
+
 def test_the_shadow_is_logged_and_never_heard(model, good, tmp_path):
     """It predicts the same rows under the same id, and whatever happens to it changes no answer."""
     shadow = replace(model, role="shadow", version="shadow")

@@ -36,6 +36,7 @@ COMMANDS = {
         "gitmodel.monitor.command",
         "Compare a batch, or the log of predictions, with what the bundle was trained on.",
     ),
+    "canary": ("gitmodel.canary.command", "Judge a canary by the log of predictions: go, stop or wait."),
     "register": ("gitmodel.registry.register", "Make the model of the last commit a version."),
     "promote": ("gitmodel.registry.promote", "Let a version serve in a stage, such as staging or prod."),
     "rollback": ("gitmodel.registry.rollback", "Let the version serve again that served in a stage before."),

@@ -66,9 +66,9 @@ READING = (
 def in_short(result: Result) -> str:
     """Return the verdict as a few lines for the terminal."""
     lines = [headline(result)]
-    told = result.alerts or result.waiting
-    lines += [sentence(finding) for finding in told[:8]]
-    lines += [f"and {len(told) - 8:,} more"] if len(told) > 8 else []
+    for found, before in ((result.alerts, ""), (result.waiting, "the next batch tells: ")):
+        lines += [f"{before}{sentence(finding)}" for finding in found[:8]]
+        lines += [f"{before}{len(found) - 8:,} more"] if len(found) > 8 else []
     lines += [f"note: {note}" for note in result.notes]
     return "\n".join([one_line(lines[0]), *(f"  {short(one_line(line), MOST_PROSE)}" for line in lines[1:])])
 

@@ -28,6 +28,7 @@ class MonitorRules:
     saturation: ShareFromZero = 0.05
     errors: ShareFromZero = 0.01
     skew: FromZero = 1e-4
+    canary_drift: FromZero = 0.1
     latency_ms: Watched = None
     model_days: Watched = None
     data_days: Watched = None

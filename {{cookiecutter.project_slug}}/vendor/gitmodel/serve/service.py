@@ -148,7 +148,7 @@ class Service:
         return answer
 
     def refuse(self, refused: Refused, call: Call) -> None:
-        """Log that a request was refused, and for what; no cell of it, nor the name of a column that it made up."""
+        """Log that a request was refused, for what, and whose turn it was; no cell, nor a column that it made up."""
         if not self.log:
             return
         reasons = {
@@ -156,7 +156,7 @@ class Service:
             for problem in refused.problems
         }
         told = [{"column": column, "rule": rule} for column, rule in [*reasons][:MOST_REASONS]]
-        self.log.write({"id": call.id, **_common(self.main), "status": refused.status, "refused": told})
+        self.log.write({"id": call.id, **_common(self.choose(call)), "status": refused.status, "refused": told})
 
     def close(self) -> None:
         """Finish what the shadow has begun, and write what is left to log."""

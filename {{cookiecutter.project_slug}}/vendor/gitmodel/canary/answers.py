@@ -1,0 +1,133 @@
+"""What a canary and the main model answered over the same time, from the log of `model serve`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gitmodel.base.project import UserError, one_line
+from gitmodel.contract.schema import Schema
+from gitmodel.monitor.batch import log_files
+from gitmodel.monitor.labels import Labels
+from gitmodel.serve.log import read
+
+ROLES = MAIN, CANARY = "main", "canary"
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The requests of one model in the order of time: n of them, with m rows.
+
+    Requests: `time` (n,) datetime64[ms], `refused` (n,) mask, `latency_ms` (n,), NaN for refused ones. Rows: `request`
+    (m,) position of theirs, `predicted` (m, classes) probabilities or (m,) values, `truth` (m,) codes or values, -1 or
+    NaN without a label.
+    """
+
+    version: str
+    digest: str
+    time: np.ndarray
+    refused: np.ndarray
+    latency_ms: np.ndarray
+    request: np.ndarray
+    predicted: np.ndarray
+    truth: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of requests."""
+        return len(self.time)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """The mask (m,) of the rows that have a label."""
+        return np.asarray(self.truth >= 0 if self.truth.dtype.kind == "i" else np.isfinite(self.truth))
+
+    def until(self, moment: np.datetime64) -> "Answers":
+        """Return the requests up to a moment."""
+        count = int(np.searchsorted(self.time, moment, side="right"))
+        kept = self.request < count
+        return Answers(
+            *(self.version, self.digest, self.time[:count], self.refused[:count], self.latency_ms[:count]),
+            *(self.request[kept], self.predicted[kept], self.truth[kept]),
+        )
+
+
+def read_answers(logs: Iterable[Path], schema: Schema, labels: Labels | None) -> tuple[Answers, Answers]:
+    """Return the answers of main and canary since both have been at work; UserError if one of them answered nothing.
+
+    If the log holds several canaries, or several main models, the last one of each counts, since it was first seen.
+    """
+    records = [record for path in logs for record in _records(path)]
+    records.sort(key=_time)
+    last = {role: next((r.get("digest") for r in reversed(records) if r.get("role") == role), None) for role in ROLES}
+    if last[CANARY] is None or last[MAIN] is None:
+        missing = CANARY if last[CANARY] is None else MAIN
+        raise UserError(f"the log holds no answer of a {missing}: serve both, `model serve --canary DIR`, and log")
+    if last[CANARY] == last[MAIN]:
+        raise UserError("canary and main are the same bundle: there is nothing to compare")
+    said = {role: [r for r in records if r.get("role") == role and r.get("digest") == last[role]] for role in ROLES}
+    start = max(_time(said[role][0]) for role in ROLES)
+    main, canary = (_answers([r for r in said[role] if _time(r) >= start], schema, labels) for role in ROLES)
+    return main, canary
+
+
+def _records(path: Path) -> Iterable[Record]:
+    if not log_files(str(path)):
+        raise UserError(
+            f"{path} is no prediction log: name a folder that `model serve` logs to, or a .jsonl file in it"
+        )
+    return read(path)
+
+
+def _time(record: Record) -> str:
+    return str(record.get("time", ""))
+
+
+def _answers(records: list[Record], schema: Schema, labels: Labels | None) -> Answers:
+    requests = _requests(records)
+    rows = [(place, record) for place, request in enumerate(requests) for record in request if "row" in record]
+    try:
+        time = np.array([_time(request[0]).removesuffix("Z") for request in requests], dtype="datetime64[ms]")
+        latency = np.array([request[0].get("latency_ms", np.nan) for request in requests], dtype=float)
+        predicted = _predicted([record for _, record in rows], schema)
+        numbers = np.array([record.get("row_number", 0) for _, record in rows], dtype=np.int64)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        why = one_line(repr(error))[:80]
+        raise UserError(f"the log holds a record that is no answer of this model ({why}): name its --bundle") from None
+    ids = np.array([str(record.get("id")) for _, record in rows], dtype=object)
+    missing = np.full(len(rows), -1) if schema.classes else np.full(len(rows), np.nan)
+    truth = labels.of(ids, numbers) if labels and len(rows) else missing
+    return Answers(
+        version=str(records[-1].get("version")),
+        digest=str(records[-1].get("digest")),
+        time=time,
+        refused=np.array(["row" not in request[0] for request in requests], dtype=bool),
+        latency_ms=latency,
+        request=np.array([place for place, _ in rows], dtype=np.int64),
+        predicted=predicted,
+        truth=truth,
+    )
+
+
+def _requests(records: list[Record]) -> list[list[Record]]:
+    """Return the records by request: each begins with its first row, or is refused; clients may use an id again."""
+    requests: list[list[Record]] = []
+    latest: dict[str, list[Record]] = {}
+    for record in records:
+        name = str(record.get("id"))
+        if record.get("row_number", 0) == 0 or name not in latest:
+            latest[name] = []
+            requests.append(latest[name])
+        latest[name].append(record)
+    return requests
+
+
+def _predicted(records: list[Record], schema: Schema) -> np.ndarray:
+    if not schema.classes:
+        return np.array([record["prediction"] for record in records], dtype=float)
+    if any(len(record["probabilities"]) != len(schema.classes) for record in records):
+        raise ValueError("other classes")
+    said = [[record["probabilities"][name] for name in schema.classes] for record in records]
+    return np.array(said, dtype=float).reshape(len(records), len(schema.classes))
