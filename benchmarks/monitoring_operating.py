@@ -3,8 +3,9 @@
 `make demo`, then `build/demo/income-model/.venv/bin/python benchmarks/monitoring_operating.py --repeat 200`.
 
 Batches are drawn from the project's own table, with replacement, go through `rows_of` and `Monitor` as `model monitor`
-sends them, and are judged over all columns, predictions and rules together, each as the first of a year. With `--census FILE` (a table of
-`make_census.py`, without the rows of the sample) batches are fresh rows, and the reference is drawn anew each time.
+sends them, and are judged over all columns, predictions and rules together, each as the first of a year. With
+`--census FILE` (a table of `make_census.py`, without the rows of the sample) batches are fresh rows, and the reference
+is drawn anew each time.
 """
 
 import argparse

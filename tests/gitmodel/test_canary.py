@@ -211,10 +211,10 @@ def test_the_command_says_stop_go_and_wait(canary, tmp_path):
     assert (status, found["verdict"], found["exit_status"]) == (1, STOP, 1)
     assert said.out.startswith("Stop: errors worse than the margin") and "serve without --canary" in said.out
     status, said, found = canary(logged(tmp_path / "log", 3_300))
-    assert (status, found["verdict"]) == (0, GO) and "model promote" in said.out
+    assert (status, found["verdict"], found["requests"]) == (0, GO, 1_600) and "model promote" in said.out
     status, said, found = canary(logged(tmp_path / "log", 150))
     assert (status, found["verdict"], found["requests"]) == (3, WAIT, 0)
-    assert "more requests" in said.out and found["comparisons"]["errors"]["more"] >= 100
+    assert "more requests" in said.out and found["comparisons"]["errors"]["more"] == 1_500
     assert set(found["comparisons"]) == {"errors", "latency", "predictions"}
     assert found["canary"] == {"version": "canary", "digest": "sha256:canary", "requests": 150, "labelled": 0}
 

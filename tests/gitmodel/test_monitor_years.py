@@ -231,6 +231,8 @@ def test_what_waits_is_told():
     assert "`age`" in report.in_short(found) and "What the next batch tells" in report.markdown(found)
     assert "--history" in report.markdown(found) and "the next batch tells" in page.html(found)
     assert 'class="verdict watch"' in page.html(found) and "Nothing has to be done" not in report.markdown(found)
+    both = report.in_short(result([change(1e-9), change(5e-4, column="height"), *others()]))
+    assert both.startswith("Alert: beyond the limit in 1 of 21") and "the next batch tells: `height`" in both
     next_ = result(others(), batch={"name": "next", "rows": 400, "first": None, "last": None})
     told = page.html(replace(next_, history=past_runs.with_run([], found, MONDAY)))
     assert "◔ watch" in told

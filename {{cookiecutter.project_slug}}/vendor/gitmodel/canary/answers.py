@@ -1,6 +1,6 @@
 """What a canary and the main model answered over the same time, from the log of `model serve`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from gitmodel.monitor.labels import Labels
 from gitmodel.serve.log import read
 
 ROLES = MAIN, CANARY = "main", "canary"
+KEPT = ("id", "row_number", "time", "role", "version", "digest", "latency_ms", "prediction", "probabilities")
+"""What is read of a line of the log, and whether it has a `row`: the cells themselves would fill the memory."""
 Record = dict[str, Any]
 
 
@@ -73,12 +75,15 @@ def read_answers(logs: Iterable[Path], schema: Schema, labels: Labels | None) ->
     return main, canary
 
 
-def _records(path: Path) -> Iterable[Record]:
+def _records(path: Path) -> Iterator[Record]:
+    """Yield what counts of the records of a log; UserError if it is none."""
     if not log_files(str(path)):
         raise UserError(
             f"{path} is no prediction log: name a folder that `model serve` logs to, or a .jsonl file in it"
         )
-    return read(path)
+    for record in read(path):
+        if record.get("role", MAIN) in ROLES:
+            yield {name: record[name] for name in KEPT if name in record} | ({"row": True} if "row" in record else {})
 
 
 def _time(record: Record) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from gitmodel.canary.answers import Answers
 from gitmodel.canary.compare import Compare, Difference
 
-FIRST = 100  # requests
+FIRST, ENOUGH = 100, 1_000  # requests to stop by, and to go on by
 MOST = 40  # looks
 GO, STOP, WAIT = "go", "stop", "wait"
 TOO_MUCH = 2.0  # margins: a canary that is so much worse must not go on
@@ -44,7 +44,8 @@ class Look:
         found, level = self.found, level_of(self.number, self.error)
         if found.worse > found.margin and found.p < level / self.comparisons:
             return STOP
-        return GO if found.worse <= found.margin and found.at_most(level) < TOO_MUCH * found.margin else WAIT
+        within = found.worse <= found.margin and found.at_most(level) < TOO_MUCH * found.margin
+        return GO if within and self.requests >= ENOUGH else WAIT
 
     @property
     def more(self) -> int | None:
@@ -54,7 +55,7 @@ class Look:
         for number in range(self.number, MOST):
             level = level_of(number, self.error) / (self.comparisons if worse else 1)
             error = found.error * 2.0 ** ((self.number - number) / 2)
-            if far > -NormalDist().inv_cdf(level) * error:
+            if far > -NormalDist().inv_cdf(level) * error and (worse or requests_of(number) >= ENOUGH):
                 return max(requests_of(number), requests_of(self.number + 1)) - self.requests
         return None
 
