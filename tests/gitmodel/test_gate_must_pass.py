@@ -1,6 +1,7 @@
 """Rows that must pass: a wrong one blocks that main's model has right, and each is named."""
 
 import contextlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import gate_cases
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import VENDOR
 from gate_cases import TASKS, Project
 from gitmodel.base.project import UserError
 from gitmodel.contract import schema
 from gitmodel.gate import answers, compare, must_pass, questions
-from gitmodel.gate.answers import MUST_PASS, asked, supplied
+from gitmodel.gate.answers import MUST_PASS, answer, asked, supplied
 from gitmodel.gate.results import from_folder
 from gitmodel.git.commits import Incomparable
 from gitmodel.metrics import bootstrap
@@ -183,11 +185,11 @@ def test_a_file_of_main_that_cannot_be_read_needs_a_person(tmp_path):
 def test_answers_that_leave_the_rows_out_are_none(tmp_path, monkeypatch):
     """A change cannot pass by not answering."""
     project = with_rows(tmp_path, RIGHT["binary"])
-    for answer in (lambda found: found[:300], lambda found: np.where(np.arange(302)[:, None] < 301, found, np.nan)):
+    for shorten in (lambda found: found[:300], lambda found: np.where(np.arange(302)[:, None] < 301, found, np.nan)):
 
-        def ask(*given, answer=answer):
+        def ask(*given, shorten=shorten):
             found = gate_cases.ask(*given)
-            return replace(found, base=answer(found.base))
+            return replace(found, base=shorten(found.base))
 
         monkeypatch.setattr(compare, "ask_here", ask)
         outcome = project.gate()
@@ -227,6 +229,24 @@ def test_a_first_model_is_asked_nothing_of_a_base(tmp_path):
     frame, unknown = asked(must_pass.joined(None, None), supplied(pd.DataFrame(), known, known), known, known)
     assert (list(frame), len(frame), unknown) == (["x"], 0, 0)
     assert not answers.has_trained(tmp_path)
+
+
+def test_a_bundle_is_asked_with_and_without_a_base(workspace, contract, frame, tmp_path):
+    """A real one, with its trained model beside it: a first model has no rows but its own."""
+    for name in ("src", "models"):
+        shutil.copytree(workspace / name, tmp_path / name)
+    shutil.copy(workspace / "pyproject.toml", tmp_path)
+    (tmp_path / "vendor").symlink_to(VENDOR)
+    none = supplied(frame, contract, contract)
+    first = answer(must_pass.joined(None, None), frame, none, contract, tmp_path)
+    assert (first.base.shape, first.trained, first.own.shape) == ((0, 2), None, (len(frame), 2))
+    text = frame.head(3).drop(columns=["row"]).to_csv(index=False)
+    must = parse(text.encode(), contract, "must_pass.csv")
+    found = answer(must_pass.joined(frame, must), frame, none, contract, tmp_path)
+    tested, said = must_pass.parted(found, len(frame), must)
+    assert tested.base == pytest.approx(first.own, abs=1e-6)
+    assert said == pytest.approx(first.own[:3], abs=1e-6)
+    assert tested.trained == pytest.approx(first.own, abs=1e-4)
 
 
 BROKEN = {
