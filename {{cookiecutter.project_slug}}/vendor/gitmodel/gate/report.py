@@ -10,6 +10,7 @@ from gitmodel.gate.judgement import Judgement
 from gitmodel.metrics.metric import HIGHER, gain
 
 MOST_ROWS = 40  # of a table; the worst come first
+MOST_REASONS, MOST_WRONG = 8, 3  # below the headline, of which rows that must pass; all of these stand below
 MOST_NAME, MOST_PROSE = 80, 1000  # of a name within a sentence, of a sentence
 HEADLINES = {
     PASS: "✅ The model is not worse",
@@ -181,8 +182,9 @@ def reasons(judgement: Judgement) -> list[str]:
         wanted = won if judgement.verdict == PASS else lambda f: f.verdict == INCONCLUSIVE
         found = [f for f in judgement.findings if f.kind == "metric" and wanted(f)]
     found.sort(key=lambda f: (FIRST_TOLD.get(f.kind, 1), -f.loss / f.margin if f.margin else -f.loss))
-    lines = [sentence(finding) for finding in found[:8]]
-    return lines + ([f"and {len(found) - 8} more"] if len(found) > 8 else [])
+    folded_away = [f for f in found if f.kind == must_pass.KIND][MOST_WRONG:]
+    lines = [sentence(finding) for finding in found if finding not in folded_away][:MOST_REASONS]
+    return lines + ([f"and {len(found) - len(lines)} more"] if len(found) > len(lines) else [])
 
 
 def sentence(finding: GateFinding) -> str:
