@@ -19,9 +19,16 @@ GIVEN_AWAY = 0.95  # of the errors of a guess without the column are gone
 PAIR_ROWS, PAIR_COLUMNS = 2_000, 32  # to look at for two columns together
 
 
-def chosen_rows(labelled: np.ndarray) -> np.ndarray:
-    """Return the positions of some rows in random order, always the same, from the mask of rows with a target."""
-    return np.random.default_rng(0).permutation(np.flatnonzero(labelled))[:MOST_ROWS]
+def chosen_rows(labelled: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Return the positions of some rows in random order, always the same, from the mask of rows with a target.
+
+    Of each group, (n,) codes (-1: of none), one row: what tells whose row it is would tell its target, too.
+    """
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(labelled))
+    if groups is not None:
+        codes = groups[rows]
+        rows = rows[(codes < 0) | ~pd.Series(codes).duplicated().to_numpy()]
+    return rows[:MOST_ROWS]
 
 
 def given_away(feature: np.ndarray, target: np.ndarray) -> float:
@@ -113,7 +120,8 @@ def _joint(one: np.ndarray, other: np.ndarray, target: np.ndarray) -> Iterator[n
 def columns_of(table: pd.DataFrame, schema: Schema) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the features of typed rows and their target, some rows in random order, as `given_away` takes them."""
     target = _target(table[schema.target], schema)
-    chosen = chosen_rows(~np.isnan(target))
+    groups = pd.factorize(table[schema.group])[0] if schema.group in table else None
+    chosen = chosen_rows(~np.isnan(target), groups)
     labels = target[chosen] if schema.task == "regression" else target[chosen].astype(np.int64)
     names = [name for name in schema.features() if name in table]
     return {name: _values(table[name], schema.columns[name].type)[chosen] for name in names}, labels

@@ -81,7 +81,9 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
         test_from=test_from(schema, table, wishes.test_size),
     )
     said = [note for finding in guesses.values() for note in finding.notes]
-    loud = [*leak_notes(schema, table), *group_notes(schema, table)]
+    likely = [] if schema.group else groupings(table, schema.target, group_names(schema))
+    group = schema.group or (likely[0].name if likely else None)
+    loud = [*map(group_note, likely[:MOST_GROUPINGS]), *leak_notes(schema, table, group)]
     return schema, [*loud, *guessed.notes, *said, *schema_notes(schema, table)]
 
 
@@ -237,10 +239,10 @@ def slices_of(schema: Schema, table: Mapping[str, Cells]) -> tuple[str, ...]:
     return (*schema.sensitive, *(name for name in schema.columns if name in near))
 
 
-def leak_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
-    """Yield a warning for each column that gives the target away by itself."""
+def leak_notes(schema: Schema, table: Mapping[str, Cells], group: str | None) -> Iterator[str]:
+    """Yield a warning for each column, and each pair, that gives the target away: on one row of each group, if any."""
     labels = _labels(schema, table[schema.target])
-    chosen = leaks.chosen_rows(~np.isnan(labels))
+    chosen = leaks.chosen_rows(~np.isnan(labels), table[group].codes if group else None)
     target = labels[chosen] if schema.task == "regression" else labels[chosen].astype(np.int64)
     columns = {
         name: _values(table[name], schema.columns[name].type, schema.reading, chosen) for name in schema.features()
@@ -259,15 +261,12 @@ def leak_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
         )
 
 
-def group_notes(schema: Schema, table: Mapping[str, Cells]) -> Iterator[str]:
-    """Yield a warning for each column whose rows likely belong together, unless a group is named."""
-    if schema.group:
-        return
-    for found in groupings(table, schema.target, group_names(schema))[:MOST_GROUPINGS]:
-        yield (
-            f"GROUPS? {_shared(found)}: if they are of one case, adopt again with `--group {shlex.quote(found.name)}`,"
-            " which keeps them on one side of the split; as it is, the test is easier than use will be"
-        )
+def group_note(found: Grouping) -> str:
+    """Return the warning about a column whose rows likely belong together."""
+    return (
+        f"GROUPS? {_shared(found)}: if they are of one case, adopt again with `--group {shlex.quote(found.name)}`,"
+        " which keeps them on one side of the split; as it is, the test is easier than use will be"
+    )
 
 
 def group_names(schema: Schema) -> dict[str, bool]:

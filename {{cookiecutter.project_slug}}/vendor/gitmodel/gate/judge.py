@@ -121,11 +121,19 @@ def of_groups(pairs: Pairs, groups: Groups, rules: GateRules, metrics: Metrics) 
         for group, positions in values.items():
             for metric in judged if len(positions) >= rules.min_rows else ():
                 if metric.judgeable(scored(pairs.base, positions)):
-                    margin = rules.margins[metric.name]
+                    margin = rules.margins[metric.name] * coarser(pairs.base, positions)
                     finding = GateFinding(
                         "base", "slice", metric.name, column, group, better=metric.better, margin=margin
                     )
                     yield of_metric(metric, finding, pairs, positions)
+
+
+def coarser(base: Results, positions: np.ndarray) -> float:
+    """Return how many times as large as on all rows a loss is that some rows can resolve: the root of their share."""
+    if base.clusters is None:
+        return sqrt(len(base.ids) / len(positions))
+    own = codes_of(base.clusters, positions)
+    return sqrt(max(effective(base.clusters) / effective(own if own is not None else base.clusters), 1.0))
 
 
 def of_metric(metric: Metric, finding: GateFinding, pairs: Pairs, positions: np.ndarray) -> Comparison:
@@ -288,12 +296,17 @@ def rows_needed(finding: GateFinding, p: float, rules: GateRules) -> int | None:
     """
     normal = NormalDist()
     z = normal.inv_cdf(rules.confidence)
-    spread = finding.detectable / (z + normal.inv_cdf(POWER))
+    spread = error_of(finding, rules)
     if finding.loss > finding.margin:
         factor = normal.inv_cdf(rules.confidence) / max(normal.inv_cdf(1 - min(p, 0.499)), z / MOST_TIMES)
     else:
         factor = z * spread / max(finding.margin - finding.loss, 1e-300)
     return ceil(finding.rows * max(factor, 1.0) ** 2) if factor <= sqrt(MOST_TIMES) else None
+
+
+def error_of(finding: GateFinding, rules: GateRules) -> float:
+    """Return the standard error of a finding's loss."""
+    return finding.detectable / (NormalDist().inv_cdf(rules.confidence) + NormalDist().inv_cdf(POWER))
 
 
 def overall(found: Sequence[GateFinding]) -> str:
