@@ -347,6 +347,32 @@ def test_an_honest_change_passes(main: Work, tmp_path: Path, change: Callable[[W
     assert (change is corrected) == (" relabelled" in work.title)
 
 
+def test_a_first_group_needs_a_person(main: Work, tmp_path: Path) -> None:
+    """The split moves, so no number says whether the model is better or worse."""
+    work = main.copy(tmp_path)
+    work.column("household", "category, feature: false", [f"h{number // 4}" for number in range(ROWS)])
+    work.edit("schema.yaml", "\ngroup: null\n", "\ngroup: household\n")
+    work.reproduce()
+    assert work.gate() == 1
+    assert work.title.startswith("## ❌ This change moves how the model is measured")
+    assert work.json["moved"] == ["schema.yaml: group: - -> household"]
+    assert "**To decide:** is the new way of measuring right" in work.told
+
+
+def test_a_repaired_leak_needs_a_person(main: Work, tmp_path: Path) -> None:
+    """Without the column that knew the label the model is worse, and the report asks whether that is worth it."""
+    work = main.copy(tmp_path)
+    work.project.run("git switch --quiet main")
+    of_label(work)
+    work.reproduce()
+    work.project.run("git switch --quiet --create repaired")
+    work.edit("schema.yaml", "  grade: {type: category}", "  grade: {type: category, known: after}")
+    work.reproduce()
+    assert work.gate() == 1
+    assert work.title.startswith("## ❌ The model is worse")
+    assert "**To decide:** is what the change brings worth the loss?" in work.told
+
+
 # As model.yml runs it
 
 HUNT = '''
