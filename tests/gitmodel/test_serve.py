@@ -423,6 +423,14 @@ def test_the_canary_answers_its_share_and_always_the_same_keys(model, good):
     assert ask(app, "POST", "/predict", {"rows": [good]}, {**JSON, "x-request-id": key})[2]["version"] == "next"
 
 
+def test_who_answers_has_nothing_to_do_with_what_a_key_looks_like(model):
+    """Counted keys: a checksum gave seven of ten that end in 0 to the canary, and three of ten that end in 2."""
+    service = Service(model, canary=replace(model, role="canary", version="next"), share=0.5)
+    for digit in range(10):
+        keys = [f"r{number}" for number in range(digit, 1_200, 10)]
+        assert 0.38 < np.mean([service.choose(Call("id", key, 0.0)).version == "next" for key in keys]) < 0.62
+
+
 def test_a_refused_request_is_that_of_the_model_whose_turn_it_was(model, good, tmp_path):
     """So the log tells how often each of the two refuses."""
     canary = replace(model, role="canary", version="next", digest="sha256:next")

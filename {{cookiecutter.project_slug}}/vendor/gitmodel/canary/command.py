@@ -133,7 +133,7 @@ def _why(judgement: Judgement) -> str:
 
 def _line(name: str, look: Look | None) -> str:
     if look is None:
-        return f"{name}: too few requests to compare yet, or too few labels of each class"
+        return f"{name}: not compared until then: too few requests, or too few labels of each class"
     found = look.found
     figures = f"{figure(found.main)} with main, {figure(found.canary)} with the canary"
     worse = f"{'worse' if found.worse > 0 else 'better'} by {figure(abs(found.worse), 3)}"

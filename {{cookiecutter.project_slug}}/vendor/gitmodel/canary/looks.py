@@ -93,12 +93,12 @@ def judge(main: Answers, canary: Answers, compared: Mapping[str, tuple[Compare, 
         for look in looks(main, canary, compare, by_label, error, len(compared))
     ]
     last: dict[str, Look | None] = dict.fromkeys(compared)
-    for name, look in sorted(found, key=lambda item: item[1].moment):
-        last[name] = look
-        verdicts = [known.verdict if known else WAIT for known in last.values()]
-        if look.verdict == STOP or all(verdict == GO for verdict in verdicts):
-            seen = int(np.searchsorted(canary.time, look.moment, side="right"))
-            return Judgement(STOP if look.verdict == STOP else GO, seen, last)
+    for moment in sorted({look.moment for _, look in found}):
+        last |= {name: look for name, look in found if look.moment == moment}
+        verdicts = {look.verdict if look else WAIT for look in last.values()}
+        if STOP in verdicts or verdicts == {GO}:
+            seen = int(np.searchsorted(canary.time, moment, side="right"))
+            return Judgement(STOP if STOP in verdicts else GO, seen, last)
     return Judgement(WAIT, 0, last)
 
 

@@ -17,10 +17,10 @@ from gitmodel.monitor.evidence import LEAST, Evidence, evidence, together
 ALERT, WATCH, QUIET, UNKNOWN = "alert", "watch", "quiet", "unknown"
 RETRAIN = "train on newer rows: `model ingest`, then `make repro`"
 LONGEST_NAME = 80  # within a key
-ALONE, TOGETHER = 2.0, 0.5
-"""What p of one batch, and of several together, is multiplied by beside the batches of a year. Measured: in quiet years
-both together, and the second batch that confirms, stay below 1 - confidence. Sums of p that are a little too large, as
-those of several tests are, are much too large."""
+ALONE, TOGETHER, TOGETHER_OF = 2.0, 2.0, {"drift": 0.5}
+"""What p of one batch, and of several together, is multiplied by beside the batches of a year: each has a half of the
+budget. The p of a drift is that of the smallest of several tests, and a little too large; sums of such are much too
+large. For them the factor is measured: quiet years stay below 1 - confidence, and slow drifts are not found later."""
 DAYS = "days since 1970-01-01"
 PARTS = {"contract": 1.0, "drift": 2.0, "quality": 1.0, "bias": 1.0, "health": 1.0}
 """The parts of a report in their order, and how they share the error that all comparisons together may make."""
@@ -105,7 +105,10 @@ def _in_sequence(finding: Finding, p: float, before: Sequence[Evidence]) -> floa
     """Return p of a comparison, by itself or together with the batches before that have it, whichever says more."""
     name = key(finding)
     former = [known[name] for known in before if name in known]
-    return min(1.0, ALONE * p, TOGETHER * together(p, former, finding.common) if former else 1.0)
+    if not former:
+        return min(1.0, ALONE * p)
+    factor = TOGETHER_OF.get(finding.part, TOGETHER)
+    return min(1.0, ALONE * p, factor * together(p, former, finding.common))
 
 
 def _confirmed(finding: Finding, batches: int, before: Sequence[Evidence]) -> bool:
