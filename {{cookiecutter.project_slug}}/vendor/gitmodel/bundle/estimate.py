@@ -74,21 +74,29 @@ def chances(predicted: np.ndarray, known: Mapping[str, Calibration], schema: Sch
 
 
 def estimate(
-    predicted: np.ndarray, known: Mapping[str, Calibration], schema: Schema, draws: int = DRAWS
+    predicted: np.ndarray,
+    known: Mapping[str, Calibration],
+    schema: Schema,
+    draws: int = DRAWS,
+    clusters: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Return metric -> its expected value for n rows without labels, and the standard error of that.
 
     The error is by bootstrap of the rows and of the outcomes at test, together. Every row stands once for each class
-    that it might be of, weighted by the chance of that.
+    that it might be of, weighted by the chance of that, and by its (n,) weight. Rows of one of the (n,) clusters are
+    drawn together.
     """
     names, classes = metrics_of(schema.task), len(schema.classes)
     maybe, truth = np.repeat(predicted, classes, axis=0), np.tile(np.arange(classes), len(predicted))
     scored = Scored(truth, maybe, schema)
     functions = [BUILT_IN[schema.task][name].of(scored) for name in names]
-    weights = chances(predicted, known, schema).reshape(-1, 1)
+    given = np.ones(len(predicted)) if weight is None else weight
+    weights = (chances(predicted, known, schema) * given[:, None]).reshape(-1, 1)
     values = [float(function(weights)[0]) for function in functions]
     random, drawn = np.random.default_rng(1), []
-    for w in bootstrap.weights(len(predicted), draws) if draws else ():
+    for drawn_rows in bootstrap.weights(len(predicted), draws, clusters) if draws else ():
+        w = drawn_rows * given[:, None]
         redrawn = (chances(predicted, _redrawn(known, random), schema) for _ in range(w.shape[1]))
         both = np.stack([chance * column[:, None] for chance, column in zip(redrawn, w.T, strict=True)], axis=-1)
         drawn.append([function(both.reshape(-1, w.shape[1])) for function in functions])

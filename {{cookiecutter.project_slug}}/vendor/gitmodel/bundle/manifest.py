@@ -14,11 +14,13 @@ from gitmodel.base.settings import read_params
 from gitmodel.bundle.bundle import FORMAT
 from gitmodel.bundle.parity import Parity
 from gitmodel.bundle.profile import profile
+from gitmodel.bundle.worth import Worth
 from gitmodel.contract.features import Features
+from gitmodel.contract.labels import weights_of
 from gitmodel.contract.origin import describe
 from gitmodel.contract.table import rows
 from gitmodel.metrics import own
-from gitmodel.metrics.builtin import beats
+from gitmodel.metrics.builtin import beats, significant
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
 
@@ -70,9 +72,16 @@ def profile_of(
     def values(name: str) -> np.ndarray:  # one column in memory at a time
         return rows(pd.read_parquet(TRAIN, columns=[name]))[name]
 
-    columns = {name: profile(values(name), column) for name, column in features.schema.columns.items()}
-    columns |= {name: profile(values, features.derived[name]) for name, values in derived_values(features).items()}
-    return {"columns": columns, "predictions": predictions, "test": performance, "slices": metrics["slices"]}
+    schema, derived, worth = features.schema, features.derived, Worth(features.schema)
+    known = {name: values(name) for name in (schema.group, schema.weight) if name}
+    for found in list(known.values())[:1]:
+        worth.add(known, len(found))
+    weight = weights_of(known, schema)
+    weight = None if weight is None else weight / weight.mean()
+    columns = {name: profile(values(name), column, weight) for name, column in schema.columns.items()}
+    columns |= {name: profile(values, derived[name], weight) for name, values in derived_values(features).items()}
+    slices = {"test": performance, "slices": metrics["slices"]}
+    return {"worth": significant(worth.share), "columns": columns, "predictions": predictions, **slices}
 
 
 def derived_values(features: Features) -> dict[str, np.ndarray]:

@@ -11,11 +11,10 @@ from gitmodel.bundle.estimate import calibrations, count, estimate, most_rows
 from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.bundle.rates import Sums
 from gitmodel.bundle.sample import Sample
-from gitmodel.contract.clusters import blocks, effective, group_hash
-from gitmodel.contract.identity import mix
+from gitmodel.bundle.worth import Worth, groups_of
+from gitmodel.contract.clusters import blocks, effective
 from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.schema import Schema
-from gitmodel.contract.table import STRING
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN, significant
 from gitmodel.metrics.metric import Metric
@@ -33,16 +32,18 @@ class Performance:
         self._schema, self._min_rows = schema, min_rows
         self._metrics = [*BUILT_IN[schema.task].values(), *metrics]
         self._sample, self._sums, self._saturated = Sample(most_predictions(len(schema.classes))), Sums(schema), 0
+        self._worth = Worth(schema)
 
     def add(self, columns: Mapping[str, np.ndarray], predicted: np.ndarray) -> None:
         """Take in n rows: their typed columns with the target, and what `Bundle.predict` says of them."""
         truth, schema = true_values(columns[self._schema.target], self._schema), self._schema
-        weight = weights_of(columns, schema)
-        alone = mix(np.arange(self._sample.rows, self._sample.rows + len(truth), dtype=np.uint64))
-        groups = group_hash(named(columns[schema.group]), alone) if schema.group else alone
-        times = columns[schema.time] if schema.time else np.zeros(len(truth))
-        self._sample.add(truth, predicted, np.ones(len(truth)) if weight is None else weight, groups, times)
-        self._sums.add(columns, predicted, truth)
+        rows, nothing = len(truth), np.zeros(len(truth))
+        weight, groups = weights_of(columns, schema), groups_of(columns, schema, len(truth), self._sample.rows)
+        times = columns[schema.time] if schema.time else nothing
+        given = np.ones(rows) if weight is None else weight
+        self._sample.add(truth, predicted, given, nothing if groups is None else groups, times)
+        self._sums.add(columns, predicted, truth, weight)
+        self._worth.add(columns, rows)
         self._saturated += int(saturated(predicted).sum())
 
     def describe(self) -> dict[str, Any]:
@@ -56,7 +57,8 @@ class Performance:
         errors = measured(scored, metrics, codes)[1] * np.sqrt(len(truth) / rows)
         named = zip(metrics, errors.tolist(), strict=True)
         found["spread"] = {metric.name: significant(error, 3) for metric, error in named if error == error}
-        found["groups"] = self._sums.describe(self._min_rows)
+        found["worth"] = significant(self._worth.share)
+        found["groups"] = self._sums.describe(self._min_rows, self._worth.share)
         if schema.classes and len(truth) >= FEWEST_ROWS:
             found["saturated"] = significant(self._saturated / rows)
             found |= calibration(scored, codes)
@@ -96,11 +98,6 @@ def independent(weight: np.ndarray | None, clusters: np.ndarray | None) -> np.nd
     codes = clusters if clusters is not None else np.arange(len(weight if weight is not None else ()))
     given = np.ones(len(codes)) if weight is None else weight
     return given * effective(codes, given) / given.sum()
-
-
-def named(values: np.ndarray) -> pd.Series:
-    """Return the (n,) typed values of a column as data/test.parquet has them, texts as such."""
-    return pd.Series(values, dtype=STRING if values.dtype == object else None)
 
 
 def saturated(predicted: np.ndarray) -> np.ndarray:

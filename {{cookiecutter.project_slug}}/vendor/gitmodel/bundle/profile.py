@@ -11,41 +11,62 @@ import numpy as np
 
 from gitmodel.contract.schema import Column, is_missing
 
+Weight = np.ndarray | None  # of rows, (n,); None: all count the same
+
 BINS = 20
 FEWEST_ROWS = 10
 MOST_VALUES = 1_000
 
 
-def profile(values: np.ndarray, column: Column) -> dict[str, Any]:
-    """Return the distribution of one typed column (n,): `type`, `rows`, `missing` and what fits the type."""
+def profile(values: np.ndarray, column: Column, weight: Weight = None) -> dict[str, Any]:
+    """Return the distribution of one typed column (n,): `type`, `rows`, `missing` and what fits the type.
+
+    With (n,) weights that are 1 on average, all counts but `rows` are sums of weights; which values and bins there are
+    is decided by rows.
+    """
     missing = is_missing(values)
-    known = values[~missing]
-    counted = {"type": column.type, "rows": len(values), "missing": int(missing.sum())}
-    return counted | PROFILES[column.type](known)
+    empty = summed(missing.astype(int), 2, weight)[1]
+    counted = {"type": column.type, "rows": len(values), "missing": empty}
+    return counted | PROFILES[column.type](values[~missing], None if weight is None else weight[~missing])
 
 
-def numbers(values: np.ndarray) -> dict[str, Any]:
+def numbers(values: np.ndarray, weight: Weight = None) -> dict[str, Any]:
     """Return moments, and `counts` of the numbers up to each of `edges` and above the last: a bin is (left, right].
 
     A value of many rows, such as the zero of most people's capital gains, has a bin of its own; the edges between the
     others are their quantiles, so that what happens among the few is seen too.
     """
-    finite = values[np.isfinite(values)].astype(float)
+    there = np.isfinite(values)
+    finite, weight = values[there].astype(float), None if weight is None else weight[there]
     if not len(finite):
         return {"edges": [], "counts": [0]}
-    with np.errstate(over="ignore"):
-        moments = {"min": finite.min(), "max": finite.max(), "mean": finite.mean(), "std": finite.std()}
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = finite.mean() if weight is None or not weight.any() else np.average(finite, weights=weight)
+        std = finite.std() if weight is None or not weight.any() else _spread(finite, mean, weight)
+        moments = {"min": finite.min(), "max": finite.max(), "mean": mean, "std": std}
     edges = _edges(finite)
-    counts = binned(finite, edges)
-    return {name: _json(value) for name, value in moments.items()} | {
-        "edges": edges.tolist(),
-        "counts": counts.tolist(),
-    }
+    counts = summed(bins(finite, edges), len(edges) + 1, weight)
+    return {name: _json(value) for name, value in moments.items()} | {"edges": edges.tolist(), "counts": counts}
+
+
+def _spread(values: np.ndarray, mean: float, weight: np.ndarray) -> float:
+    return float(np.sqrt(np.average(np.square(values - mean), weights=weight)))
+
+
+def bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the (n,) position of the bin of numbers between (k,) edges: up to the first is 0, above the last k."""
+    return np.searchsorted(edges, values, side="left")
 
 
 def binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return how many of (n,) numbers lie up to each of (k,) edges, and above the last: (k + 1,)."""
-    return np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    return np.bincount(bins(values, edges), minlength=len(edges) + 1)
+
+
+def summed(positions: np.ndarray, size: int, weight: Weight = None) -> list[float]:
+    """Return how many rows are at each position, or the sum of their weights, as JSON has it."""
+    found = np.bincount(positions, weight, size).tolist()
+    return found if weight is None else [float(f"{value:.6g}") for value in found]
 
 
 def _edges(values: np.ndarray) -> np.ndarray:
@@ -74,12 +95,14 @@ def _without_small_bins(edges: np.ndarray, counts: list[int], alone: set[float])
     return np.array(left)
 
 
-def categories(values: np.ndarray) -> dict[str, Any]:
+def categories(values: np.ndarray, weight: Weight = None) -> dict[str, Any]:
     """Return the `counts` of frequent values, and how many `other` values and rows there are."""
     counts = Counter(values.tolist())
     frequent = sorted((-rows, value) for value, rows in counts.items() if rows >= FEWEST_ROWS)[:MOST_VALUES]
-    kept = {value: -rows for rows, value in frequent}
-    return {"counts": kept, "other": {"values": len(counts) - len(kept), "rows": len(values) - sum(kept.values())}}
+    place = {value: number for number, (_, value) in enumerate(frequent)}
+    positions = np.fromiter((place.get(value, len(place)) for value in values.tolist()), int, len(values))
+    *kept, rest = summed(positions, len(place) + 1, weight)
+    return {"counts": dict(zip(place, kept, strict=True)), "other": {"values": len(counts) - len(kept), "rows": rest}}
 
 
 class PredictionProfile:
@@ -88,47 +111,62 @@ class PredictionProfile:
     def __init__(self, classes: tuple[str, ...]) -> None:
         """Start at zero; no classes: a regression."""
         self.classes = classes
-        self.bins = np.zeros((len(classes), BINS), dtype=int)
-        self.labels = np.zeros(len(classes), dtype=int)
+        self.rows = 0
+        self.bins = np.zeros((len(classes), BINS))
+        self.labels = np.zeros(len(classes))
         self.values: list[np.ndarray] = []
+        self.weights: list[np.ndarray] = []
 
-    def add(self, predicted: np.ndarray) -> None:
-        """Count predictions as `Bundle.predict` returns them: (n, classes) or (n,)."""
+    def add(self, predicted: np.ndarray, weight: Weight = None) -> None:
+        """Count predictions as `Bundle.predict` returns them, (n, classes) or (n,), with (n,) weights or without."""
+        self.rows += len(predicted)
+        self.weights += [] if weight is None else [weight]
         if not self.classes:
             self.values.append(predicted)
             return
         bins = np.clip((predicted * BINS).astype(int), 0, BINS - 1)
-        self.bins += np.stack([np.bincount(column, minlength=BINS) for column in bins.T])
-        self.labels += np.bincount(predicted.argmax(axis=1), minlength=len(self.classes))
+        self.bins += np.stack([np.bincount(column, weight, BINS) for column in bins.T])
+        self.labels += np.bincount(predicted.argmax(axis=1), weight, len(self.classes))
 
-    def counts(self, edges: list[float]) -> list[int]:
+    @property
+    def weight(self) -> Weight:
+        """The (n,) weights of all rows."""
+        return np.concatenate(self.weights) if self.weights else None
+
+    def counts(self, edges: list[float]) -> list[float]:
         """Return how many values lie up to each of `edges`, and above the last."""
-        values = np.concatenate(self.values)
-        return [int(count) for count in binned(values[np.isfinite(values)], np.array(edges))]
+        values, weight = np.concatenate(self.values), self.weight
+        there = np.isfinite(values)
+        known = None if weight is None else weight[there]
+        return summed(bins(values[there], np.array(edges)), len(edges) + 1, known)
+
+    def _json(self, counts: np.ndarray) -> list[float]:
+        """Return counts as JSON has them: whole numbers without weights."""
+        found = counts.tolist()
+        return [float(f"{value:.6g}") for value in found] if self.weights else [int(value) for value in found]
 
     def describe(self) -> dict[str, Any]:
         """Return `rows` and, for classes, `labels` and `probabilities` by class; else the profile of the values."""
         if not self.classes:
-            values = np.concatenate(self.values)
-            return {"rows": len(values), **numbers(values)}
+            return {"rows": self.rows, **numbers(np.concatenate(self.values), self.weight)}
         return {
-            "rows": int(self.labels.sum()),
-            "labels": dict(zip(self.classes, self.labels.tolist(), strict=True)),
-            "probabilities": dict(zip(self.classes, self.bins.tolist(), strict=True)),
+            "rows": self.rows,
+            "labels": dict(zip(self.classes, self._json(self.labels), strict=True)),
+            "probabilities": dict(zip(self.classes, map(self._json, self.bins), strict=True)),
         }
 
 
-def _booleans(values: np.ndarray) -> dict[str, Any]:
-    return categories(np.where(values > 0, "true", "false"))
+def _booleans(values: np.ndarray, weight: Weight = None) -> dict[str, Any]:
+    return categories(np.where(values > 0, "true", "false"), weight)
 
 
-def _texts(values: np.ndarray) -> dict[str, Any]:
-    return {"length": numbers(np.array([len(text) for text in values], dtype=float))}
+def _texts(values: np.ndarray, weight: Weight = None) -> dict[str, Any]:
+    return {"length": numbers(np.array([len(text) for text in values], dtype=float), weight)}
 
 
-def _moments(values: np.ndarray) -> dict[str, Any]:
+def _moments(values: np.ndarray, weight: Weight = None) -> dict[str, Any]:
     """Return the distribution of points in time, in days since 1970."""
-    return {"days": numbers(values.astype("datetime64[us]").astype("int64") / 86_400e6)}
+    return {"days": numbers(values.astype("datetime64[us]").astype("int64") / 86_400e6, weight)}
 
 
 def _json(value: float) -> float | None:

@@ -13,6 +13,7 @@ import numpy as np
 from gitmodel.base.markdown import figure
 from gitmodel.base.project import SCHEMA, one_line
 from gitmodel.bundle.rates import Rate, Sums
+from gitmodel.bundle.worth import Worth, weights_in
 from gitmodel.contract.schema import Schema
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.distance import common
@@ -43,6 +44,7 @@ class Bias:
     ) -> None:
         """Start at zero."""
         self._schema, self._settings, self._sums, self._rows = schema, settings, Sums(schema), 0
+        self._worth = Worth(schema)
         known = profile.get("test", {}).get("groups", {})
         self._before = {
             column: {group: {n: Rate(*rate) for n, rate in rates.items()} for group, rates in groups.items()}
@@ -52,11 +54,12 @@ class Bias:
     def add(self, rows: Rows) -> None:
         """Add the rows of one part."""
         self._rows += len(rows)
-        self._sums.add(rows.columns, rows.predicted, rows.truth)
+        self._worth.add(rows.columns, len(rows))
+        self._sums.add(rows.columns, rows.predicted, rows.truth, weights_in(rows.columns, self._schema))
 
     def findings(self) -> list[Finding]:
         """Return one finding for each sensitive column and rate."""
-        now = self._sums.rates(self._settings.min_rows)
+        now = self._sums.rates(self._settings.min_rows, self._worth.share)
         return [finding for column in self._schema.sensitive for finding in self._of(column, now)]
 
     def _of(self, column: str, now: Mapping[str, Mapping[str, Mapping[str, Rate]]]) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gitmodel.base.project import BUNDLE, UserError, one_line, say, some_rows, write_json, write_text
 from gitmodel.bundle.bundle import PROFILE, Bundle, digest, version
 from gitmodel.bundle.fast import FastBundle
+from gitmodel.bundle.worth import Worth
 from gitmodel.contract.schema import Schema
 from gitmodel.monitor import past_runs
 from gitmodel.monitor import rules as limits
@@ -177,15 +178,17 @@ class Monitor:
     def __init__(self, bundle: Bundle, profile: dict[str, Any], settings: MonitorRules, digest: str = "") -> None:
         """Start each part at zero."""
         said = bundle.schema, profile, bundle.manifest, settings
+        self.worth = Worth(bundle.schema)
         self.health, self.skew = Health(*said, digest), Skew(bundle.schema, profile, settings, digest, bundle.predict)
-        self.quality, self.bias = Quality(*said, read_margins()), Bias(*said)
+        self.quality, self.bias = Quality(*said, read_margins(), self.worth), Bias(*said)
         self.settings = settings
         self.classifier: DomainClassifier | None = None
-        self.drift = Drift(bundle.features, profile, settings)
-        self.contract = Contract(bundle.schema, self.drift.all_counts, settings)
+        self.drift = Drift(bundle.features, profile, settings, self.worth)
+        self.contract = Contract(bundle.schema, self.drift.all_counts, settings, self.worth, self.drift.worth_before)
 
     def add(self, rows: Rows) -> None:
         """Take in some rows."""
+        self.worth.add(rows.columns, len(rows))
         for part in (self.drift, self.contract, self.quality, self.bias, self.health, self.skew):
             part.add(rows)
         if self.classifier:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gitmodel.base.project import UserError, one_line, some_rows
+from gitmodel.bundle.worth import Worth
 from gitmodel.contract.schema import Rule, Schema
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.counts import Counts
@@ -21,8 +22,16 @@ MEND = "Mend what writes these rows, or correct schema.yaml where the rule is wr
 class Contract:
     """Counts the rows that break each column's rules; what is missing or unseen is taken from `all_counts`."""
 
-    def __init__(self, schema: Schema, all_counts: Mapping[str, Counts], settings: MonitorRules) -> None:
-        """Start at zero."""
+    def __init__(
+        self,
+        schema: Schema,
+        all_counts: Mapping[str, Counts],
+        settings: MonitorRules,
+        worth: Worth | None = None,
+        worth_before: float = 1.0,
+    ) -> None:
+        """Start at zero; `worth` is what the rows are worth when all of them were added, and those before were."""
+        self.worth, self.worth_before = worth or Worth(schema), worth_before
         self.schema, self.all_counts, self.settings = schema, all_counts, settings
         self.rows = self.broken_rows = self.misfits = 0
         self.broken: Counter[str] = Counter()
@@ -85,7 +94,9 @@ class Contract:
         """Return the finding that so many rows are broken, of which there were none in the training."""
         share, limit = count / rows, self.settings.violations
         finding = Finding("contract", name, sentence, value=share, before=0.0, rows=rows, **more)
-        return replace(finding, size=share, limit=limit, p=beyond(limit, count, rows))
+        return replace(
+            finding, size=share, limit=limit, p=beyond(limit, count * self.worth.share, rows * self.worth.share)
+        )
 
     def _missing(self, name: str, counts: Counts) -> Iterator[Finding]:
         if self.schema.columns[name].nullable:
@@ -94,20 +105,25 @@ class Contract:
 
     def _unseen(self, name: str, counts: Counts) -> Iterator[Finding]:
         column = self.schema.columns[name]
-        if column.type == "category" and column.values is None and counts.other is not None:
+        if (
+            name != self.schema.group
+            and column.type == "category"
+            and column.values is None
+            and counts.other is not None
+        ):
             words = "has a value that the training rows lack, or seldom have,"
             remedy = "See which values are new; a model that is trained with them knows what they mean."
             yield self._more("unseen", name, counts, counts.other, words, remedy)
 
     def _more(self, what: str, name: str, counts: Counts, cell: int, words: str, remedy: str) -> Finding:
         """Return the finding that a cell of a column holds a larger share than before."""
-        now, before = int(counts.now[cell]), float(counts.before[cell])
-        rows, rows_before = int(counts.now.sum()), float(counts.before.sum())
+        now, rows = (float(part) * self.worth.share for part in (counts.now[cell], counts.now.sum()))
+        before, rows_before = (float(part) * self.worth_before for part in (counts.before[cell], counts.before.sum()))
         if not rows or not rows_before:
             return Finding("contract", what, f"`{name}` has no cell to look at", column=name)
         share, share_before = now / rows, before / rows_before
         sentence = f"`{name}` {words} in {percent(share)} of the rows ({percent(share_before)} before)"
-        finding = Finding("contract", what, sentence, column=name, value=share, before=share_before, rows=rows)
+        finding = Finding("contract", what, sentence, column=name, value=share, before=share_before, rows=int(rows))
         p = more(before, rows_before, now, rows)
         finding = replace(finding, p=p, common=common(rows_before, rows), remedy=remedy)
         return replace(finding, size=share - share_before, limit=self.settings.missing)

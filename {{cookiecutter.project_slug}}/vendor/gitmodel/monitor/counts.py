@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gitmodel.base.markdown import figure
-from gitmodel.bundle.profile import FEWEST_ROWS, MOST_VALUES, binned
+from gitmodel.bundle.profile import FEWEST_ROWS, MOST_VALUES, bins
 from gitmodel.contract.labels import codes_of
 from gitmodel.contract.schema import Column, Rule, Violation, is_missing
 from gitmodel.contract.table import NO_VALUE
@@ -16,7 +16,7 @@ from gitmodel.monitor.distance import distance
 
 OTHER = "(other)"
 NEAR = 5  # rows above the threshold at which values are named
-Counter = Callable[[np.ndarray], np.ndarray]
+Place = Callable[[np.ndarray], np.ndarray]  # values (n,) -> the position of the cell of each
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Counts:
 
     labels: list[str]
     reference: np.ndarray
-    count: Counter
+    place: Place
     ordered: int = 0
     mean: float | None = None
     spread: float | None = None
@@ -41,23 +41,25 @@ class Counts:
     as_numbers: Callable[[np.ndarray], np.ndarray] | None = None
     dates: bool = False  # the numbers are days since 1970
     total: float = 0.0
-    known: int = 0
+    known: float = 0.0
     now: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         """Start at zero."""
-        self.now = np.zeros(len(self.reference), dtype=np.int64)
+        self.now = np.zeros(len(self.reference))
 
-    def add(self, values: np.ndarray) -> None:
-        """Count some values of the column, as `schema.check` takes them."""
+    def add(self, values: np.ndarray, weight: np.ndarray | None = None) -> None:
+        """Count some values of the column, as `schema.check` takes them, by their (n,) weights if they have some."""
+        weight = np.ones(len(values)) if weight is None else weight
         missing = is_missing(values)
-        values = values[~missing]
+        self.now[-1] += weight[missing].sum()
+        values, weight = values[~missing], weight[~missing]
         if self.as_numbers:
             values = self.as_numbers(values)
-            values = values[np.isfinite(values)]
-            self.total, self.known = self.total + float(values.sum()), self.known + len(values)
-        self.now[:-1] += self.count(values)
-        self.now[-1] += int(missing.sum())
+            there = np.isfinite(values)
+            values, weight = values[there], weight[there]
+            self.total, self.known = self.total + float(values @ weight), self.known + float(weight.sum())
+        self.now[:-1] += np.bincount(self.place(values), weight, len(self.now) - 1)
 
     @property
     def before(self) -> np.ndarray:
@@ -108,7 +110,7 @@ def of_numbers(
     return Counts(
         [*labels, NO_VALUE],
         np.array([*numbers["counts"], missing], dtype=float),
-        lambda values: binned(values, edges),
+        lambda values: bins(values, edges),
         ordered=len(labels),
         mean=numbers.get("mean"),
         spread=numbers.get("std"),
@@ -118,11 +120,10 @@ def of_numbers(
 
 def of_labels(counts: dict[str, int]) -> Counts:
     """Return what counts predicted labels, given as their codes."""
-    size = len(counts)
     return Counts(
         [*counts, NO_VALUE],
         np.array([*counts.values(), 0], dtype=float),
-        lambda codes: np.bincount(codes.astype(int), minlength=size),
+        lambda codes: codes.astype(int),
     )
 
 
@@ -131,18 +132,18 @@ def of_probabilities(counts: list[int]) -> Counts:
     size = len(counts)
     labels = [f"{low / size:.2f} to {(low + 1) / size:.2f}" for low in range(size)]
 
-    def count(values: np.ndarray) -> np.ndarray:
-        return np.bincount(np.clip((values * size).astype(int), 0, size - 1), minlength=size)
+    def place(values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.clip((values * size).astype(int), 0, size - 1))
 
-    return Counts([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), count, ordered=size, as_numbers=floats)
+    return Counts([*labels, NO_VALUE], np.array([*counts, 0], dtype=float), place, ordered=size, as_numbers=floats)
 
 
 def known_type(values: np.ndarray, column: str, broken: list[Violation]) -> np.ndarray:
-    """Return the values without those of another type, which the contract counts and which are not missing."""
+    """Return the mask (n,) of values that are not of another type: these are for the contract, and not missing."""
     for violation in broken:
         if violation.column == column and violation.rule is Rule.TYPE:
-            return values[~violation.broken]
-    return values
+            return ~violation.broken
+    return np.ones(len(values), dtype=bool)
 
 
 def _categories(column: Column, profile: dict[str, Any]) -> Counts:
@@ -152,12 +153,12 @@ def _categories(column: Column, profile: dict[str, Any]) -> Counts:
         luck = _luck(np.array([*named.values()], dtype=float))
     values = list(named)
 
-    def count(found: np.ndarray) -> np.ndarray:
+    def place(found: np.ndarray) -> np.ndarray:
         texts = np.where(found > 0, "true", "false").astype(object) if column.type == "boolean" else found
-        return np.bincount(codes_of(texts, values, len(values)), minlength=len(values) + 1)
+        return codes_of(texts, values, len(values))
 
     before = np.array([*named.values(), profile["other"]["rows"], profile["missing"]], dtype=float)
-    return Counts([*values, OTHER, NO_VALUE], before, count, other=len(values), luck=luck)
+    return Counts([*values, OTHER, NO_VALUE], before, place, other=len(values), luck=luck)
 
 
 def _luck(rows: np.ndarray) -> float:

@@ -66,12 +66,12 @@ def trend(before: np.ndarray, now: np.ndarray) -> float:
     return float(erfc(abs((now @ ranks) / n - (before @ ranks) / m) / np.sqrt(2 * variance)))
 
 
-def more(before: float, rows_before: float, now: int, rows_now: int) -> float:
+def more(before: float, rows_before: float, now: float, rows_now: float) -> float:
     """Return p of the one-sided exact test that `now` of the batch's rows is more than `before` of the reference's."""
     return float(_at_least(np.array(now), np.array(before + now), rows_now / (rows_before + rows_now)))
 
 
-def beyond(limit: float, count: int, rows: int) -> float:
+def beyond(limit: float, count: float, rows: float) -> float:
     """Return how often `count` or more of so many rows are hit where each is with a chance of `limit`."""
     return float(_at_least(np.array(count), np.array(rows), limit))
 

@@ -12,6 +12,8 @@ import pandas as pd
 from scipy.special import ndtr
 
 from gitmodel.bundle.sample import Sample
+from gitmodel.bundle.worth import groups_of
+from gitmodel.contract.clusters import effective
 from gitmodel.contract.schema import Schema
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.distance import common, distance
@@ -30,20 +32,26 @@ class DomainClassifier:
     def __init__(self, schema: Schema, settings: MonitorRules, name: str) -> None:
         """Start without rows; `name` is what the reference is called."""
         self.schema, self.settings, self.name = schema, settings, name
-        self.known = set(schema.columns) - {schema.time}  # not what is derived from them
+        self.known = set(schema.columns) - {schema.time, schema.group}  # not what is derived from them
+        self.rows = 0
         self.samples = {True: Sample(MOST_ROWS), False: Sample(MOST_ROWS)}
         self.columns: dict[bool, list[str]] = {}
 
     def add(self, rows: Rows, batch: bool = True) -> None:
         """Take in rows of the batch, or of the reference."""
         names = self.columns.setdefault(batch, [name for name in rows.columns if name in self.known])
-        self.samples[batch].add(*(rows.columns[name] for name in names))
+        groups = groups_of(rows.columns, self.schema, len(rows), self.rows)
+        alone = np.arange(self.rows, self.rows + len(rows), dtype=np.uint64)
+        self.rows += len(rows)
+        self.samples[batch].add(alone if groups is None else groups, *(rows.columns[name] for name in names))
 
     def findings(self) -> list[Finding]:
         """Return the finding about all columns that both sides have."""
         sides = {
-            side: dict(zip(names, self.samples[side].columns(), strict=True)) for side, names in self.columns.items()
+            side: dict(zip(["", *names], self.samples[side].columns(), strict=True))
+            for side, names in self.columns.items()
         }
+        groups = pd.factorize(np.concatenate([sides[True].pop(""), sides[False].pop("")]))[0]
         names = [name for name in sides[True] if name in sides[False]]
         sizes = {side: len(self.samples[side]) for side in sides}
         finding = Finding("drift", "joint", "", rows=sizes[True], limit=self.settings.drift, before=0.5)
@@ -54,7 +62,7 @@ class DomainClassifier:
         features = np.column_stack(
             [encoded(np.concatenate([sides[True][n], sides[False][n]]), self.schema.columns[n].type) for n in names]
         )
-        auc, p, size, worth = told_apart(features, np.arange(len(features)) < sizes[True])
+        auc, p, size, worth = told_apart(features, np.arange(len(features)) < sizes[True], groups)
         most = sorted(zip(worth, names, strict=True), reverse=True)[:NAMED]
         by = ", ".join(f"`{name}`" for gain, name in most if gain > WORTH)
         sentence = f"all columns together: a classifier tells these rows from those of {self.name} with a ROC AUC of"
@@ -62,22 +70,27 @@ class DomainClassifier:
         return [replace(finding, sentence=sentence, value=auc, size=size, p=p, remedy=REMEDY)]
 
 
-def told_apart(features: np.ndarray, side: np.ndarray) -> tuple[float, float, float, list[float]]:
+def told_apart(
+    features: np.ndarray, side: np.ndarray, groups: np.ndarray | None = None
+) -> tuple[float, float, float, list[float]]:
     """Return how well the side (n,) of rows is told from features (n, k): AUC, its p, the distance of the scores.
 
     The Jensen-Shannon distance of what the classifier says of both sides is at most that of the rows themselves. The
-    last list is by how much the AUC falls without a column.
+    last list is by how much the AUC falls without a column. Rows of one of the (n,) groups are learned from together.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     found, ranks = [], np.empty(len(side))
-    for learned, held in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, side):
+    alone = groups is None or groups.max() + 1 == len(side)
+    groups = np.arange(len(side)) if groups is None else groups
+    splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(FOLDS, shuffle=True, random_state=0)
+    for learned, held in splitter.split(features, side, None if alone else groups):
         model = HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=8, min_samples_leaf=20, random_state=0)
         model.fit(features[learned], side[learned])
         said = model.predict_proba(features[held])[:, 1]
-        n, m = side[held].sum(), (~side[held]).sum()
+        n, m = (effective(groups[held][part]) for part in (side[held], ~side[held]))
         found.append((roc_auc_score(side[held], said), (n + m + 1) / (12 * n * m)))  # its variance by chance
         ranks[held] = said.argsort().argsort() / len(held)
     auc, variance = np.mean(found, axis=0)

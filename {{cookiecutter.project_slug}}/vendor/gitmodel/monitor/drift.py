@@ -8,6 +8,7 @@ from scipy.special import rel_entr
 
 from gitmodel.base.markdown import figure
 from gitmodel.base.project import some_rows
+from gitmodel.bundle.worth import Worth, weights_in
 from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import NO_VALUE
@@ -45,9 +46,12 @@ NOTICEABLE = 0.05  # standard deviations: a smaller move of the mean is not what
 class Drift:
     """Counts every column of a batch, its predictions and, if it has them, its labels."""
 
-    def __init__(self, features: Features, profile: dict[str, Any], settings: MonitorRules) -> None:
-        """Start at zero."""
+    def __init__(
+        self, features: Features, profile: dict[str, Any], settings: MonitorRules, worth: Worth | None = None
+    ) -> None:
+        """Start at zero; `worth` is what the rows are worth when all of them were added."""
         schema = features.full
+        self.worth, self.worth_before = worth or Worth(schema), float(profile.get("worth", 1.0))
         self.schema, self.settings, self.derived = schema, settings, set(features.derived)
         self.columns = {
             name: of_column(column, profile["columns"][name])
@@ -60,20 +64,24 @@ class Drift:
 
     def add(self, rows: Rows) -> None:
         """Count some rows."""
+        weight = weights_in(rows.columns, self.schema)
+        weight = np.ones(len(rows)) if weight is None else weight
         for name, values in rows.columns.items():
             counts = self.all_counts.setdefault(name, self.columns[name])
-            counts.add(known_type(values, name, rows.broken))
+            known = known_type(values, name, rows.broken)
+            counts.add(values[known], weight[known])
         if rows.truth is not None:
-            known = rows.truth[rows.truth >= 0] if self.schema.classes else rows.truth[np.isfinite(rows.truth)]
-            self.target.add(known.astype(float))
-        predicted = rows.predicted[np.isfinite(rows.predicted if rows.predicted.ndim == 1 else rows.predicted[:, 0])]
+            known = rows.truth >= 0 if self.schema.classes else np.isfinite(rows.truth)
+            self.target.add(rows.truth[known].astype(float), weight[known])
+        there = np.isfinite(rows.predicted if rows.predicted.ndim == 1 else rows.predicted[:, 0])
+        predicted, weight = rows.predicted[there], weight[there]
         if not self.schema.classes:
-            self.predicted["values"].add(predicted)
+            self.predicted["values"].add(predicted, weight)
         elif len(predicted):
-            self.predicted["labels"].add(predicted.argmax(axis=1).astype(float))
+            self.predicted["labels"].add(predicted.argmax(axis=1).astype(float), weight)
             for code, name in enumerate(self.schema.classes):
                 if name in self.predicted:
-                    self.predicted[name].add(predicted[:, code])
+                    self.predicted[name].add(predicted[:, code], weight)
 
     def findings(self) -> list[Finding]:
         """Return a finding for each column, for the target and for the predictions, the strongest first."""
@@ -87,8 +95,9 @@ class Drift:
     def _column(self, name: str, counts: Counts) -> Finding:
         subject = f"`{name}` (derived)" if name in self.derived else f"`{name}`"
         finding = self._compared(counts, subject, "distance", column=name)
-        if name == self.schema.time:
-            sentence = f"{finding.sentence}; time goes on, so this is not judged"
+        goes_on = {self.schema.time: "time goes on", self.schema.group: "groups come and go"}
+        if name in goes_on:
+            sentence = f"{finding.sentence}; {goes_on[name]}, so this is not judged"
             return replace(finding, size=None, p=None, sentence=sentence)
         return finding
 
@@ -107,10 +116,12 @@ class Drift:
 
     def _compared(self, counts: Counts, subject: str, name: str, column: str = "", group: str = "") -> Finding:
         """Return the finding about one distribution."""
-        rows, limit = int(counts.now.sum()), self.settings.drift
+        before, now = counts.before * self.worth_before, counts.now * self.worth.share
+        rows, limit = int(now.sum()), self.settings.drift
         finding = Finding("drift", name, "", column=column, group=group, rows=rows, limit=limit)
-        if rows < self.settings.min_rows or not counts.before.sum():
-            why = f"has {some_rows(rows)} to look at, fewer than min_rows ({self.settings.min_rows})"
+        if rows < self.settings.min_rows or not before.sum():
+            worth = " that do not depend on each other" if self.worth.share < 1 else ""
+            why = f"has {some_rows(rows)}{worth} to look at, fewer than min_rows ({self.settings.min_rows})"
             return replace(finding, sentence=f"{subject} {why}")
         return replace(
             finding,
@@ -118,9 +129,9 @@ class Drift:
             value=counts.mean_now,
             before=counts.mean,
             unit=DAYS if counts.dates else "",
-            size=distance(counts.before, counts.now),
-            p=chance(counts.before, counts.now, counts.ordered),
-            common=common(counts.before.sum(), rows) ** 2,  # of squares
+            size=distance(before, now),
+            p=chance(before, now, counts.ordered),
+            common=common(before.sum(), rows) ** 2,  # of squares
             remedy=REMEDIES[name],
             picture=picture(counts),
         )
@@ -137,9 +148,7 @@ def of_target(schema: Schema, profile: dict[str, Any]) -> Counts:
         return counts
     cell = np.array([named.index(name) if name in named else len(named) for name in schema.classes])
     rare = np.array([*counts.reference[:-1], known["other"]["rows"], 0.0])  # the profile folds them
-    return Counts(
-        [*named, OTHER, NO_VALUE], rare, lambda codes: np.bincount(cell[codes.astype(int)], minlength=len(named) + 1)
-    )
+    return Counts([*named, OTHER, NO_VALUE], rare, lambda codes: cell[codes.astype(int)])
 
 
 def of_predictions(schema: Schema, known: dict[str, Any]) -> dict[str, Counts]:

@@ -10,13 +10,15 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gitmodel import rules
 from gitmodel.base.markdown import figure, title
 from gitmodel.base.project import RULES, most_predictions, some_rows
-from gitmodel.bundle.estimate import estimate, metrics_of, most_rows
+from gitmodel.bundle.estimate import DRAWS, estimate, metrics_of, most_rows
 from gitmodel.bundle.performance import measured
 from gitmodel.bundle.sample import Sample
+from gitmodel.bundle.worth import Worth, groups_of, weights_in
 from gitmodel.contract.schema import Schema
 from gitmodel.metrics import own
 from gitmodel.metrics.builtin import BUILT_IN
@@ -43,8 +45,10 @@ class Quality:
         manifest: dict[str, Any],
         settings: MonitorRules,
         margins: Mapping[str, float],
+        worth: Worth | None = None,
     ) -> None:
-        """Start without rows; memory is bounded by what a sample holds."""
+        """Start without rows; memory is bounded by what a sample holds. `worth` is of all rows that were added."""
+        self._worth, self._rows, self._grouped, self._weighted = worth or Worth(schema), 0, False, False
         self._schema, self._settings, self._margins = schema, settings, margins
         self._at_test = profile.get("test", {})
         self._before: dict[str, float] = manifest["metrics"]["test"]
@@ -55,9 +59,24 @@ class Quality:
     def add(self, rows: Rows) -> None:
         """Add the rows of one part; those that have no prediction are left out."""
         predicted, known, usable = rows.predicted, labelled(rows), rows.finite
-        self._unlabelled.add(predicted[usable & ~known])
+        beside = self._beside(rows)
+        some = usable & ~known
+        self._unlabelled.add(predicted[some], *(values[some] for values in beside))
         if rows.truth is not None:
-            self._labelled.add(rows.truth[usable & known], predicted[usable & known])
+            some = usable & known
+            self._labelled.add(rows.truth[some], predicted[some], *(values[some] for values in beside))
+
+    def _beside(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return the group of each row as a hash, and how much it counts, (n,) each."""
+        groups = groups_of(rows.columns, self._schema, len(rows), self._rows)
+        weight = weights_in(rows.columns, self._schema)
+        self._grouped, self._weighted = groups is not None, weight is not None
+        self._rows += len(rows)
+        return np.zeros(len(rows)) if groups is None else groups, np.ones(len(rows)) if weight is None else weight
+
+    def _drawn_by(self, groups: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the codes of the clusters of sampled rows, and their weights; None where the batch has neither."""
+        return pd.factorize(groups)[0] if self._grouped else None, weight if self._weighted else None
 
     def findings(self) -> list[Finding]:
         """Return a finding for each metric: measured where there are labels, estimated where most rows have none."""
@@ -76,10 +95,11 @@ class Quality:
             few = f"a label in only {rows:,} of {some_rows(known)}: too few to judge by ({self._settings.min_rows})"
             yield Finding("quality", "metrics", few, rows=rows, remedy=LABEL)
             return
-        truth, predicted = self._labelled.columns()
-        scored = Scored(truth, predicted, self._schema)
+        truth, predicted, *beside = self._labelled.columns()
+        codes, weight = self._drawn_by(*beside)
+        scored = Scored(truth, predicted, self._schema, weight)
         judged = [metric for metric in self._metrics.values() if self._judgeable(metric, scored)]
-        values, errors = measured(scored, judged)
+        values, errors = measured(scored, judged, codes)
         errors = errors * np.sqrt(len(scored) / rows)
         sure = set()
         for metric, value, error in zip(judged, values.tolist(), errors.tolist(), strict=True):
@@ -106,7 +126,8 @@ class Quality:
     def _metric(self, metric: Metric, value: float, error: float, rows: int, on: str) -> Finding:
         """Compare a metric; the batch is taken to be as uncertain as the test rows, if that is more."""
         before, test_error = self._before[metric.name], self._at_test["spread"][metric.name]
-        expected_error = test_error * np.sqrt(self._at_test["rows"] / rows)
+        worth = rows * self._worth.share, self._at_test["rows"] * self._at_test.get("worth", 1.0)
+        expected_error = test_error * np.sqrt(worth[1] / worth[0])
         uncertain = float(np.hypot(max(error, expected_error), test_error))
         low, high = _interval(metric, value, error)
         said = f"{title(metric.name)} {_with(value, low, high)}{on} where the test had {figure(before)}"
@@ -123,8 +144,9 @@ class Quality:
             few = f"{some_rows(rows)} without a label, or the test rows, are too few to estimate metrics from"
             yield Finding("quality", "estimated", few, rows=rows, remedy=LABEL)
             return
-        (predicted,) = self._unlabelled.columns()
-        for name, (value, error) in estimate(predicted, known, self._schema).items():
+        predicted, *beside = self._unlabelled.columns()
+        codes, weight = self._drawn_by(*beside)
+        for name, (value, error) in estimate(predicted, known, self._schema, DRAWS, codes, weight).items():
             if name in self._before:
                 off = self._before[name] - self._at_test["estimated"][name]  # the same for the test rows
                 yield self._estimate(self._metrics[name], value + off, error, rows, _on(len(predicted), rows))

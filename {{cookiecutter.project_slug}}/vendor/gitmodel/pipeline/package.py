@@ -37,6 +37,7 @@ from gitmodel.bundle.parity import SINGLE_ROWS, Parity, hard_rows
 from gitmodel.bundle.performance import Performance
 from gitmodel.bundle.profile import PredictionProfile
 from gitmodel.card.card import write_card
+from gitmodel.contract.labels import weights_of
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
@@ -104,7 +105,7 @@ def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[
     easy, hard = (Parity(bundle, model, tolerance, target_scale(bundle.schema)) for _ in range(2))
     for frame in chunks(TEST):
         predicted = easy.compare(frame)
-        predictions.add(predicted)
+        predictions.add(predicted, weights_of(frame, bundle.schema))
         performance.add(rows(frame), predicted)
     easy.require("test rows")
     frame = next(chunks(TEST))
@@ -119,7 +120,8 @@ def of_training(bundle: Bundle, predictions: dict[str, Any]) -> dict[str, Any]:
     step = -(-pq.ParquetFile(TRAIN).metadata.num_rows // MOST_TRAINING)
     found = PredictionProfile(bundle.classes)
     for frame in chunks(TRAIN):
-        found.add(bundle.predict(rows(frame.iloc[::step])))
+        some = frame.iloc[::step]
+        found.add(bundle.predict(rows(some)), weights_of(some, bundle.schema))
     return found.describe() if bundle.classes else {"counts": found.counts(predictions["edges"])}
 
 
