@@ -1,6 +1,9 @@
 """The command `model` teaches what it can do, and imports only what the asked-for part needs."""
 
+import os
 import re
+import shlex
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -94,3 +97,22 @@ def test_a_folder_below_the_project_will_do(monkeypatch, tmp_path):
     paths = [(Path("a b/c/x.csv"), Path("dist")), (Path("-"), Path("a b/c/dist")), (Path("x.csv"), Path("dist"))]
     folders = [tmp_path, tmp_path, tmp_path / "a b"]
     assert [(folder, *given) for folder, given in zip(folders, paths, strict=True)] == seen
+
+
+def test_work_goes_on_when_nobody_reads(tmp_path):
+    """As behind `| head -1`: no traceback, and what comes after what is said is done."""
+    lines = ["from gitmodel.base.project import run, say", "from pathlib import Path", "def work():"]
+    lines += ["    [say('x' * 1000) for _ in range(1000)]", "    Path('done').touch()", "run(work)"]
+    script = tmp_path / "work.py"
+    script.write_text("\n".join(lines), encoding="utf-8")
+    command = f"{shlex.quote(sys.executable)} work.py | head -c 1"
+    library = str(Path(cli.__file__).parents[1])
+    ended = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": library},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "x", "")
+    assert (tmp_path / "done").exists()

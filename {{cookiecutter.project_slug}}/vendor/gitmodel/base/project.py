@@ -48,8 +48,11 @@ def run(main: Callable[[], object]) -> NoReturn:
 
 
 def say(message: str) -> None:
-    """Tell the person what happens, at once even when the output is piped."""
-    print(message, flush=True)
+    """Tell the person what happens, at once even when the output is piped; if nobody reads on, the work goes on."""
+    try:
+        print(message, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def warn(message: str) -> None:
