@@ -185,9 +185,11 @@ class Project:
         self.write_yaml(PARAMS, self.params)
         self.write_yaml(RULES, self.rules)
         tables = [self.write_table(path, frame) for path, frame in ((TRAIN, self.train), (TEST, self.frame))]
-        self.write_yaml(LOCK, {"schema": "2.0", "stages": {"prepare": {"outs": tables}, "package": {"outs": [bundle]}}})
         self.write_text(METRICS, json.dumps({**metrics, "slices": {}}))
         self.write_text(PREDICTIONS, evaluate.predictions(self.frame, predicted, contract).to_csv(index=False))
+        told = {"path": PREDICTIONS.as_posix(), "md5": md5_of(self.folder / PREDICTIONS)}
+        outs = {"prepare": tables, "evaluate": [told], "package": [bundle]}
+        self.write_yaml(LOCK, {"schema": "2.0", "stages": {name: {"outs": made} for name, made in outs.items()}})
         self.write_text(Path(".gitignore"), "/data\n/gate.*\n/store\n")
 
     def write_table(self, path, frame):

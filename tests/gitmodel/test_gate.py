@@ -238,7 +238,7 @@ def test_uncommitted_files_are_noted(project):
     """The work tree is judged, and the report says that it is not the commit."""
     project.branch()
     project.write(noise=1.01)
-    assert "not committed: reports/" in project.gate().report
+    assert "not committed: dvc.lock and 2 more" in project.gate().report
 
 
 # Results that are none

@@ -16,10 +16,11 @@ import pandas as pd
 from gitmodel.base.project import BUNDLE, LOCK, TEST, TRAIN, some, some_rows
 from gitmodel.base.settings import flat
 from gitmodel.contract.table import groups
-from gitmodel.gate import churn, must_pass, suspicions
+from gitmodel.gate import accepted, churn, must_pass, suspicions
 from gitmodel.gate.agreement import require_agreement, sound
 from gitmodel.gate.answers import Answers, answer, apart, supplied
 from gitmodel.gate.budgets import budgets
+from gitmodel.gate.chain import accumulated
 from gitmodel.gate.definitions import recomputed, redefined, require_metrics, rules_with_margins
 from gitmodel.gate.floors import FEWEST_ROWS, floors, lowered, new_and_missed
 from gitmodel.gate.fresh import on_fresh_rows
@@ -129,7 +130,8 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
         judgement.suspicions += suspicions.of_copies(base, rows, trained, change.train)
     pairs = versions(base, change, answers, changes, rows, judgement)
     found = groups_of(pairs["base"], rows, judgement)
-    judgement.findings = judge(pairs, found, base.schema.sensitive, judgement.rules, metrics)
+    earlier = accumulated(pairs["base"], states(base, judgement), judgement.rules, metrics, judgement.notes)
+    judgement.findings = judge(pairs, found, base.schema.sensitive, judgement.rules, metrics, earlier)
     note_unmeasured(judgement, pairs["base"].unchanged)
     judgement.findings += must_pass.findings(must, said, commit)
     judgement.must_pass = must_pass.counts(must, judgement.findings)
@@ -302,6 +304,13 @@ def alike(before: Results, after: Results, frame: pd.DataFrame) -> Pairs:
     """Return two versions on the same rows, which depend on each other and count by the contract of the first."""
     before = before.beside(frame)
     return Pairs(before, replace(after, clusters=before.clusters, weight=before.weight))
+
+
+def states(base: Results, judgement: Judgement) -> list[accepted.State]:
+    """Return the states accepted since the last release, which the judgement names."""
+    found = accepted.states(base, judgement.base, judgement.notes)
+    judgement.states = [state.commit for state in found]
+    return found
 
 
 def groups_of(pairs: Pairs, rows: pd.DataFrame, judgement: Judgement) -> dict[str, dict[str, np.ndarray]]:

@@ -28,6 +28,7 @@ from gitmodel.metrics.weighted import Weighted
 from gitmodel.rules import GateRules
 
 PASS, INCONCLUSIVE, REGRESSION = "pass", "inconclusive", "regression"
+ACCEPTED = "accepted"  # what is compared with the states accepted since the last release
 SLOW_GROUP_DRAWS = 50  # of a group, for a metric that is called once for each draw
 MOST_TIMES = 1000  # as many rows: nobody will have them
 POWER = 0.8
@@ -40,7 +41,7 @@ Metrics = Mapping[str, Metric]
 class GateFinding:
     """One comparison. `loss` is by how much the change makes it worse; negative: better."""
 
-    against: str  # base, served
+    against: str  # base, own, served, accepted
     kind: str  # metric, slice, gap, budget, baseline
     name: str
     column: str = ""
@@ -60,6 +61,7 @@ class GateFinding:
     better: str = LOWER  # which of its values are better
     clusters: int | None = None  # groups or blocks of time, drawn as a whole; None: each row by itself
     few: bool = False  # so few clusters that p is of all ways to exchange the versions in them
+    commit: str = ""  # of the accepted state
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,18 @@ class Comparison:
 
 
 def judge(
-    pairs: Mapping[str, Pairs], groups: Groups, sensitive: Sequence[str], rules: GateRules, metrics: Metrics
+    pairs: Mapping[str, Pairs],
+    groups: Groups,
+    sensitive: Sequence[str],
+    rules: GateRules,
+    metrics: Metrics,
+    others: Sequence[GateFinding] = (),
 ) -> list[GateFinding]:
     """Return the findings of every comparison: with the base, as a whole and by group, and with the served version.
 
     `pairs` maps base and served to paired results, `groups` columns to values to positions among the pairs with base,
-    `metrics` the names to be judged by to metrics. Undefined (a UserError) if one of a user fails on all rows.
+    `metrics` the names to be judged by to metrics; `others` are measured already, and pay with them (gate/chain.py).
+    Undefined (a UserError) if one of a user fails on all rows.
     """
     found: list[GateFinding] = []
     for against, paired in pairs.items():
@@ -92,7 +100,7 @@ def judge(
             comparisons += list(of_groups(paired, groups, rules, metrics))
             comparisons += list(of_gaps(paired, {name: groups[name] for name in sensitive if name in groups}, rules))
         found += measured(comparisons, paired.base, rules)
-    return decided(found, rules)
+    return decided([*found, *others], rules)
 
 
 def of_metrics(against: str, pairs: Pairs, rules: GateRules, metrics: Metrics) -> Iterator[Comparison]:
@@ -231,15 +239,19 @@ def losses_of_draws(comparisons: Sequence[Comparison], base: Results) -> list[np
     done, draws = 0, bootstrap.draws_for(rows, base.predicted.size // max(rows, 1))
     for w in bootstrap.weights(rows, draws, base.clusters) if comparisons else ():
         taken, part = None, w
+        known: dict[tuple[Weighted, int], np.ndarray] = {}
         for comparison, losses in zip(comparisons, found, strict=True):
             left = min(most_draws(comparison, rows), draws) - done
             if left <= 0:
                 continue
             if comparison.positions is not taken:  # those of one group follow one another
                 taken = comparison.positions
-                part = w if len(taken) == rows else w[taken]
-            drawn = part[:, :left]
-            losses.append(-gain(comparison.finding.better, comparison.before(drawn), comparison.after(drawn)))
+                part, known = w if len(taken) == rows else w[taken], {}
+            for function in (comparison.before, comparison.after):
+                if (function, left) not in known:
+                    known[function, left] = function(part[:, :left])
+            before, after = known[comparison.before, left], known[comparison.after, left]
+            losses.append(-gain(comparison.finding.better, before, after))
         done += w.shape[1]
     return [np.concatenate(losses) for losses in found]
 
@@ -248,13 +260,14 @@ def most_draws(comparison: Comparison, rows: int) -> int:
     """Return how often a comparison is drawn at most."""
     if not any(map(bootstrap.is_slow, (comparison.before, comparison.after))):
         return bootstrap.MOST_DRAWS
-    return bootstrap.SLOW_DRAWS if len(comparison.positions) == rows else SLOW_GROUP_DRAWS
+    whole = len(comparison.positions) == rows and comparison.finding.against != ACCEPTED
+    return bootstrap.SLOW_DRAWS if whole else SLOW_GROUP_DRAWS
 
 
 def decided(found: Sequence[GateFinding], rules: GateRules) -> list[GateFinding]:
     """Return the findings with adjusted p, verdict, and how many rows would settle what is open."""
     decisions, shares = [], weights(found)
-    for finding, p, share in zip(found, holm([finding.p for finding in found], shares), shares, strict=True):
+    for finding, p, share in zip(found, adjusted(found, shares), shares, strict=True):
         verdict = verdict_of(finding, p, rules)
         text, needed = finding.text, None
         if verdict == INCONCLUSIVE and not text:
@@ -262,6 +275,22 @@ def decided(found: Sequence[GateFinding], rules: GateRules) -> list[GateFinding]
             needed = None if text else rows_needed(finding, p, rules)
         decisions.append(replace(finding, p=p, verdict=verdict, rows_needed=needed, text=text))
     return decisions
+
+
+def adjusted(found: Sequence[GateFinding], shares: Sequence[float]) -> list[float]:
+    """Return p adjusted over all comparisons (Holm); those with accepted states are one, whose p pays for them all.
+
+    What that one is allowed to err by is not passed on to the others: of a family only some may be found.
+    """
+    family = sum(share for finding, share in zip(found, shares, strict=True) if finding.against == ACCEPTED)
+    alone = [(finding.p, share) for finding, share in zip(found, shares, strict=True) if finding.against != ACCEPTED]
+
+    def with_family(p: float) -> list[float]:
+        together = [*alone, (p, family)] if family else alone
+        return holm([p for p, _ in together], [share for _, share in together])
+
+    others = iter(with_family(1.0))
+    return [with_family(finding.p)[-1] if finding.against == ACCEPTED else next(others) for finding in found]
 
 
 def too_few(finding: GateFinding, share: float, rules: GateRules) -> str:
@@ -310,11 +339,15 @@ def error_of(finding: GateFinding, rules: GateRules) -> float:
 
 
 def overall(found: Sequence[GateFinding]) -> str:
-    """Return the verdict of all: groups too small to tell do not make the whole inconclusive."""
+    """Return the verdict of all: groups too small to tell, and accepted states, do not make the whole inconclusive."""
     if any(finding.verdict == REGRESSION for finding in found):
         return REGRESSION
-    open_metrics = any(finding.verdict == INCONCLUSIVE and finding.kind == "metric" for finding in found)
-    return INCONCLUSIVE if open_metrics else PASS
+    return INCONCLUSIVE if any(is_open(finding) for finding in found) else PASS
+
+
+def is_open(finding: GateFinding) -> bool:
+    """Tell whether a comparison makes the whole inconclusive."""
+    return finding.verdict == INCONCLUSIVE and finding.kind == "metric" and finding.against != ACCEPTED
 
 
 def won(finding: GateFinding) -> bool:
@@ -324,6 +357,6 @@ def won(finding: GateFinding) -> bool:
 
 def improved(found: Sequence[GateFinding]) -> bool:
     """Tell whether a metric on all rows is better than the base's beyond chance, and none is worse than before."""
-    metrics = [finding for finding in found if finding.kind == "metric"]
+    metrics = [finding for finding in found if finding.kind == "metric" and finding.against != ACCEPTED]
     better = any(won(finding) for finding in metrics if finding.against == "base")
     return better and all(finding.loss <= 0 for finding in metrics)

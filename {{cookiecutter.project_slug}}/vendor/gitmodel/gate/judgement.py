@@ -23,6 +23,7 @@ class Judgement:
     base: str = ""
     head: str = ""
     served: str = ""
+    states: list[str] = field(default_factory=list)  # commits accepted since the last release that were compared, too
     accepted: str = ""
     rules: GateRules = field(default_factory=GateRules)
     findings: list[GateFinding] = field(default_factory=list)

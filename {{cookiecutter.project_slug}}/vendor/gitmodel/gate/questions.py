@@ -25,6 +25,7 @@ from gitmodel.base.project import (
     say,
     some_rows,
 )
+from gitmodel.gate.accepted import accepted, states
 from gitmodel.gate.answers import CODE, ROWS, copy
 from gitmodel.gate.must_pass import joined, of_base, of_commit
 from gitmodel.gate.results import Results, from_commit, output
@@ -64,7 +65,7 @@ def questions(base: Results | None, commit: str) -> pd.DataFrame:
 def keep(base: Results, commit: str, folder: Path) -> None:
     """Put the base's rows, bundle and predictions into a folder as DVC's cache would keep them, if they can be had.
 
-    The predictions of the version that serves, which are compared too, go there as well.
+    The predictions of the version that serves and of accepted states, which are compared too, go there as well.
     """
     for path in (TEST, TRAIN):
         table_of(base, commit, path)  # which brings it into the cache
@@ -72,6 +73,9 @@ def keep(base: Results, commit: str, folder: Path) -> None:
     with suppress(UserError):  # the judge says that it cannot be had
         if (served := serving(base)) and (version := from_commit(served)):  # which brings them into the cache
             wanted.append(output(version.lock, PREDICTIONS).get("md5", ""))
+    with suppress(UserError):
+        states(base, commit, [])  # which brings theirs into the cache, too
+        wanted += [state.digest for state in accepted(base, commit)]
     kept = stored()
     for digest in wanted:
         for name in objects(digest, kept):

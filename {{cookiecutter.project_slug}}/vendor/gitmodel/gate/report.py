@@ -1,11 +1,11 @@
 """The gate's report in Markdown: what a reviewer needs in ten seconds first, the rest folded away."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, listed, short, table, title
 from gitmodel.base.project import one_line, some
 from gitmodel.gate import churn, must_pass
-from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, overall, won
+from gitmodel.gate.judge import ACCEPTED, INCONCLUSIVE, PASS, REGRESSION, GateFinding, is_open, overall, won
 from gitmodel.gate.judgement import Judgement
 from gitmodel.metrics.metric import HIGHER, gain
 
@@ -32,11 +32,17 @@ FIRST_TOLD = {"must_pass": -1, "floor": 0, "slice": 2}  # of the kinds of findin
 LOOSER = "❌ The rule is loosened, the model is not worse"
 MOVED = "❌ This change moves how the model is measured"
 SUSPECT = "❌ The test results may be too good"
-WHERE = {"base": "", "own": " on the test rows of this change", "served": " compared with the version that serves"}
+WHERE = {
+    "base": "",
+    "own": " on the test rows of this change",
+    "served": " compared with the version that serves",
+    "accepted": " compared with commit {commit}, accepted before",
+}
 HEADINGS = {
     "base": "### Against the base, on the base's test rows",
     "own": "### Against the base, on the test rows of this change",
     "served": "### Against the version that serves",
+    "accepted": "### Against the states accepted since the last release",
 }
 BLOCKED = ", which blocks here (strict)"
 MARKS = {PASS: "✅ pass", REGRESSION: "❌ regression", INCONCLUSIVE: "⚠️ inconclusive"}
@@ -179,7 +185,7 @@ def reasons(judgement: Judgement) -> list[str]:
     if judgement.verdict == REGRESSION:
         found = [f for f in judgement.findings if f.verdict == REGRESSION]
     else:
-        wanted = won if judgement.verdict == PASS else lambda f: f.verdict == INCONCLUSIVE
+        wanted = won if judgement.verdict == PASS else is_open
         found = [f for f in judgement.findings if f.kind == "metric" and wanted(f)]
     found.sort(key=lambda f: (FIRST_TOLD.get(f.kind, 1), -f.loss / f.margin if f.margin else -f.loss))
     folded_away = [f for f in found if f.kind == must_pass.KIND][MOST_WRONG:]
@@ -194,7 +200,7 @@ def sentence(finding: GateFinding) -> str:
     column, group = (short(text, MOST_NAME) for text in (finding.column, finding.group))
     where = f" for {column} = {group}" if finding.kind == "slice" else ""
     where = f" between groups of {column}" if finding.kind == "gap" else where
-    against = WHERE[finding.against]
+    against = WHERE[finding.against].format(commit=finding.commit[:9])
     what = f"{'gap in ' if finding.kind == 'gap' else ''}{title(finding.name)}{where}"
     if finding.kind == "floor":
         best = figure(bound(finding))
@@ -255,16 +261,24 @@ def _metrics(judgement: Judgement) -> Iterator[str]:
     several = len({f.against for f in found}) > 1
     for against, heading in HEADINGS.items():
         rows = [f for f in found if f.against == against]
-        if rows:
+        if rows and against == ACCEPTED and not any(f.verdict == REGRESSION for f in rows):
+            yield folded(f"{heading.lstrip('# ')}: not worse than any of them", metrics_table(rows))
+        elif rows:
             yield f"{heading if several else ''}\n\n{metrics_table(rows)}".strip()
             if sum(f.margin > 0 for f in rows) > 1 and against == "base":
                 yield folded("Picture: loss in units of the margin (above 1 is too much)", chart(rows))
 
 
-def metrics_table(found: Iterable[GateFinding]) -> str:
-    """Return the table metric / base / this / difference with interval / margin / verdict."""
-    header = ["metric", "base", "this", "difference", "margin", "verdict"]
-    return table(header, [[arrowed(f), *numbers(f), verdict(f)] for f in found])
+def metrics_table(found: Sequence[GateFinding]) -> str:
+    """Return the table metric / base (or what else was before) / this / difference with interval / margin / verdict."""
+    before = "base" if found[0].against in ("base", "own") else "before"
+    header = ["metric", before, "this", "difference", "margin", "verdict"]
+    return table(header, [[arrowed(f) + since(f), *numbers(f), verdict(f)] for f in found])
+
+
+def since(finding: GateFinding) -> str:
+    """Return the commit that a comparison with an accepted state is of."""
+    return f" since `{finding.commit[:9]}`" if finding.commit else ""
 
 
 def numbers(finding: GateFinding) -> list[str]:
@@ -363,6 +377,8 @@ def _lineage(judgement: Judgement) -> Iterator[str]:
     lines = [f"base: commit `{judgement.base[:12]}`"]
     lines += [f"this: commit `{judgement.head[:12]}`"] if judgement.head else []
     lines += [f"serving: commit `{judgement.served[:12]}`"] if judgement.served else []
+    names = ", ".join(f"`{commit[:9]}`" for commit in judgement.states)
+    lines += [f"accepted since the last release, with another model: commits {names}"] if names else []
     lines += [f"judge: {judgement.judge}"] if judgement.judge else []
     if judgement.wear:
         lines.append(str(judgement.wear))

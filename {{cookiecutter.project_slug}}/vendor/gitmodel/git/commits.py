@@ -1,6 +1,8 @@
 """What a commit holds, read with Git: no checkout, no network, no DVC."""
 
+import io
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from gitmodel.base.project import UserError
@@ -45,13 +47,30 @@ def read_at(commit: str, path: Path) -> bytes | None:
     return result.stdout if result.returncode == 0 else None
 
 
+def read_each(files: Sequence[tuple[str, Path]]) -> list[bytes | None]:
+    """Return the contents of (commit, path) each, None where there is none: one call of Git for all of them."""
+    names = "".join(f"{commit}:./{path.as_posix()}\n" for commit, path in files)
+    said = io.BytesIO(_git("cat-file", "--batch", stdin=names.encode()).stdout)
+    return [_next(said) for _ in files]
+
+
+def _next(said: io.BytesIO) -> bytes | None:
+    """Return the next content of what `git cat-file --batch` said: a line `id kind size`, the content, a line end."""
+    head = said.readline().split()
+    if len(head) != 3 or not head[2].isdigit():
+        return None
+    content = said.read(int(head[2]))
+    said.readline()
+    return content if head[1] == b"blob" else None
+
+
 def changed_files(path: str = ".", since: str = "HEAD") -> list[str]:
     """Return the tracked files in a folder that differ from a commit."""
     return [line for line in git("diff", "--name-only", "-z", "--relative", since, "--", path).split("\0") if line]
 
 
-def _git(*arguments: str, folder: Path = Path()) -> subprocess.CompletedProcess[bytes]:
+def _git(*arguments: str, folder: Path = Path(), stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True)
+        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, input=stdin)
     except FileNotFoundError:
         raise CannotJudge("git is not installed: install it") from None

@@ -72,9 +72,14 @@ def output_of(commit: str, path: Path, digest: str, stage: str = "") -> Iterator
         yield folder / path
 
 
-def read_output(commit: str, path: Path, digest: str) -> bytes:
-    """Return the content of a file that DVC keeps as a commit has it; CannotJudge if cache and remote lack it."""
+def read_output(commit: str, path: Path, digest: str, fetch: bool = True) -> bytes:
+    """Return the content of a file that DVC keeps as a commit has it; CannotJudge if cache and remote lack it.
+
+    The remote is asked if `fetch` says so.
+    """
     try:
+        if not (fetch or cache.known(cache.stored(), digest)):
+            raise UserError("the remote was not asked")
         with output_of(commit, path, digest) as file:
             return file.read_bytes()
     except (UserError, OSError) as error:
