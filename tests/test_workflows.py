@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +272,13 @@ def test_only_an_alert_starts_a_retraining(project: BakedProject) -> None:
     assert [step.get("if") for step in merging] == ["needs.make.outputs.merge == 'true'"]
     (judge,) = [step for step in steps(load(project, "retrain")) if step.get("id") == "judge"]
     assert "git show HEAD^:rules.yaml" in judge["run"]  # main's rule, not that of the change
-    assert '[[ $auto == True && $better == true ]]; then echo "merge=true"' in judge["run"]
+    assert re.search(r'\$better == true && \$sure == true ]]; then\n +echo "merge=true"', judge["run"])
+
+
+def surely(p: float, against: str = "base", kind: str = "metric") -> dict[str, Any]:
+    """Return the findings of a gate that calls a change better with this p."""
+    none = {"against": "base", "kind": "metric", "p_better": 1.0}
+    return {"findings": [none, {"against": against, "kind": kind, "p_better": p}]}
 
 
 @pytest.mark.parametrize(
@@ -284,31 +292,78 @@ def test_only_an_alert_starts_a_retraining(project: BakedProject) -> None:
         ("auto_merge: true", {"better": False}, False),
         ("auto_merge: true", {"exit_status": 1}, False),
         ("auto_merge: true", {"exit_status": 2, "better": None}, False),
+        ("auto_merge: true", surely(0.0041), True),
+        ("auto_merge: true", surely(0.0043), False),
+        ("auto_merge: true", surely(0.0041) | {"rules": {"confidence": 0.99}}, False),
+        ("auto_merge: true", surely(0.0, against="accepted"), False),
+        ("auto_merge: true", surely(0.0, kind="slice"), False),
+        ("auto_merge: true", {"findings": [{"against": "base", "kind": "metric"}]}, False),
+        ("auto_merge: true", {"findings": []}, False),
     ],
 )
 def test_a_merge_is_decided_by_the_rule_of_main_and_the_gate(
     project: BakedProject, tmp_path: Path, rule: str, judged: dict[str, Any], merges: bool
 ) -> None:
-    """The step's own script: only where main says so, for a better model, on rows that both were tested on."""
+    """The step's own script: only where main says so, for a model that is surely better."""
+    assert merged(project, tmp_path, rule, judged) == merges
+
+
+@pytest.mark.parametrize(("days", "merges"), [([300] * 11, True), ([300] * 12, False), ([400] * 12, True)])
+def test_a_year_has_twelve_attempts(project: BakedProject, tmp_path: Path, days: list[int], merges: bool) -> None:
+    """Each spends a twelfth of the error, merged or not: those of the pull request and of main, once each."""
+    now = datetime.now(UTC)
+    moments = [now - timedelta(days=ago, minutes=number) for number, ago in enumerate(days)]
+    lines = [f"Retrain-attempt: {moment:%FT%TZ}" for moment in moments]
+    messages = ["\n".join(lines[:6]), "\n".join([*lines, f"Retrain-attempt: {now:%FT%TZ}"])]
+    assert merged(project, tmp_path, "auto_merge: true", {}, messages) == merges
+
+
+@pytest.mark.parametrize("former", ["", "Retrain on new data\n\nRetrain-attempt: 2026-01-02T03:04:05Z\n"])
+def test_each_attempt_is_counted_in_its_commit(project: BakedProject, tmp_path: Path, former: str) -> None:
+    """With those of the pull request that is open; the merge hands them on to main."""
+    (make,) = [step for step in steps(load(project, "retrain")) if step.get("name") == "Make the model again"]
+    git = "git -c init.defaultBranch=main -c user.name=T -c user.email=t@example.com"
+    run(f"{git} init --quiet", tmp_path)
+    run([*git.split(), "commit", "--quiet", "--allow-empty", "--message", former or "start"], tmp_path)
+    if former:
+        run("git update-ref refs/remotes/origin/retrain HEAD", tmp_path)
+    (tmp_path / "reports").write_text("new")
+    script = "dvc() { if [[ $1 == config ]]; then return 1; fi; }\nmodel() { :; }\n" + make["run"]
+    run(["bash", "-eo", "pipefail", "-c", script], tmp_path)
+    told = re.findall(r"^Retrain-attempt: (\S+)$", run("git log -1 --format=%b", tmp_path).stdout, re.M)
+    assert told[:-1] == re.findall(r"attempt: (\S+)", former)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(told[-1])) < timedelta(minutes=5)
+    merging = next(step["run"] for step in steps(load(project, "retrain")) if "gh pr merge" in step.get("run", ""))
+    assert '--body "$(git log -1 --format=%b "$SHA")"' in merging
+
+
+def merged(
+    project: BakedProject,
+    folder: Path,
+    rule: str,
+    judged: dict[str, Any],
+    messages: Sequence[str] = ("0", "Retrain-attempt: 2026-01-01T00:00:00Z"),
+) -> bool:
+    """Run the step that judges, for a main and a change with these messages, and tell whether it lets merge."""
     (judge,) = [step for step in steps(load(project, "retrain")) if step.get("id") == "judge"]
-    report, repository = tmp_path / "retrain", tmp_path / "repository"
-    for folder in (report, repository):
-        folder.mkdir()
-    report.joinpath("given.json").write_text(json.dumps({"better": True, "exit_status": 0} | judged))
-    script = 'model() { cp "$RUNNER_TEMP/retrain/given.json" "$5"; }\nmodel() { for last; do :; done; '
+    report, repository = folder / "retrain", folder / "repository"
+    for place in (report, repository):
+        place.mkdir()
+    given = {"better": True, "exit_status": 0, "rules": {"confidence": 0.95}} | surely(0.001)
+    report.joinpath("given.json").write_text(json.dumps(given | judged))
     script = 'model() { for last; do :; done; cp "$RUNNER_TEMP/retrain/given.json" "$last"; touch "${last%json}md"; }\n'
     git = "git -c init.defaultBranch=main -c user.name=T -c user.email=t@example.com"
-    for number, section in enumerate((rule, "auto_merge: true")):  # main's, then that of the change
+    for message, section in zip(messages, (rule, "auto_merge: true"), strict=True):  # main's, then that of the change
         (repository / "rules.yaml").write_text(f"retrain:\n  {section}\n")
         run(f"{git} init --quiet", repository)
         run("git add --all", repository)
-        run(f"{git} commit --quiet --allow-empty --message {number}", repository)
-    files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+        run([*git.split(), "commit", "--quiet", "--allow-empty", "--message", message], repository)
+    files = {name: str(folder / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     path = f"{BIN}:/usr/bin:/bin"
     command = ["bash", "-eo", "pipefail", "-c", script + judge["run"]]
-    run(command, repository, **files, RUNNER_TEMP=str(tmp_path), PATH=path)
-    output = tmp_path / "GITHUB_OUTPUT"
-    assert (output.exists() and output.read_text() == "merge=true\n") == merges
+    run(command, repository, **files, RUNNER_TEMP=str(folder), PATH=path)
+    output = folder / "GITHUB_OUTPUT"
+    return output.exists() and output.read_text() == "merge=true\n"
 
 
 @pytest.mark.parametrize("name", ["model", "release", *LOOP])

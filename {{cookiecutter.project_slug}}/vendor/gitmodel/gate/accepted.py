@@ -4,7 +4,7 @@ A state is a commit on the base's own line (first parents) that brought another 
 the newest version that the registry has on that line and that is not retired; its model is a state, too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 from gitmodel.base.project import BUNDLE, LOCK, PREDICTIONS, SCHEMA, UserError, some
 from gitmodel.contract import schema as contract
 from gitmodel.contract.schema import Schema
+from gitmodel.gate.floors import FEWEST_ROWS
 from gitmodel.gate.results import Results, output
 from gitmodel.gate.serving import registry_of, serving
 from gitmodel.git.commits import git, read_each
@@ -23,7 +24,6 @@ from gitmodel.results.predictions import Predictions, parse
 
 MOST_STATES = 10
 MOST_COMMITS = 200  # that are looked at: not each change of dvc.lock is one of the model
-FEWEST_ROWS = 20  # that a state shares with the base
 AWAY = "the predictions are neither in Git, nor in DVC's cache, nor in its remote"
 
 
@@ -49,7 +49,7 @@ class State:
 
 
 def states(base: Results, commit: str, notes: list[str]) -> list[State]:
-    """Return the last accepted states on the base's test rows, newest first; `notes` says which cannot be compared."""
+    """Return the accepted states on the base's test rows, newest first; `notes` says which cannot be compared."""
     wanted = accepted(base, commit)
     contents = read_each([(state.commit, path) for state in wanted for path in (SCHEMA, PREDICTIONS)])
     found: list[State] = []
@@ -66,15 +66,23 @@ def states(base: Results, commit: str, notes: list[str]) -> list[State]:
 
 
 def accepted(base: Results, commit: str) -> list[Accepted]:
-    """Return the last distinct models since the last release, newest first, but for the base's and the served one's."""
+    """Return the first distinct model since the last release and the last ones, newest first, ten at most.
+
+    The base's and the served one's are not among them.
+    """
     served = serving(base)
     known = {key(base.lock), key(lock_of(served)) if served else ""}
-    return list(islice(distinct(commits_since_release(base, commit), known), MOST_STATES))
+    names = commits_since_release(base, commit)
+    locks = list(zip(names, read_each([(name, LOCK) for name in names]), strict=True))
+    last = list(islice(distinct(locks, known), MOST_STATES))
+    before = locks[names.index(last[-1].commit) + 1 :] if len(last) == MOST_STATES else []
+    first = next(distinct(reversed(before), known), None)
+    return [*last[:-1], first] if first else last
 
 
-def distinct(commits: list[str], known: set[str]) -> Iterator[Accepted]:
-    """Yield the commits whose model neither a newer one of them has, nor is known."""
-    for name, content in zip(commits, read_each([(name, LOCK) for name in commits]), strict=True):
+def distinct(locks: Iterable[tuple[str, bytes | None]], known: set[str]) -> Iterator[Accepted]:
+    """Yield the commits, of those with their dvc.lock, whose model is not known yet; `known` gets it."""
+    for name, content in locks:
         lock = mapping(content)
         if (called := key(lock)) and called not in known:
             known.add(called)

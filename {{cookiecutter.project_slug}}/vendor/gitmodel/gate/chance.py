@@ -35,6 +35,11 @@ class Spread:
         """The standard error of the loss."""
         return float(self.losses.std())
 
+    @property
+    def opposite(self) -> "Spread":
+        """The spread of the gain."""
+        return Spread(-self.losses, self.freedom)
+
     def interval(self, loss: float, confidence: float) -> tuple[float, float]:
         """Return the ends of a loss's interval: quantiles of the draws, wider where clusters are few (Student).
 
@@ -74,8 +79,10 @@ def mcnemar(lost: int, won: int) -> float:
     return binomial_tail(lost, lost + won)
 
 
-def exchanged(both: Weighted, clusters: np.ndarray, gain: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
-    """Return how likely such a loss is if in each of (n,) clusters either version may be the base.
+def exchanged(
+    both: Weighted, clusters: np.ndarray, gain: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> tuple[float, float]:
+    """Return how likely such a loss is, and such a gain, if in each of (n,) clusters either version may be the base.
 
     `both` is a metric of the rows of the base followed by those of the candidate, `gain` of (before, after).
     """
@@ -87,7 +94,9 @@ def exchanged(both: Weighted, clusters: np.ndarray, gain: Callable[[np.ndarray, 
         losses.append(-gain(before, after))
     found = np.concatenate(losses)
     usable = found[np.isfinite(found)]
-    return float((usable >= found[0] - 1e-12).mean()) if np.isfinite(found[0]) else 1.0
+    if not np.isfinite(found[0]):
+        return 1.0, 1.0
+    return float((usable >= found[0] - 1e-12).mean()), float((usable <= found[0] + 1e-12).mean())
 
 
 def ways(clusters: int, most: int) -> np.ndarray:

@@ -17,6 +17,8 @@ from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.git.snapshot import code_of, environment
 
 JUDGE = "GITMODEL_JUDGE"  # the commit whose library judges, in a process that the library here has started
+FEWEST_SEEDS = 2
+SEEDS = Path("vendor/gitmodel/gate/seeds.py")  # in a library that trains with other seeds
 JUDGES = Path("vendor/gitmodel/gate/compare.py")  # in a library that judges a bundle by what it predicts
 
 
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accept", default="", metavar="REASON", help="let it pass all the same; the reason is shown")
     parser.add_argument("--handover", type=Path, metavar="DIR", help="judge what another machine made and predicted")
     parser.add_argument("--head", metavar="REV", default="HEAD", help="with --handover: the commit that is judged")
+    parser.add_argument("--seeds", type=int, default=0, metavar="N", help="train both N times: does the sign hold?")
     parser.set_defaults(command=lambda args: command(args))
 
 
@@ -70,6 +73,7 @@ def settle(judgement: Judgement, compare: Callable[[], None]) -> None:
 
 def judge_by_base(args: argparse.Namespace, judgement: Judgement) -> None:
     """Fill in the judgement, or let the library of the base do all of it and end with its exit status."""
+    require_seeds(args)
     commit = commits.merge_base(args.base)
     judgement.base, judgement.head = commit, commits.git("rev-parse", "HEAD")
     if args.handover:
@@ -77,10 +81,22 @@ def judge_by_base(args: argparse.Namespace, judgement: Judgement) -> None:
         return judge_handover(commit, args.handover, judgement)
     if os.environ.get(JUDGE) != commit and other_judge(commit):
         with library_of(commit) as folder:
+            if args.seeds and not (folder / SEEDS).exists():
+                raise CannotJudge(f"the library of commit {commit[:9]}, which judges, knows no --seeds: leave it out")
             started = {**environment(folder), JUDGE: commit}
             words = [sys.executable, "-P", "-m", "gitmodel.cli", *sys.argv[1:]]
             sys.exit(subprocess.run(words, env=started).returncode)
     judge_here(commit, judgement)
+    if args.seeds:
+        train_again(commit, args.seeds, judgement)
+
+
+def require_seeds(args: argparse.Namespace) -> None:
+    """Raise CannotJudge where training with other seeds makes no sense."""
+    if args.seeds and args.handover:
+        raise CannotJudge("--seeds runs the code of the change, which --handover never does: leave one out")
+    if args.seeds and args.seeds < FEWEST_SEEDS:
+        raise CannotJudge(f"--seeds {args.seeds}: give {FEWEST_SEEDS} or more; five show what is clear")
 
 
 def other_judge(commit: str) -> bool:
@@ -116,6 +132,25 @@ def judge_here(commit: str, judgement: Judgement) -> None:
     judgement.notes += library_notes(commit, library.version())
     judgement.judge = judge_of(commit)
     against(commit, Change(from_folder(), Path()), judgement)
+
+
+def train_again(commit: str, count: int, judgement: Judgement) -> None:
+    """Say of each judged metric whether the sign of its loss holds over seeds; a note where that cannot be said."""
+    from gitmodel.gate.results import from_commit, from_folder
+    from gitmodel.gate.seeds import over_seeds
+    from gitmodel.metrics.own import known
+
+    base = from_commit(commit)
+    if base is None:
+        judgement.notes.append("not trained with other seeds: the base has no model")
+        return
+    try:
+        judgement.seeds = over_seeds(base, from_folder(), commit, count, judgement.rules, known(base.schema))
+    except UserError as error:
+        judgement.notes.append(f"not trained with other seeds: {one_line(error)}")
+        return
+    if not judgement.seeds:
+        judgement.notes.append("no prediction depends on the seed, of the base or of the change: training has no noise")
 
 
 def judge_handover(commit: str, folder: Path, judgement: Judgement) -> None:

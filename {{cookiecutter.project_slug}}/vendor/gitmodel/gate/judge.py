@@ -62,6 +62,8 @@ class GateFinding:
     clusters: int | None = None  # groups or blocks of time, drawn as a whole; None: each row by itself
     few: bool = False  # so few clusters that p is of all ways to exchange the versions in them
     commit: str = ""  # of the accepted state
+    p_better: float = 1.0  # that chance alone gives such a gain; over all comparisons together (Holm)
+    won: bool = False  # better beyond chance
 
 
 @dataclass(frozen=True)
@@ -210,13 +212,15 @@ def measured_one(comparison: Comparison, losses: np.ndarray, base: Results, rule
         raise CannotJudge(f"{finding.name} is no number for these predictions: look at {PREDICTIONS}")
     finding = replace(finding, before=before, after=after, loss=loss, low=low, high=high, detectable=detectable)
     if clusters is None:
-        lost_won = comparison.lost_won
-        return replace(finding, p=spread.p(loss) if lost_won is None else chance.mcnemar(*lost_won))
+        if comparison.lost_won is None:
+            return replace(finding, p=spread.p(loss), p_better=spread.opposite.p(-loss))
+        lost, won = comparison.lost_won
+        return replace(finding, p=chance.mcnemar(lost, won), p_better=chance.mcnemar(won, lost))
     finding = replace(finding, clusters=int(clusters.max()) + 1)
     if effective(clusters) >= chance.FEWEST_CLUSTERS:
-        return replace(finding, p=spread.p(loss))
-    p = chance.exchanged(comparison.both(), clusters, partial(gain, finding.better))
-    return replace(finding, p=p, few=True)
+        return replace(finding, p=spread.p(loss), p_better=spread.opposite.p(-loss))
+    p, p_better = chance.exchanged(comparison.both(), clusters, partial(gain, finding.better))
+    return replace(finding, p=p, p_better=p_better, few=True)
 
 
 def undefined(finding: GateFinding, losses: np.ndarray) -> GateFinding:
@@ -265,16 +269,24 @@ def most_draws(comparison: Comparison, rows: int) -> int:
 
 
 def decided(found: Sequence[GateFinding], rules: GateRules) -> list[GateFinding]:
-    """Return the findings with adjusted p, verdict, and how many rows would settle what is open."""
-    decisions, shares = [], weights(found)
+    """Return the findings with adjusted p of loss and gain, verdict, and how many rows would settle what is open."""
+    decisions, shares, found = [], weights(found), gains(found)
     for finding, p, share in zip(found, adjusted(found, shares), shares, strict=True):
         verdict = verdict_of(finding, p, rules)
         text, needed = finding.text, None
         if verdict == INCONCLUSIVE and not text:
             text = too_few(finding, share / sum(shares), rules)
             needed = None if text else rows_needed(finding, p, rules)
-        decisions.append(replace(finding, p=p, verdict=verdict, rows_needed=needed, text=text))
+        won = verdict == PASS and finding.p_better < 1 - rules.confidence
+        decisions.append(replace(finding, p=p, verdict=verdict, rows_needed=needed, text=text, won=won))
     return decisions
+
+
+def gains(found: Sequence[GateFinding]) -> list[GateFinding]:
+    """Return the findings with p of a gain adjusted over all but accepted states, which are chosen by loss."""
+    alone = [finding for finding in found if finding.against != ACCEPTED]
+    values = iter(holm([finding.p_better for finding in alone], weights(alone)))
+    return [replace(finding, p_better=1.0 if finding.against == ACCEPTED else next(values)) for finding in found]
 
 
 def adjusted(found: Sequence[GateFinding], shares: Sequence[float]) -> list[float]:
@@ -350,13 +362,8 @@ def is_open(finding: GateFinding) -> bool:
     return finding.verdict == INCONCLUSIVE and finding.kind == "metric" and finding.against != ACCEPTED
 
 
-def won(finding: GateFinding) -> bool:
-    """Tell whether a comparison got better beyond chance."""
-    return finding.verdict == PASS and finding.high < 0
-
-
 def improved(found: Sequence[GateFinding]) -> bool:
     """Tell whether a metric on all rows is better than the base's beyond chance, and none is worse than before."""
     metrics = [finding for finding in found if finding.kind == "metric" and finding.against != ACCEPTED]
-    better = any(won(finding) for finding in metrics if finding.against == "base")
+    better = any(finding.won for finding in metrics if finding.against == "base")
     return better and all(finding.loss <= 0 for finding in metrics)

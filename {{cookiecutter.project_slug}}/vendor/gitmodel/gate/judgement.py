@@ -7,6 +7,7 @@ from gitmodel.gate.churn import Churn
 from gitmodel.gate.fresh import Fresh
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, improved
 from gitmodel.gate.ledger import Wear
+from gitmodel.gate.seeds import Seeds
 from gitmodel.rules import GateRules
 
 FIRST, INCOMPARABLE, CANNOT_JUDGE = "first model", "not comparable", "cannot judge"
@@ -37,6 +38,7 @@ class Judgement:
     churn: Churn | None = None  # what became of the base's decisions
     wear: Wear | None = None  # how often these test rows have judged
     fresh: Fresh | None = None  # what the test rows say that came with the change
+    seeds: list[Seeds] = field(default_factory=list)  # what becomes of each metric with other seeds
     judge: str = ""  # the library that judges: version and commit
 
     @property

@@ -1,11 +1,12 @@
 """The gate's report in Markdown: what a reviewer needs in ten seconds first, the rest folded away."""
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, listed, short, table, title
 from gitmodel.base.project import one_line, some
 from gitmodel.gate import churn, must_pass
-from gitmodel.gate.judge import ACCEPTED, INCONCLUSIVE, PASS, REGRESSION, GateFinding, is_open, overall, won
+from gitmodel.gate.judge import ACCEPTED, INCONCLUSIVE, PASS, REGRESSION, GateFinding, is_open, overall
 from gitmodel.gate.judgement import Judgement
 from gitmodel.metrics.metric import HIGHER, gain
 
@@ -52,6 +53,7 @@ def in_short(judgement: Judgement) -> str:
     """Return the verdict as a few lines for the terminal."""
     lines = [headline(judgement).split(" ", 1)[1]]
     lines += [f"  {line}" for line in found_out(judgement)]
+    lines += [f"  {found.text}" for found in judgement.seeds]
     lines += [f"  looser rule: {line}" for line in judgement.loosened]
     lines += [f"  moved: {line}" for line in judgement.moved]
     lines += [f"  to decide: {decision(judgement)}"] if decision(judgement) else []
@@ -79,6 +81,8 @@ def parts(judgement: Judgement) -> Iterator[str]:
         yield listed(cut(line, MOST_PROSE) for line in lines)
     yield from _decision(judgement)
     yield from _metrics(judgement)
+    if judgement.seeds:
+        yield f"### Trained again with other seeds\n\n{listed(found.text for found in judgement.seeds)}"
     yield from _others(judgement)
     yield from _must_pass(judgement)
     yield from _groups(judgement)
@@ -185,9 +189,9 @@ def reasons(judgement: Judgement) -> list[str]:
     if judgement.verdict == REGRESSION:
         found = [f for f in judgement.findings if f.verdict == REGRESSION]
     else:
-        wanted = won if judgement.verdict == PASS else is_open
+        wanted = attrgetter("won") if judgement.verdict == PASS else is_open
         found = [f for f in judgement.findings if f.kind == "metric" and wanted(f)]
-    found.sort(key=lambda f: (FIRST_TOLD.get(f.kind, 1), -f.loss / f.margin if f.margin else -f.loss))
+    found.sort(key=lambda f: (FIRST_TOLD.get(f.kind, 1), f.against == ACCEPTED, -f.loss / (f.margin or 1.0)))
     folded_away = [f for f in found if f.kind == must_pass.KIND][MOST_WRONG:]
     lines = [sentence(finding) for finding in found if finding not in folded_away][:MOST_REASONS]
     return lines + ([f"and {len(found) - len(lines)} more"] if len(found) > len(lines) else [])
@@ -212,7 +216,7 @@ def sentence(finding: GateFinding) -> str:
     if finding.kind == "budget":
         return f"{finding.name}: {figure(finding.after)}, allowed: {figure(finding.before + finding.margin)}"
     change = f"{figure(finding.before)}, now {figure(finding.after)}"
-    if won(finding):
+    if finding.won:
         return f"{what} is better by {figure(-finding.loss, 3)}{against} ({change})"
     if finding.verdict == REGRESSION:
         return f"{what} is worse by {figure(finding.loss, 3)}{against} ({change}; allowed: {figure(finding.margin)})"
@@ -300,7 +304,7 @@ def verdict(finding: GateFinding) -> str:
     """Return the verdict in a cell: `better` where that is beyond chance, too."""
     if finding.kind == "baseline" and finding.verdict == PASS:
         return "✅" if gain(finding.better, finding.before, finding.after) > 0 else "⚠️"
-    if won(finding):
+    if finding.won:
         return "✅ better"
     if finding.verdict == INCONCLUSIVE and finding.rows_needed:
         return f"{MARKS[INCONCLUSIVE]}: needs about {finding.rows_needed:,} rows"
