@@ -210,6 +210,7 @@ def test_better_model_is_proposed_and_merges_where_main_says_so(origin: Origin, 
     (merge,) = origin.api.merges
     assert merge["automatic"] is True
     assert merge["expectedHeadOid"] == run("git rev-parse retrain", origin.bare).stdout.strip()
+    assert re.fullmatch(r"(Retrain-attempt: \S+Z\n?)+", merge["commitBody"])  # which main then counts
     assert_common_rows_are_paired(origin)
 
 
