@@ -648,7 +648,7 @@ def test_oddities_are_said(adopt: Adopt, values: Any, said: Any) -> None:
 def test_repeating_identifier_is_said(adopt: Adopt) -> None:
     """Rows that belong together may fall on both sides of the split: said."""
     found = adopt(write({"customer_id": [str(1000 + n // 2) for n in range(ROWS)]}))
-    assert "`customer_id` repeats" in found.said
+    assert "GROUPS? the rows of one `customer_id` (150 values)" in found.said
 
 
 # --- time and slices

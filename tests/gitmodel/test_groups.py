@@ -359,7 +359,7 @@ def test_the_group_is_written_and_not_learned_from(room, capsys):
     ("wishes", "message"),
     [
         ({"group": "who"}, "--group 'who': there is no such column"),
-        ({"group": "ill"}, "'ill' cannot be --target and --group at once"),
+        ({"group": "ill"}, "'ill' cannot be the target and the group at once"),
         ({"group": "row_no"}, "--group 'row_no' has another value in each row"),
     ],
 )

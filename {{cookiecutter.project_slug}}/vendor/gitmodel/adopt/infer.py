@@ -82,8 +82,10 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
     )
     said = [note for finding in guesses.values() for note in finding.notes]
     likely = [] if schema.group else groupings(table, schema.target, group_names(schema))
-    group = schema.group or (likely[0].name if likely else None)
-    loud = [*map(group_note, likely[:MOST_GROUPINGS]), *leak_notes(schema, table, group)]
+    clear = [found for found in likely if found.shared != (schema.target,)]  # else a leak may look like it
+    leaking = leak_notes(schema, table, schema.group or (clear[0].name if clear else None))
+    unclear = [found for found in likely if found not in clear]
+    loud = [*map(group_note, clear[:MOST_GROUPINGS]), *leaking, *map(group_note, unclear[:MOST_GROUPINGS])]
     return schema, [*loud, *guessed.notes, *said, *schema_notes(schema, table)]
 
 
@@ -96,8 +98,8 @@ def require_columns(table: Mapping[str, Cells], wishes: Wishes) -> None:
             raise UserError(f"{option} {name!r}: there is no such column; {_closest(name, list(table))}")
     named = [name for name in wished.values() if name is not None]
     if twice := [name for name in named if named.count(name) > 1]:
-        options = " and ".join(option for option, name in wished.items() if name == twice[0])
-        raise UserError(f"{twice[0]!r} cannot be {options} at once: name another column")
+        roles = " and ".join(f"the {option[2:]}" for option, name in wished.items() if name == twice[0])
+        raise UserError(f"{twice[0]!r} cannot be {roles} at once: name another column")
     if wishes.group and table[wishes.group].unique:
         raise UserError(
             f"--group {wishes.group!r} has another value in each row, so no rows belong together: leave it out"
