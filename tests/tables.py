@@ -133,6 +133,7 @@ TABLES = (
         "target 0/1; half of the ages missing, `*` for a class; UTF-16",
         write={"encoding": "utf-16"},
         says="`name`: looks like a person's name",
+        signal=False,  # without sex, and with equal rows on one side, the linear baseline loses to a guess, too
     ),
     Table(
         "superstore",

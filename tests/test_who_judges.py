@@ -505,6 +505,30 @@ def test_what_a_pull_request_plants_does_not_judge(origin: Origin) -> None:
     assert re.search(r"ROC AUC is worse by 0\.\d+", comment)
 
 
+@pytest.mark.parametrize(
+    ("hide", "said"),
+    [
+        (other_rows, r"## ❌ The model is worse; of \d+ test rows \d+ gone and \d+ relabelled"),
+        (better_results, "## ⛔ Cannot judge"),
+        (other_bundle, "## ⛔ Cannot judge"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_other_rows_results_and_bundles_do_not_come_through(
+    origin: Origin, hide: Callable[[Work], None], said: str
+) -> None:
+    """The jobs hand each other what main's rows and the bundle say, whatever the change hands over itself."""
+    work = author(origin, hide.__name__)
+    work.main = work.scores()
+    work.edit(*WORSE)
+    work.edit("params.yaml", "max_iter: 20", "max_iter: 8")
+    work.project.run("dvc repro --quiet", **work.environment)
+    hide(work)
+    conclusion, jobs, comment = judged(origin)
+    assert (conclusion, jobs["judge"], jobs["required"]) == ("failure", "failure", "failure")
+    assert re.search(said, comment), comment
+
+
 def test_an_update_of_the_library_is_judged_by_that_of_main(origin: Origin) -> None:
     """The report names the judge."""
     work = author(origin, "update")

@@ -239,8 +239,12 @@ def test_a_bundle_is_asked_with_and_without_a_base(workspace, contract, frame, t
     (tmp_path / "vendor").symlink_to(VENDOR)
     none = supplied(frame, contract, contract)
     first = answer(must_pass.joined(None, None), frame, none, contract, tmp_path)
-    assert (first.base.shape, first.trained, first.own.shape) == ((0, 2), None, (len(frame), 2))
-    text = frame.head(3).drop(columns=["row"]).to_csv(index=False)
+    of_row = (len(contract.classes),) if contract.classes else ()
+    assert (first.base.shape, first.trained, first.own.shape) == ((0, *of_row), None, (len(frame), *of_row))
+    rows, spelt = frame.head(3).drop(columns=["row"]), {"sep": contract.reading.separator}
+    if not contract.classes:
+        rows[f"{contract.target}_within"] = 1.0
+    text = rows.to_csv(index=False, decimal=contract.reading.decimal, **spelt)
     must = parse(text.encode(), contract, "must_pass.csv")
     found = answer(must_pass.joined(frame, must), frame, none, contract, tmp_path)
     tested, said = must_pass.parted(found, len(frame), must)
