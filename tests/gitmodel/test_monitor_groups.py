@@ -76,7 +76,7 @@ def findings(schema, known, seed, groups=150, each=6, batch=None):
     contract = Contract(schema, drift.all_counts, SETTINGS, worth, drift.worth_before)
     margins = dict.fromkeys(("log_loss", "roc_auc", "accuracy"), 0.0)
     parts = [drift, contract, Quality(schema, before, manifest, SETTINGS, margins, worth)]
-    parts.append(Bias(schema, before, manifest, SETTINGS))
+    parts.append(Bias(schema, before, manifest, SETTINGS, worth))
     for some in np.array_split(np.arange(len(truth)), 3):
         rows = Rows({name: values[some] for name, values in columns.items()}, predicted[some], truth[some])
         worth.add(rows.columns, len(rows))

@@ -64,8 +64,8 @@ class Change:
 
     @cached_property
     def measured(self) -> Results:
-        """Its results, with how much each of its test rows counts."""
-        return self.results.beside(self.test) if self.results.schema.weight else self.results
+        """Its results, with how its test rows depend on each other and count."""
+        return self.results.beside(self.test)
 
     @cached_property
     def test(self) -> pd.DataFrame:
@@ -162,7 +162,7 @@ def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
     require_agreement(answers, candidate, candidate)
     judgement.rules = read_rules(commit) or candidate.rules
     judgement.findings = must_pass.findings(must, said)
-    judgement.findings += floors(candidate.beside(change.test), judgement.rules, metrics)
+    judgement.findings += floors(candidate, judgement.rules, metrics)
     judgement.findings += baselines(None, candidate)
     judgement.must_pass = must_pass.counts(must, judgement.findings)
     judgement.verdict = REGRESSION if overall(judgement.findings) == REGRESSION else FIRST

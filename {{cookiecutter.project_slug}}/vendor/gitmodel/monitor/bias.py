@@ -40,11 +40,16 @@ class Bias:
     """Compares the gaps between groups in a batch with those at test."""
 
     def __init__(
-        self, schema: Schema, profile: dict[str, Any], manifest: dict[str, Any], settings: MonitorRules
+        self,
+        schema: Schema,
+        profile: dict[str, Any],
+        manifest: dict[str, Any],
+        settings: MonitorRules,
+        worth: Worth | None = None,
     ) -> None:
-        """Start at zero."""
+        """Start at zero; `worth` is what the rows are worth when all of them were added."""
         self._schema, self._settings, self._sums, self._rows = schema, settings, Sums(schema), 0
-        self._worth = Worth(schema)
+        self._worth = worth or Worth(schema)
         known = profile.get("test", {}).get("groups", {})
         self._before = {
             column: {group: {n: Rate(*rate) for n, rate in rates.items()} for group, rates in groups.items()}
@@ -54,7 +59,6 @@ class Bias:
     def add(self, rows: Rows) -> None:
         """Add the rows of one part."""
         self._rows += len(rows)
-        self._worth.add(rows.columns, len(rows))
         self._sums.add(rows.columns, rows.predicted, rows.truth, weights_in(rows.columns, self._schema))
 
     def findings(self) -> list[Finding]:

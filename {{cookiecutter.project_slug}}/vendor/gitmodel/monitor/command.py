@@ -180,7 +180,7 @@ class Monitor:
         said = bundle.schema, profile, bundle.manifest, settings
         self.worth = Worth(bundle.schema)
         self.health, self.skew = Health(*said, digest), Skew(bundle.schema, profile, settings, digest, bundle.predict)
-        self.quality, self.bias = Quality(*said, read_margins(), self.worth), Bias(*said)
+        self.quality, self.bias = Quality(*said, read_margins(), self.worth), Bias(*said, self.worth)
         self.settings = settings
         self.classifier: DomainClassifier | None = None
         self.drift = Drift(bundle.features, profile, settings, self.worth)
