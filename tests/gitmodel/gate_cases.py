@@ -23,6 +23,7 @@ from gitmodel.gate.answers import Answers
 from gitmodel.gate.results import Results
 from gitmodel.gate.rules import rules_of
 from gitmodel.git.cache import object_path
+from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.metrics.scored import Scored
 from gitmodel.pipeline import evaluate
@@ -45,6 +46,15 @@ def keep(folder, path):
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(folder / path, kept)
     return {"path": path.as_posix(), "md5": digest}
+
+
+def quick(monkeypatch, draws):
+    """Draw fewer times, with stand-ins, and away from a Git hook that may have called the tests."""
+    monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", draws)
+    monkeypatch.setattr(bootstrap, "MOST_DRAWS", draws)
+    stand_in(monkeypatch)
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def stand_in(monkeypatch):

@@ -19,7 +19,6 @@ from gitmodel.gate.answers import answer
 from gitmodel.gate.judge import GateFinding, judge
 from gitmodel.gate.results import from_folder, from_handover, pair
 from gitmodel.git.commits import Incomparable
-from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.metrics.significance import binomial_tail, holm
 from gitmodel.rules import GateRules
@@ -32,11 +31,7 @@ REGRESSION, INCOMPARABLE, CANNOT_JUDGE = "regression", "not comparable", "cannot
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Draw fewer times, and away from a Git hook that may have called the tests."""
-    monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", 200)
-    monkeypatch.setattr(bootstrap, "MOST_DRAWS", 200)
-    gate_cases.stand_in(monkeypatch)
-    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX"):
-        monkeypatch.delenv(name, raising=False)
+    gate_cases.quick(monkeypatch, draws=200)
 
 
 @pytest.fixture

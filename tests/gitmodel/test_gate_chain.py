@@ -14,7 +14,6 @@ from gitmodel.gate.judge import ACCEPTED, Comparison, GateFinding, decided, impr
 from gitmodel.gate.results import Pairs
 from gitmodel.git.cache import OBJECTS, object_path
 from gitmodel.git.commits import CannotJudge
-from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.results.predictions import Predictions
 from gitmodel.rules import GateRules
@@ -25,11 +24,7 @@ REGRESSION, INCONCLUSIVE = "regression", "inconclusive"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Draw fewer times, and away from a Git hook that may have called the tests."""
-    monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", 300)
-    monkeypatch.setattr(bootstrap, "MOST_DRAWS", 300)
-    gate_cases.stand_in(monkeypatch)
-    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX"):
-        monkeypatch.delenv(name, raising=False)
+    gate_cases.quick(monkeypatch, draws=300)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from gate_cases import Project
 from gitmodel.gate import seeds
-from gitmodel.metrics import bootstrap
 
 RANDOM, FIXED = "random.normal(0, 0.02)", "0.0"
 STAGE = '''"""Stand in for the stages: predictions that are worse by a number of params.yaml, and by a seed."""
@@ -32,11 +31,7 @@ table.to_csv("reports/predictions.csv", index=False)
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """Return a project whose own code makes predictions, with a luck of its own for each seed."""
-    monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", 200)
-    monkeypatch.setattr(bootstrap, "MOST_DRAWS", 200)
-    gate_cases.stand_in(monkeypatch)
-    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX"):
-        monkeypatch.delenv(name, raising=False)
+    gate_cases.quick(monkeypatch, draws=200)
 
     def bring(folder, path, stage=""):
         (folder / path).parent.mkdir(exist_ok=True)
