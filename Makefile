@@ -1,11 +1,13 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test library fast lint lock
+.PHONY: help demo tour test library fast faults lint lock
 
 BIN := build/venv/bin
 LIBRARY := build/library
+BESIDE := $(addprefix tests/,boosting.txt sql.txt dask.txt readers.txt)
 PROJECT := {{cookiecutter.project_slug}}
 MYPY := mypy --config-file= --strict --ignore-missing-imports --no-warn-return-any
 DEMO := build/demo/income-model
+DEMO_BY := $(foreach who,AUTHOR COMMITTER,GIT_$(who)_NAME=Demo GIT_$(who)_EMAIL=demo@example.com)
 WORKFLOWS := .github/workflows/*.yml
 FIND_PYTHON := import sys; sys.version_info < (3, 11) and sys.exit(1); print(sys.executable)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -13,11 +15,17 @@ export PYTHONDONTWRITEBYTECODE := 1
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
 
-demo: build/venv/generate  ## Generate the default project into build/demo/, install it, run its pipeline, show the model
+demo: build/venv/generate  ## Generate the default project into build/demo/, install it, run its pipeline, make a version, show it
 	@rm -rf build/demo
 	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build/demo
 	@PYTHONDONTWRITEBYTECODE= $(MAKE) --no-print-directory -C $(DEMO) init
 	@PYTHONDONTWRITEBYTECODE= $(MAKE) --no-print-directory -C $(DEMO) repro
+	@cd $(DEMO) && export PATH="$$PWD/.venv/bin:$$PATH" $(DEMO_BY) && \
+		git add --all && git commit --quiet --no-verify --message "First model" && \
+		model register && model promote v1.0.0 prod --reason "the first version" && \
+		{ model monitor data/census_1995.csv --labels income_over_50k --history reports/monitoring/history.jsonl || test $$? = 1; } && \
+		git add --all && git commit --quiet --no-verify --message "Watched: the census of a year later" && \
+		model site site
 	@$(BIN)/python demo.py $(DEMO)
 
 tour: build/venv/generate  ## Live through the life of a model, from a table to retirement, in build/tour/; write docs/tour.md
@@ -32,11 +40,15 @@ library: $(LIBRARY)/ready  ## Test the library as it lies in the template
 fast: $(LIBRARY)/ready  ## Test only what needs no installed project
 	@$(BIN)/python -m pytest -m "not slow"
 
+faults: $(LIBRARY)/ready  ## Inject faults into a project (about ten minutes): kills, full disks, damaged files, strangers
+	@$(LIBRARY)/bin/python tests/faults
+
 lint: $(LIBRARY)/ready  ## Check style, types and workflows
 	@$(BIN)/ruff check --config pyproject.toml .
 	@$(BIN)/ruff format --config pyproject.toml --check .
 	@$(BIN)/mypy
 	@MYPYPATH="$(PROJECT)/vendor" $(LIBRARY)/bin/$(MYPY) "$(PROJECT)/vendor/gitmodel" "$(PROJECT)"/src/*/*.py
+	@MYPYPATH="$(PROJECT)/vendor" $(LIBRARY)/bin/$(MYPY) --platform win32 "$(PROJECT)/vendor/gitmodel"
 	@$(BIN)/jactionlint $(WORKFLOWS)
 	@$(BIN)/zizmor --quiet --offline --persona auditor .github
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
@@ -62,13 +74,13 @@ build/venv/dev: requirements-dev.txt | build/venv/bin/python
 	@VIRTUAL_ENV=build/venv $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --requirement requirements-dev.txt
 	@touch $@
 
-# The packages of a generated project, those of an S3 remote too, and pytest-xdist.
-$(LIBRARY)/ready: $(PROJECT)/requirements.txt tests/boosting.txt | build/venv/dev
+# The packages of a generated project, those of an S3 remote too, what only tests need, and pytest-xdist.
+$(LIBRARY)/ready: $(PROJECT)/requirements.txt $(PROJECT)/requirements-dev.txt $(BESIDE) | build/venv/dev
 	@echo "Installing the packages of a generated project into $(LIBRARY) (about 1 GB, once)"
 	@rm -rf build/draft
 	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build/draft dvc_remote=s3://bucket
 	@sed -n '/^execnet==/,/[^\\]$$/p; /^pytest-xdist==/,/[^\\]$$/p' requirements-dev.txt > build/draft/xdist.txt
 	@python=$$(python3 -c '$(FIND_PYTHON)') && $(BIN)/uv venv --quiet --allow-existing --python "$$python" $(LIBRARY)
 	@VIRTUAL_ENV=$(LIBRARY) $(BIN)/uv pip sync --quiet --require-hashes --build-constraints build/draft/*/requirements.txt \
-		build/draft/*/requirements.txt build/draft/xdist.txt tests/boosting.txt
+		build/draft/*/requirements.txt build/draft/*/requirements-dev.txt build/draft/xdist.txt $(BESIDE)
 	@touch $@

@@ -28,14 +28,16 @@ On rows that the model has not seen:
   model card    {project}/reports/MODEL_CARD.md
   pictures      {project}/reports/plots/ ({pictures})
   what ships    {project}/models/bundle/
+  its life      {project}/site/index.html  <- open this page: what serves, how good, for whom, who decided
 
 Next:
 
   cd {project} && source .venv/bin/activate
-  git add -A && git commit -m "First model"                # results are versioned with the code
+  model log                                                # each model: its version, when, by whom, how good
   dvc exp run -S train.gradient_boosting.learning_rate=0.2 # try a change
-  dvc exp show --drop 'slices|baseline'                    # compare
+  dvc exp show --only-changed --drop '.*(test|baseline|slices|spread|weak|models|telling).*' # compare validation
   git restore . && dvc checkout                            # back to the first model
+  model site site                                          # the page again, after the next version
   model serve                                              # a page to try the model, and its HTTP interface
 """)
 

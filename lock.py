@@ -2,7 +2,7 @@
 
 The generated project has one requirements.txt for all answers. Everything that any answer may ask for is resolved
 together, so that every answer gets the same versions; packages that only some remotes need stand in Jinja conditions.
-The image that serves has a small lock of its own, with the same versions again; so has what signs a release.
+What people, the image that serves and the release need has small locks of its own, with the same versions again.
 """
 
 import re
@@ -14,9 +14,10 @@ from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).parent
 PROJECT_LOCK = ROOT / "{{cookiecutter.project_slug}}" / "requirements.txt"
-SERVING_LOCK = PROJECT_LOCK.with_name("requirements-serve.txt")
-BOOSTING_LOCK = ROOT / "tests/boosting.txt"  # what the library exports too, in the versions of the project
-RELEASE_LOCK = PROJECT_LOCK.with_name("requirements-release.txt")
+TEST_LOCKS = {  # group of pyproject.toml -> what only tests install, in the versions of the project
+    name: ROOT / f"tests/{name}.txt" for name in ("boosting", "sql", "dask", "readers")
+}
+APART = ("dev", "serve", "release")  # groups of the generated project with a lock of their own
 # One remote of each kind that needs packages of its own; the others need none.
 REMOTES = {"": "", "s3": "s3://b", "gs": "gs://b", "azure": "azure://b", "ssh": "ssh://h/p"}
 TEMPLATE_LOCKS = (  # group of pyproject.toml, file, a file to share versions with
@@ -54,6 +55,11 @@ def merge(locks: dict[str, str]) -> str:
     return text
 
 
+def join(*sources: list[str]) -> list[str]:
+    """Return the sources as one."""
+    return [part for source in sources for part in source]
+
+
 def lock_project() -> dict[Path, str]:
     """Resolve the generated project once for all answers, then for each kind of remote, the image and releases."""
     with tempfile.TemporaryDirectory() as folder:
@@ -62,21 +68,24 @@ def lock_project() -> dict[Path, str]:
             answers = {"project_slug": f"project-{scheme or 'plain'}", "dvc_remote": remote}
             answers["deploy_target"] = "container"
             path = cookiecutter(str(ROOT), no_input=True, extra_context=answers, output_dir=folder)
-            sources[scheme] = [f"{path}/pyproject.toml", "--group", f"{path}/pyproject.toml:dev"]
+            sources[scheme] = [f"{path}/pyproject.toml", "--group", f"{path}/pyproject.toml:install"]
+        apart = {name: ["--group", f"{path}/pyproject.toml:{name}"] for name in APART}
         together = Path(folder, "together.txt")
-        together.write_text(compile_lock([part for source in sources.values() for part in source]))
-        same = ("--generate-hashes", "--constraint", str(together))
+        together.write_text(compile_lock(join(*sources.values(), apart["dev"])))
+        same: tuple[str, ...] = ("--generate-hashes", "--constraint", str(together))
         locks = {scheme: compile_lock(source, *same) for scheme, source in sources.items()}
-        groups = {
-            group: compile_lock(["--group", f"{path}/pyproject.toml:{group}"], *same) for group in ("serve", "release")
-        }
-        boosting = compile_lock(["--group", "pyproject.toml:boosting"], *same)
-        project = {PROJECT_LOCK: merge(locks), SERVING_LOCK: groups["serve"], RELEASE_LOCK: groups["release"]}
-        return {**project, BOOSTING_LOCK: boosting}
+        project = {PROJECT_LOCK: merge(locks)}
+        for name, source in apart.items():
+            project[PROJECT_LOCK.with_stem(f"requirements-{name}")] = compile_lock(source, *same)
+        beside = {name: ["--group", f"pyproject.toml:{name}"] for name in TEST_LOCKS}
+        tested = Path(folder, "tests.txt")  # they are installed together, too
+        tested.write_text(compile_lock(join(*beside.values()), *same[1:]))
+        same = (*same, "--constraint", str(tested))
+        return project | {path: compile_lock(beside[name], *same) for name, path in TEST_LOCKS.items()}
 
 
 def main() -> None:
-    """Write the seven lock files."""
+    """Write all lock files."""
     print("Resolving the generated project for every kind of remote", flush=True)
     for path, text in lock_project().items():
         path.write_text(text, newline="\n")

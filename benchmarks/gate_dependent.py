@@ -3,9 +3,10 @@
 `make demo`, then `build/demo/income-model/.venv/bin/python benchmarks/gate_dependent.py --repeat 1000`.
 
 Rows come in groups, or one after the other in time. Within a group the labels, the errors of a model, or both are
-alike. Base and candidate are equally good (exchangeable), or the candidate's noise is larger (`--noise`). They are
-judged by ROC AUC, log loss and accuracy as `model gate` does: with margins of 0, where every loss counts. `--by-row`
-judges as if rows were independent.
+alike. Rows may also count by weights (lognormal), which have nothing to do with the errors, or are larger where both
+models err more. Base and candidate are equally good (exchangeable), or the candidate's noise is larger (`--noise`).
+They are judged by ROC AUC, log loss and accuracy as `model gate` does: with margins of 0, where every loss counts.
+`--by-row` judges as if rows were independent.
 """
 
 import argparse
@@ -20,22 +21,30 @@ from gitmodel.gate.results import Pairs
 from gitmodel.metrics import bootstrap
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.rules import GateRules
+from scipy.signal import lfilter
 
 SIZES = (60, 300, 1_000, 5_000, 20_000)
 MARGINS = dict.fromkeys(("roc_auc", "log_loss", "accuracy"), 0.0)
 NOISE = 0.5  # of each model's scores, in logits
 MEMORY = 0.9  # of what is alike in neighbours in time
+SPREAD = 1.0  # of the weights' logarithms
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How rows depend on each other: by groups of about so many rows, in time, or not at all (0)."""
+    """How rows depend on each other: by groups of about so many rows, in time, or not at all (0); and their weights."""
 
     name: str
     group: float = 0
     labels: bool = False
     errors: bool = False
     time: bool = False
+    weighted: bool = False
+    harder: bool = False  # the models' noise is larger in rows of large weight
+
+    def weight(self, rows: int, random: np.random.Generator) -> np.ndarray | None:
+        """Return how much each of n rows counts."""
+        return random.lognormal(0, SPREAD, rows) if self.weighted else None
 
     def codes(self, rows: int, random: np.random.Generator) -> np.ndarray | None:
         """Return the (n,) group of each row; groups are of many sizes (geometric)."""
@@ -51,11 +60,8 @@ class Kind:
     def effect(self, rows: int, codes: np.ndarray | None, alike: bool, random: np.random.Generator) -> np.ndarray:
         """Return (n,) standard normal numbers, alike within groups or in neighbours in time if they are to be."""
         if alike and self.time:
-            steps, found = random.normal(0, np.sqrt(1 - MEMORY**2), rows), np.empty(rows)
-            last = random.normal()
-            for row in range(rows):
-                last = found[row] = MEMORY * last + steps[row]
-            return found
+            steps = random.normal(0, np.sqrt(1 - MEMORY**2), rows)
+            return np.asarray(lfilter([1], [1, -MEMORY], steps, zi=[MEMORY * random.normal()])[0])
         return random.normal(0, 1, rows)[codes] if alike and codes is not None else random.normal(0, 1, rows)
 
 
@@ -67,6 +73,9 @@ KINDS = [
         for what, labels, errors in (("labels", True, False), ("errors", False, True), ("both", True, True))
     ),
     Kind("in time, both alike", labels=True, errors=True, time=True),
+    Kind("weights", weighted=True),
+    Kind("weights, errors go with them", weighted=True, harder=True),
+    Kind("weights, groups of 15, both alike", 15, labels=True, errors=True, weighted=True),
 ]
 
 
@@ -77,10 +86,14 @@ def drawn(kind: Kind, rows: int, noise: float, random: np.random.Generator) -> t
     logit = 2 * known - 1.2
     chance = random.random(rows)[codes] if kind.labels and codes is not None else random.random(rows)
     truth = (chance < sigmoid(logit)).astype(int)
+    weight = kind.weight(rows, random)
+    larger = np.sqrt(weight) if kind.harder and weight is not None else 1.0
     base, candidate = (
-        sigmoid(logit + size * kind.effect(rows, codes, kind.errors, random)) for size in (NOISE, NOISE + noise)
+        sigmoid(logit + size * larger * kind.effect(rows, codes, kind.errors, random))
+        for size in (NOISE, NOISE + noise)
     )
     pairs = paired(Table(truth, two_columns(base), two_columns(candidate)), "binary")
+    pairs = Pairs(*(replace(version, weight=weight) for version in (pairs.base, pairs.candidate)))
     return pairs, kind.clusters(rows, codes)
 
 

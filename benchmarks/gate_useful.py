@@ -27,13 +27,16 @@ from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding, jud
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import Results, pair
 from gitmodel.metrics.builtin import BUILT_IN
-from gitmodel.pipeline import evaluate, prepare, train
+from gitmodel.pipeline import evaluate, train
+from gitmodel.pipeline.side import add_row_id
+from gitmodel.pipeline.split import in_test
 from gitmodel.rules import GateRules
 
 ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "build" / "demo" / "income-model"
 MILLION = ROOT / "build" / "census_million.csv"
 ROWS = 10_000
+ROUNDS = 100
 LEAK = "leak"  # a column made from the target, for the base whose candidate goes without it
 TARGETS = {  # target -> task, two important columns
     "income_over_50k": ("binary", ("occupation", "age")),
@@ -96,13 +99,15 @@ def judged_pairs(path: Path, splits: int, target: str) -> Iterator[tuple[int, tu
     cells = pd.read_csv(path, nrows=ROWS * splits, dtype=str, keep_default_na=False).sample(frac=1, random_state=1)
     for split in range(splits):
         table, _ = convert(cells.iloc[split::splits].reset_index(drop=True), schema)
-        table = prepare.add_row_id(table, schema)
+        table = add_row_id(table, schema)
         random = np.random.default_rng(split)
         value = table[target].factorize()[0] if schema.classes else table[target].to_numpy()
         table[LEAK] = value / value.std() + random.normal(0, 3, len(table))
-        is_test = prepare.in_test(table, schema, params["prepare"]["test_size"])
+        is_test = in_test(table, schema, params["prepare"]["test_size"])
         test = table[is_test].reset_index(drop=True)
-        setting = Setting(table[~is_test].reset_index(drop=True), schema, params["train"])
+        boosting = {**params["train"]["gradient_boosting"], "max_iter": ROUNDS}
+        train_params = {**params["train"], "model": "gradient_boosting", "gradient_boosting": boosting}
+        setting = Setting(table[~is_test].reset_index(drop=True), schema, train_params)
         known: dict[int, Results] = {}
         for part, (kind, name, before, after) in enumerate(changes(setting, random)):
             if id(before) not in known:

@@ -170,15 +170,29 @@ def measure_stages(bench: Bench) -> None:
         print(f"{stage}: {cost.seconds:.1f} s, processors {cost.cpu_seconds:.1f} s, {cost.peak_mb:,.0f} MB", flush=True)
 
 
+def add_project(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a project which has run."""
+    parser.add_argument(
+        "--project", type=Path, default=DEMO, help="a generated project, by default that of `make demo`"
+    )
+    parser.add_argument("--python", type=Path, help="its Python, by default PROJECT/.venv/bin/python")
+
+
+def project_of(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Return that project and its Python; end with what to do if it has no environment, or no bundle."""
+    project = args.project.absolute()
+    python = (args.python or project / ".venv" / "bin" / "python").absolute()
+    if not python.exists() or not (project / "models" / "bundle").exists():
+        raise SystemExit(f"error: {project} has no environment or no bundle: run `make demo`, or name --project")
+    return project, python
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", choices=("sample", "million"), default="sample")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="pairs of each comparison")
-    parser.add_argument(
-        "--project", type=Path, default=DEMO, help="a generated project, by default that of `make demo`"
-    )
-    parser.add_argument("--python", type=Path, help="its Python, by default PROJECT/.venv/bin/python")
+    add_project(parser)
     args = parser.parse_args()
     python = args.python or args.project / ".venv" / "bin" / "python"
     if not python.exists():

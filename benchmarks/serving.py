@@ -5,7 +5,10 @@ its own, made once in build/mlflow), and a route that only parses a body and sen
 the same settings. Single rows of the test table, 8 connections, the same rows for both models, whose answers are
 compared first. The three take turns; a figure is the median over the rounds of the ratios within a round. Then the
 time from start to ready, and the resident memory after the load. wrk makes the load if it is installed, else a Python
-client, which is slower than what it measures.
+client, which is slower than what it measures. `--only-echo` leaves mlflow out.
+
+Processor time is that of the server, for each request: on a machine that others use too, it says more than requests
+per second do. `--each 1000` sends so many rows in a request.
 """
 
 import argparse
@@ -26,11 +29,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import DEMO, ROOT
+from pipeline import ROOT, add_project, project_of
 
 CONNECTIONS = 8
 MLFLOW = ROOT / "build" / "mlflow"
-AIMS = {"mlflow": 75, "echo": 0.5, "start": 1.5, "memory": 150}
+AIMS = {"mlflow": 100, "echo": 1.2, "start": 0.6, "memory": 120}
 SAME = ("scikit-learn", "pandas", "numpy", "skops")  # for mlflow, the versions of the project
 VERSIONS = "from importlib.metadata import version; import sys; print(*(version(name) for name in sys.argv[1:]))"
 ROWS = """
@@ -41,7 +44,8 @@ from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import load
 from gitmodel.estimator import inputs
 schema = load()
-frame = pd.read_parquet(TEST).head(int(sys.argv[1]))
+sent, each = map(int, sys.argv[1:])
+frame = pd.read_parquet(TEST).head(max(sent, each))
 plain = lambda table: json.loads(table.to_json(orient="split", index=False, date_format="iso", double_precision=15))
 raw, encoded = plain(frame[schema.features()]), plain(inputs(frame, of_model(schema)))
 whole = {name for name in schema.features() if schema.columns[name].type == "integer"}
@@ -50,7 +54,7 @@ def cell(name, value):
     return value if value is None else int(value) if name in whole else bool(value) if name in boolean else value
 rows = [{name: cell(name, value) for name, value in zip(raw["columns"], row)} for row in raw["data"]]
 print(json.dumps({
-    "product": [{"rows": [row]} for row in rows],
+    "product": [{"rows": [rows[(first + more) % len(rows)] for more in range(each)]} for first in range(sent)],
     "mlflow": [{"dataframe_split": {"columns": encoded["columns"], "data": [row]}} for row in encoded["data"]],
 }))
 """
@@ -92,11 +96,12 @@ end
 
 @dataclass(frozen=True)
 class Load:
-    """What a load found: answers per second, half and 99 of 100 answers within so many ms."""
+    """What a load found: answers per second, half and 99 of 100 answers within so many ms, processor time of each."""
 
     rate: float
     p50_ms: float
     p99_ms: float
+    cost_us: float
 
 
 @dataclass(frozen=True)
@@ -153,27 +158,47 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def load(server: Server, seconds: float, folder: Path) -> Load:
-    """Ask a server from 8 connections; SystemExit if one request fails."""
-    found = wrk(server, seconds, folder) if shutil.which("wrk") else asyncio.run(python_load(server, seconds))
+def load(server: Server, pid: int, seconds: float, folder: Path, connections: int = CONNECTIONS) -> Load:
+    """Ask a server from so many connections; SystemExit if one request fails."""
+    before = processor_seconds(pid)
+    found = (
+        wrk(server, seconds, folder, connections)
+        if shutil.which("wrk")
+        else asyncio.run(python_load(server, seconds, connections))
+    )
     if found["failed"]:
         raise SystemExit(f"error: {server.name}: {found['failed']} requests failed")
-    return Load(found["answers"] / (found["microseconds"] / 1e6), found["p50"], found["p99"])
+    cost = (processor_seconds(pid) - before) / found["answers"] * 1e6
+    return Load(found["answers"] / (found["microseconds"] / 1e6), found["p50"], found["p99"], cost)
 
 
-def wrk(server: Server, seconds: float, folder: Path) -> dict[str, float]:
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of a process and of all that it started and that run; NaN where there is no /proc."""
+    return sum(map(own_seconds, family(pid)))
+
+
+def own_seconds(pid: int) -> float:
+    """Return the processor time of a process alone; NaN where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
+    except OSError:
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wrk(server: Server, seconds: float, folder: Path, connections: int) -> dict[str, float]:
     """Let wrk ask, one body after the other."""
     script = folder / f"{server.name}.lua"
     bodies = ",\n".join(f"[=====[{body}]=====]" for body in server.bodies)
     script.write_text(SCRIPT.replace("BODIES", bodies), encoding="utf-8")
     address = f"http://127.0.0.1:{server.port}{server.path}"
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(seconds)}s", "--timeout", "30s", "-s", str(script), address]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "30s", "-s", str(script), address]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, float] = json.loads(output[output.rindex('{"answers"') :])
     return found
 
 
-async def python_load(server: Server, seconds: float) -> dict[str, float]:
+async def python_load(server: Server, seconds: float, connections: int) -> dict[str, float]:
     """Ask as wrk does, from Python."""
     latencies: list[float] = []
     end = time.perf_counter() + seconds
@@ -194,20 +219,25 @@ async def python_load(server: Server, seconds: float) -> dict[str, float]:
         return failed
 
     start = time.perf_counter()
-    failed = sum(await asyncio.gather(*(connection(number) for number in range(CONNECTIONS))))
+    failed = sum(await asyncio.gather(*(connection(number) for number in range(connections))))
     cuts = statistics.quantiles(latencies, n=100)
     took = {"microseconds": (time.perf_counter() - start) * 1e6, "p50": cuts[49] * 1e3, "p99": cuts[98] * 1e3}
     return {"answers": len(latencies), "failed": failed, **took}
 
 
-def resident_mb(pid: int) -> float:
-    """Return the resident memory of a process and all that it started, in MB."""
+def family(pid: int) -> dict[int, int]:
+    """Return a process and all that it started, each with its resident memory in kB."""
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], check=True, capture_output=True, text=True).stdout
     processes = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    family = {pid}
-    for _ in processes:
-        family |= {child for child, parent, _ in processes if parent in family}
-    return sum(kilobytes for one, _, kilobytes in processes if one in family) / 1024
+    found = {pid}
+    while more := {child for child, parent, _ in processes if parent in found} - found:
+        found |= more
+    return {one: kilobytes for one, _, kilobytes in processes if one in found}
+
+
+def resident_mb(pid: int) -> float:
+    """Return the resident memory of a process and all that it started, in MB."""
+    return sum(family(pid).values()) / 1024
 
 
 def mlflow_environment(path: Path, python: Path) -> Path:
@@ -223,29 +253,33 @@ def mlflow_environment(path: Path, python: Path) -> Path:
     return path / "bin"
 
 
-def servers(project: Path, python: Path, mlflow: Path, folder: Path, rows: int) -> list[Server]:
-    """Return `model serve`, mlflow and the echo, with the same rows to send."""
-    path = f"{mlflow}{os.pathsep}{os.environ['PATH']}"
+def servers(project: Path, python: Path, mlflow: Path | None, folder: Path, sizes: tuple[int, int]) -> list[Server]:
+    """Return `model serve`, mlflow if it is there and the echo, with the same rows to send: requests, rows of each."""
     environment = {**os.environ, "PYTHONPATH": f"{project}/src:{project}/vendor", "PYTHONDONTWRITEBYTECODE": ""}
-    alone = {**os.environ, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    code = [str(python), "-c", ROWS, str(rows)]
+    code = [str(python), "-c", ROWS, *map(str, sizes)]
     asked = subprocess.run(code, cwd=project, env=environment, check=True, capture_output=True, text=True).stdout
     bodies = {name: [json.dumps(body) for body in some] for name, some in json.loads(asked).items()}
-    model = folder / "model"
-    saving = [str(mlflow / "python"), "-c", SAVE, str(project / "models" / "model.skops"), str(model)]
-    subprocess.run(saving, env=alone, check=True, capture_output=True)
     serve = [str(python), "-m", "gitmodel.cli", "serve", "--bundle", str(project / "models" / "bundle")]
-    ports = [free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(2)]
     serve += ["--port", str(ports[0]), "--log", str(folder / "predictions")]
-    other = [str(mlflow / "mlflow"), "models", "serve", "--env-manager", "local", "--model-uri", str(model)]
-    other += ["--port", str(ports[1])]
-    echo = [str(python), "-c", ECHO, str(ports[2])]
+    echo = [str(python), "-c", ECHO, str(ports[1])]
     ready, predict = "/v2/health/ready", "/predict"
     return [
         Server("product", serve, folder, ports[0], ready, predict, bodies["product"], environment),
-        Server("mlflow", other, folder, ports[1], "/ping", "/invocations", bodies["mlflow"], alone),
-        Server("echo", echo, folder, ports[2], ready, predict, bodies["product"], environment),
+        *([mlflow_server(project, mlflow, folder, bodies["mlflow"])] if mlflow else []),
+        Server("echo", echo, folder, ports[1], ready, predict, bodies["product"], environment),
     ]
+
+
+def mlflow_server(project: Path, mlflow: Path, folder: Path, bodies: list[str]) -> Server:
+    """Return mlflow with the project's scikit-learn model, saved as it wants it."""
+    path = f"{mlflow}{os.pathsep}{os.environ['PATH']}"
+    alone = {**os.environ, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    model, port = folder / "model", free_port()
+    saving = [str(mlflow / "python"), "-c", SAVE, str(project / "models" / "model.skops"), str(model)]
+    subprocess.run(saving, env=alone, check=True, capture_output=True)
+    command = [str(mlflow / "mlflow"), "models", "serve", "--env-manager", "local", "--model-uri", str(model)]
+    return Server("mlflow", [*command, "--port", str(port)], folder, port, "/ping", "/invocations", bodies, alone)
 
 
 def compare_answers(product: Server, mlflow: Server) -> float:
@@ -263,21 +297,22 @@ def compare_answers(product: Server, mlflow: Server) -> float:
     return largest
 
 
-def measure(three: list[Server], rounds: int, seconds: float, folder: Path) -> dict[str, list[Load]]:
+def measure(some: list[Server], rounds: int, seconds: float, folder: Path) -> dict[str, list[Load]]:
     """Load each server in each round, in turns; print the memory of those that hold a model."""
-    loads: dict[str, list[Load]] = {server.name: [] for server in three}
+    loads: dict[str, list[Load]] = {server.name: [] for server in some}
     with contextlib.ExitStack() as stack:
-        processes = {server.name: stack.enter_context(server.running())[0] for server in three}
-        print(f"answers differ by {compare_answers(three[0], three[1]):.1g} at most", flush=True)
-        for server in three:
-            load(server, 1, folder)  # warm
+        pids = {server.name: stack.enter_context(server.running())[0].pid for server in some}
+        if "mlflow" in pids:
+            print(f"answers differ by {compare_answers(some[0], some[1]):.1g} at most", flush=True)
+        for server in some:
+            load(server, pids[server.name], 1, folder)  # warm
         for turn in range(rounds):
-            for server in three if turn % 2 == 0 else reversed(three):
-                loads[server.name].append(load(server, seconds, folder))
-            last = {name: some[-1] for name, some in loads.items()}
+            for server in some if turn % 2 == 0 else reversed(some):
+                loads[server.name].append(load(server, pids[server.name], seconds, folder))
+            last = {name: of_one[-1] for name, of_one in loads.items()}
             print("  " + ", ".join(f"{name} {one.rate:,.0f}/s" for name, one in last.items()), flush=True)
-        for name in ("product", "mlflow"):
-            print(f"memory of {name}: {resident_mb(processes[name].pid):.0f} MB resident", flush=True)
+        for name in pids.keys() - {"echo"}:
+            print(f"memory of {name}: {resident_mb(pids[name]):.0f} MB resident (aim {AIMS['memory']})", flush=True)
     return loads
 
 
@@ -293,15 +328,18 @@ def start_up(server: Server, rounds: int) -> list[float]:
 def report(loads: dict[str, list[Load]]) -> None:
     """Print the medians, and the ratios to the others."""
     for name, some in loads.items():
-        rate, p50, p99 = (statistics.median(getattr(one, key) for one in some) for key in ("rate", "p50_ms", "p99_ms"))
-        print(f"{name}: {rate:,.0f} requests/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
-    for other in ("mlflow", "echo"):
-        pairs = zip(loads["product"], loads[other], strict=True)
-        ratios = sorted(ours.rate / theirs.rate for ours, theirs in pairs)
-        print(
-            f"product / {other}: {statistics.median(ratios):.2f} times"
-            f" (from {ratios[0]:.2f} to {ratios[-1]:.2f}, {len(ratios)} rounds; aim {AIMS[other]})"
-        )
+        rate, p50, p99, cost = (statistics.median(getattr(one, key) for one in some) for key in Load.__annotations__)
+        print(f"{name}: {rate:,.0f} requests/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms, {cost:.0f} us of a processor each")
+    for other in loads.keys() - {"product"}:
+        pairs = list(zip(loads["product"], loads[other], strict=True))
+        print(f"product / {other}: {spread([ours.rate / its.rate for ours, its in pairs])}; aim {AIMS[other]}")
+        print(f"  p99 {spread([ours.p99_ms / its.p99_ms for ours, its in pairs])}")
+        print(f"  processor time {spread([ours.cost_us / its.cost_us for ours, its in pairs])}")
+
+
+def spread(ratios: list[float]) -> str:
+    """Return the median of ratios, and the least and the largest."""
+    return f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} rounds)"
 
 
 def main() -> None:
@@ -309,29 +347,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds in which each takes its turn")
     parser.add_argument("--seconds", type=float, default=5, metavar="S", help="how long a turn is")
-    parser.add_argument("--rows", type=int, default=500, metavar="N", help="rows of the test table that are sent")
-    parser.add_argument(
-        "--project", type=Path, default=DEMO, help="a generated project, by default that of `make demo`"
-    )
-    parser.add_argument("--python", type=Path, help="its Python, by default PROJECT/.venv/bin/python")
+    parser.add_argument("--rows", type=int, default=500, metavar="N", help="requests that differ")
+    add_project(parser)
     parser.add_argument("--mlflow", type=Path, default=MLFLOW, help="environment with mlflow, by default build/mlflow")
+    parser.add_argument("--only-echo", action="store_true", help="leave mlflow out")
+    parser.add_argument("--each", type=int, default=1, metavar="N", help="rows of one request")
     args = parser.parse_args()
-    project = args.project.absolute()
-    python = (args.python or project / ".venv" / "bin" / "python").absolute()
-    if not python.exists() or not (project / "models" / "bundle").exists():
-        raise SystemExit(f"error: {project} has no environment or no bundle: run `make demo`, or name --project")
-    mlflow = mlflow_environment(args.mlflow.absolute(), python)
+    project, python = project_of(args)
+    mlflow = None if args.only_echo else mlflow_environment(args.mlflow.absolute(), python)
     names = [*SAME, "onnxruntime", "fastapi", "uvicorn", "uvloop", "httptools"]
-    programs = {"project": (python, names), "mlflow": (mlflow / "python", ["mlflow", *SAME])}
+    programs = {"project": (python, names)} | ({"mlflow": (mlflow / "python", ["mlflow", *SAME])} if mlflow else {})
     for title, (program, some) in programs.items():
         asked = subprocess.run([str(program), "-c", VERSIONS, *some], check=True, capture_output=True, text=True).stdout
         print(f"{title}: " + ", ".join(map(" ".join, zip(some, asked.split(), strict=True))), flush=True)
     tool = "wrk" if shutil.which("wrk") else "a Python client"
     print(f"Python {platform.python_version()}, {os.cpu_count()} processors, load by {tool}", flush=True)
     with tempfile.TemporaryDirectory() as name:
-        three = servers(project, python, mlflow, Path(name), args.rows)
-        report(measure(three, args.rounds, args.seconds, Path(name)))
-        for server in three[:2]:
+        some = servers(project, python, mlflow, Path(name), (args.rows, args.each))
+        report(measure(some, args.rounds, args.seconds, Path(name)))
+        for server in some[:-1]:
             seconds = start_up(server, args.rounds)
             middle = statistics.median(seconds)
             print(f"{server.name}: ready {middle:.2f} s after start (from {seconds[0]:.2f} to {seconds[-1]:.2f})")

@@ -31,6 +31,39 @@ CLUSTER = (
     "deploy/kubernetes/service.yaml",
 )
 UNASKED = {"none": (*CLUSTER, *CONTAINER), "container": CLUSTER, "kubernetes": ()}
+GITHUB = (
+    ".github/CODEOWNERS",
+    ".github/ISSUE_TEMPLATE/bug.yml",
+    ".github/ISSUE_TEMPLATE/idea.yml",
+    ".github/dependabot.yml",
+    ".github/pull_request_template.md",
+    ".github/ruleset-tags.json",
+    ".github/ruleset.json",
+    ".github/workflows/ci.yml",
+    ".github/workflows/comment.yml",
+    ".github/workflows/deploy.yml",
+    ".github/workflows/model.yml",
+    ".github/workflows/monitor.yml",
+    ".github/workflows/pages.yml",
+    ".github/workflows/release.yml",
+    ".github/workflows/retrain.yml",
+)
+GITLAB = (
+    ".gitlab-ci.yml",
+    ".gitlab/CODEOWNERS",
+    ".gitlab/ci/code.yml",
+    ".gitlab/ci/deploy.yml",
+    ".gitlab/ci/model.yml",
+    ".gitlab/ci/monitor.yml",
+    ".gitlab/ci/pages.yml",
+    ".gitlab/ci/release.yml",
+    ".gitlab/ci/retrain.yml",
+    ".gitlab/issue_templates/bug.md",
+    ".gitlab/issue_templates/idea.md",
+    ".gitlab/merge_request_templates/Default.md",
+    "docs/gitlab.md",
+)
+OTHER_CI = {"github": GITLAB, "gitlab": GITHUB}
 # What `make update` must not touch: the project's own table and its schema.
 OWN = (*SAMPLE, "schema.yaml")
 
@@ -43,12 +76,13 @@ def find_table(given: str) -> Path:
 
 
 def remove(names: tuple[str, ...]) -> None:
-    """Remove files, and their folder once it is empty."""
+    """Remove files, and their folders once they are empty."""
     for name in names:
         path = Path(name)
         path.unlink(missing_ok=True)
-        if path.parent != Path() and path.parent.is_dir() and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        for folder in path.parents:
+            if folder != Path() and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def remove_caches() -> None:
@@ -75,7 +109,7 @@ def next_steps() -> str:
 Made {ANSWERS["project_slug"]}: predicts {ANSWERS["target_column"]} from {table}. Next:
 
     cd {folder}
-    make init     # install everything (about 1 GB), make the Git repository
+    make init     # install everything (about 850 MB), make the Git repository
     make repro    # train the model, test it, pack it
 """
 
@@ -84,6 +118,7 @@ def main() -> int:
     """Finish the project."""
     remove_caches()
     remove(UNASKED[ANSWERS["deploy_target"]])
+    remove(OTHER_CI[ANSWERS["ci"]])
     list_library()
     if os.environ.get("MODEL_TEMPLATE_UPDATE") == "1":
         remove(OWN)

@@ -18,8 +18,9 @@ ANSWERS: dict[str, Any] = json.loads(r"""{{ cookiecutter | tojson }}""")
 UPDATING = os.environ.get("MODEL_TEMPLATE_UPDATE") == "1"
 
 SCHEMES = ("s3", "gs", "azure", "ssh", "https")
-TABLES = (".csv", ".tsv", ".parquet")
-SEPARATORS = ",;\t|"
+TABLES = (".csv", ".tsv", ".txt", ".parquet")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".json", ".jsonl", ".ndjson", ".xlsx")  # what `make init` opens
+SEPARATORS = ",;\t| "
 HEADER_BYTES = 1_000_000  # enough for the header and the first row of any sane table
 SAMPLE_COLUMNS = (
     "age education class_of_worker industry occupation marital_status household_summary sex race birth_country "
@@ -28,32 +29,34 @@ SAMPLE_COLUMNS = (
 ).split()
 
 # Line breaks and controls break the files they land in; direction marks make them read as something else.
-INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]|[\ud800-\udfff]")
+INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufffe\uffff]|[\ud800-\udfff]"
+)
 JINJA = re.compile("[{][#%{]|[}%#][}]")
 
 # Modules and packages that the project installs: a package of the same name would hide them, or be hidden.
 INSTALLED = frozenset(
     """
-    adlfs aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal amqp annotated_doc
-    annotated_types antlr4 anyio appdirs argcomplete arrow ast_serialize asyncssh atpublic attr attrs azure bcrypt
-    billiard botocore celery certifi cffi cfgv charset_normalizer click click_didyoumean click_plugins click_repl
-    cloudpickle colorama configobj contourpy cruft cryptography cycler dateutil decorator dictdiffer diskcache
-    distlib distro dotenv dpath dulwich dvc dvc_azure dvc_data dvc_gs dvc_http dvc_objects dvc_render dvc_s3
-    dvc_ssh dvc_studio_client dvc_task editables entrypoints fastapi fastjsonschema filelock flatbuffers
-    flatten_dict flufl frozenlist fsspec funcy gcsfs git gitdb gitmodel gitpython google google_auth_oauthlib
-    google_crc32c grandalf grpc grpc_status gto h11 hatch hatchling httptools hydra hydra_core identify idna images
-    iniconfig ipykernel isodate iterative_telemetry jinja2 jmespath joblib jsonschema jsonschema_specifications
-    jupyter jupyter_client jupyter_core jupyterlab jwt kiwisolver knack kombu librt markdown_it matplotlib mdurl
-    ml_dtypes mpl_toolkits msal msal_extensions multidict mypy mypy_extensions mypyc narwhals nbclient nbformat
-    nbstripout networkx nodeenv numpy oauthlib omegaconf onnx onnxmltools onnxruntime opentelemetry orjson
-    packaging pandas pathspec pillow pip platformdirs pluggy pre_commit pre_commit_hooks prettytable
-    prometheus_client prompt_toolkit propcache proto protobuf psutil public py pyarrow pyasn1 pyasn1_modules
+    adlfs aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal amqp annotated_doc annotated_types
+    antlr4 anyio appdirs argcomplete arrow ast_serialize asyncssh atpublic attr attrs azure bcrypt billiard botocore
+    celery certifi cffi cfgv charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle colorama
+    configobj contourpy cruft cryptography cycler dask dateutil decorator dictdiffer diskcache distlib distributed
+    distro dotenv dpath duckdb dulwich dvc dvc_azure dvc_data dvc_gs dvc_http dvc_objects dvc_render dvc_s3 dvc_ssh
+    dvc_studio_client dvc_task editables entrypoints fastapi fastjsonschema filelock flatbuffers flatten_dict flufl
+    frozenlist fsspec funcy gcsfs git gitdb gitmodel gitpython google google_auth_oauthlib google_crc32c grandalf grpc
+    grpc_status gto h11 hatch hatchling httptools hydra hydra_core identify idna images importlib_metadata iniconfig
+    ipykernel isodate iterative_telemetry jinja2 jmespath joblib jsonschema jsonschema_specifications jupyter
+    jupyter_client jupyter_core jupyterlab jwt kiwisolver knack kombu lazy_importer librt locket markdown_it markupsafe
+    matplotlib mdurl ml_dtypes mpl_toolkits msal msal_extensions msgpack multidict mypy mypy_extensions mypyc narwhals
+    nbclient nbformat nbstripout networkx nodeenv numpy oauthlib omegaconf onnx onnxmltools onnxruntime opentelemetry
+    orjson packaging pandas partd pathspec pillow pip platformdirs pluggy pre_commit pre_commit_hooks prettytable
+    prometheus_client prompt_toolkit propcache proto protobuf psutil psycopg public py pyarrow pyasn1 pyasn1_modules
     pycparser pydantic pydantic_core pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie pylab pyparsing
-    pytest python_discovery pyyaml referencing requests requests_oauthlib rich rpds ruamel ruff s3fs scikit_learn
-    scipy scmrepo semver setuptools shellingham shortuuid shtab six skl2onnx sklearn skops smmap sortedcontainers
-    sqltrie sshfs starlette tabulate threadpoolctl tomlkit tornado tqdm traitlets trove_classifiers typer
-    typing_extensions typing_inspection tzdata tzlocal urllib3 uv uvicorn uvloop validate vine virtualenv
-    voluptuous wcwidth wheel wrapt yaml yarl zc zmq
+    pytest python_calamine python_discovery pyyaml referencing requests requests_oauthlib rich rpds ruamel ruff s3fs
+    scikit_learn scipy scmrepo semver setuptools shellingham shortuuid shtab six skl2onnx sklearn skops smmap
+    sortedcontainers sqlalchemy sqltrie sshfs starlette stdnum tabulate tblib threadpoolctl tlz tomlkit toolz tornado
+    tqdm traitlets trove_classifiers typer typing_extensions typing_inspection tzdata tzlocal urllib3 uv uvicorn uvloop
+    validate vine virtualenv voluptuous wcwidth wheel wrapt xgboost yaml yarl zc zict zipp zmq
     """.split()
 )
 PROJECT_FOLDERS = frozenset("data deploy docs models notebooks reports src tests vendor".split())
@@ -132,7 +135,10 @@ def check_owner(answers: dict[str, Any]) -> Problems:
     email, owner = answers["author_email"], answers["github_owner"]
     if not re.fullmatch(r"[\w.+%'-]+@[\w-]+(\.[\w-]+)+", email):
         yield f"author_email: {email!r} is not an e-mail address; write one like name@example.com"
-    if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", owner) or len(owner) > 39:
+    if answers["ci"] == "gitlab":
+        if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", owner, re.ASCII) or len(owner) > 255:
+            yield f"github_owner: {owner!r} is no group or user on GitLab; write its path alone, without address or @"
+    elif not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", owner) or len(owner) > 39:
         yield f"github_owner: {owner!r} is not a GitHub account; write its name alone, without address or @"
 
 
@@ -189,6 +195,8 @@ def check_table(answers: dict[str, Any]) -> Problems:
             yield f"data_path: {problem}"
         elif not target:
             yield f"target_column: is empty; name the column of {table.name} to predict"
+        elif table.suffix.lower() in PACKED:
+            return
         elif table.suffix.lower() == ".parquet":
             yield from check_parquet(table, named)
         else:
@@ -209,7 +217,7 @@ def unreadable(table: Path, given: str) -> str:
         return f"there is no file {given!r}; check the path (looked for {table})"
     if not table.is_file():
         return f"{given!r} is not a file; name the table itself"
-    if table.suffix.lower() not in TABLES:
+    if table.suffix.lower() not in TABLES + PACKED:
         return f"{given!r} is of an unknown kind; convert it to {', '.join(TABLES)}"
     try:
         with table.open("rb") as file:
@@ -252,7 +260,7 @@ def decode(start: bytes) -> str:
 def read_head(text: str, separator: str) -> list[list[str]]:
     """Return the header and the first row, if there are any, when the text is split this way."""
     csv.field_size_limit(HEADER_BYTES)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     full = (row for row in rows if any(cell.strip() for cell in row))
     return [row for row, _ in zip(full, range(2), strict=False)]
 

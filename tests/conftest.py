@@ -5,14 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from cookiecutter.main import cookiecutter
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +26,13 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 )
-QUICK = {"max_iter: 100": "max_iter: 5", "importance_repeats: 3": "importance_repeats: 1"}
+ONE_MODEL = {"model: auto": "model: gradient_boosting", "stop_early: true": "stop_early: false"}
+QUICK = {
+    **ONE_MODEL,
+    "max_iter: 500": "max_iter: 5",
+    "importance_repeats: 3": "importance_repeats: 1",
+    "folds: 5": "folds: 0",
+}
 NAMES = {"NAME": "A. Author", "EMAIL": "author@example.com"}
 PERSON = {f"GIT_{who}_{what}": text for who in ("AUTHOR", "COMMITTER") for what, text in NAMES.items()}
 STAGES = "from gitmodel.pipeline import prepare, train, evaluate, package\n" + "".join(
@@ -33,6 +40,15 @@ STAGES = "from gitmodel.pipeline import prepare, train, evaluate, package\n" + "
 )
 collect_ignore = ["gitmodel"]  # the library's tests have an environment of their own: see its conftest.py
 ABREAST = "tests/test_any_table.py"  # its tests share little and take long
+
+
+def quicken(project: "BakedProject", changes: Mapping[str, str] = QUICK) -> None:
+    """Let the stages of a project take less long, by replacing texts of params.yaml, each of which is there."""
+    text = project.read("params.yaml")
+    for slow, quick in changes.items():
+        assert slow in text, slow
+        text = text.replace(slow, quick)
+    project.write("params.yaml", text)
 
 
 class ByModule(LoadScopeScheduling):  # type: ignore[misc]
@@ -157,7 +173,8 @@ def linked(project: BakedProject, environment: dict[str, str]) -> dict[str, str]
             (programs / path.name).symlink_to(path)
     (programs / "model").write_text('#!/bin/sh\nexec python -m gitmodel.cli "$@"\n')
     (programs / "model").chmod(0o755)
-    (project.path / ".venv/ready").touch()
+    for name in ("ready", "dev"):
+        (project.path / ".venv" / name).touch()
     types = ROOT / "build/mypy" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
     search = f"{programs}{os.pathsep}{environment['PATH']}"
     return {**environment, **PERSON, "PATH": search, "MYPY_CACHE_DIR": str(types)}
@@ -173,6 +190,12 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser
         browser.close()
+
+
+def barriers(page: Page) -> list[str]:
+    """Return what axe-core finds that keeps people from reading a page."""
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {each['help']}, {node['html']}" for each in found for node in each["nodes"]]
 
 
 @pytest.fixture(scope="session")
@@ -212,8 +235,7 @@ def cold(installed: Path) -> dict[str, str]:
 def project(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> BakedProject:
     """Return a project with the bundle of a quickly trained model, to be served and left as it is."""
     project = bake_into(tmp_path_factory.mktemp("served"))
-    for slow, quick in QUICK.items():
-        project.write("params.yaml", project.read("params.yaml").replace(slow, quick))
+    quicken(project)
     project.run(["python", "-c", STAGES], **environment)
     return project
 
@@ -233,7 +255,8 @@ def install_lock(draft: Path, venv: Path, python: str) -> None:
     Python compiles what is imported, once: a tenth of all modules.
     """
     lock = bake_into(draft, dvc_remote="s3://bucket").path / "requirements.txt"
+    tools = lock.with_stem("requirements-dev")
     uv = [str(BIN / "uv")]
     run([*uv, "venv", "--quiet", "--python", python, str(venv)], draft)
     install = ["pip", "install", "--require-hashes", "--build-constraints", str(lock)]
-    run([*uv, *install, "--requirement", str(lock)], draft, VIRTUAL_ENV=str(venv))
+    run([*uv, *install, "--requirement", str(lock), "--requirement", str(tools)], draft, VIRTUAL_ENV=str(venv))

@@ -203,6 +203,7 @@ def put(project: BakedProject, block: Block) -> None:
 def with_settings(former: str, section: str, code: str) -> str:
     """Return a YAML file with more settings in a section."""
     content = yaml.safe_load(former)
+    content[section] = content[section] or {}
     merge(content[section], yaml.safe_load(code))
     return yaml.safe_dump(content, sort_keys=False)
 

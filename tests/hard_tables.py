@@ -135,7 +135,15 @@ def one(values: list[str], adopt: Adopt, name: str = "c", **options: Any) -> tup
         pytest.param(["2024-01-31T10:20:30Z", "2023-02-01 10:00"], {"type": "datetime"}, id="times"),
         pytest.param(["2024-01-31 10:20:30.123+02:00", ""], {"type": "datetime", "nullable": True}, id="time zones"),
         pytest.param(["2024-13-45", "2024-01-01"], {"type": "category"}, id="no real date"),
-        pytest.param(["31/12/2024", "01/02/2023"], {"type": "category"}, id="another date"),
+        pytest.param(["31/12/2024", "01/02/2023"], {"type": "datetime"}, id="the day first"),
+        pytest.param(["3/4/2024", "1/2/2023"], {"type": "category"}, id="the day or the month first"),
+        pytest.param(["31/12/2024", "12/31/2023"], {"type": "category"}, id="now the day, now the month first"),
+        pytest.param(["31.12.24", "1.2.23"], {"type": "category"}, id="years of two digits"),
+        pytest.param(["12%", "13.5 %"], {"type": "number", "min": 0}, id="percent"),
+        pytest.param(["12%", "0.13"], {"type": "category"}, id="percent, and shares"),
+        pytest.param(["$1,500.5", "-$3"], {"type": "number"}, id="prices"),
+        pytest.param(["$1,500.5", "€3"], {"type": "category"}, id="two currencies"),
+        pytest.param(["1,500-", "(3)", "\u22124", "5"], {"type": "integer"}, id="negative in other ways"),
         pytest.param(["1", "a", "2"], {"type": "category", "values": ("1", "2", "a")}, id="mixed"),
         pytest.param(["yes", "null", "1.0", "#x", "- a", ": b"], {"type": "category", "nullable": True}, id="yaml"),
     ],
@@ -204,7 +212,7 @@ def test_long_group_names_are_categories(adopt: Adopt) -> None:
         pytest.param("Unnamed: 0", [str(n) for n in range(1, ROWS + 1)], "row number", id="index of pandas"),
         pytest.param("c", [f"A{n * 7919 % 100003:06}" for n in range(ROWS)], "identifier", id="codes"),
         pytest.param("visit", [f"https://example.com/{n}" for n in range(ROWS)], "identifier", id="addresses of pages"),
-        pytest.param("c", [f"${n},5{n % 10:02}.5" for n in range(1, ROWS + 1)], "numbers with a unit", id="prices"),
+        pytest.param("c", [f"{'$€'[n % 2]}{n}.5" for n in range(ROWS)], "numbers with several units", id="prices"),
         pytest.param("customer_id", [str(1000 + n // 2) for n in range(ROWS)], "identifier: 150 values", id="repeats"),
     ],
 )
@@ -632,9 +640,14 @@ def test_duplicates(adopt: Adopt) -> None:
     ("values", "said"),
     [
         pytest.param(["Male ", "male", "other"], "several spellings", id="case"),
-        pytest.param(["12%", "13%", "20 %"], "numbers with a unit", id="percent"),
-        pytest.param(["31/12/2024", "01/02/2023", "03/04/2022"], "not ISO 8601", id="dates"),
-        pytest.param([*map(str, range(99)), "n/k"], "numbers but for 'n/k'", id="almost numbers"),
+        pytest.param(["12%", "13%", "0.2"], "several units, such as '12%', '13%' (row 1)", id="percent"),
+        pytest.param(["12 kg", *map("{} kg".format, range(30))], "numbers with a unit, such as '12 kg'", id="weights"),
+        pytest.param(["3/4/2024", "01/02/2023", "03/04/2022"], "does the day come first, or the month?", id="dates"),
+        pytest.param(["31.12.24", "1.2.23"], "that are not read, such as '31.12.24', '1.2.23' (row 1)", id="years"),
+        pytest.param([*["2024-01-31", "2024-02-01"] * 10, "soon"], "dates but for 'soon' (row 21)", id="almost dates"),
+        pytest.param([*map(str, range(99)), "n/k"], "numbers but for 'n/k' (row 100)", id="almost numbers"),
+        pytest.param([str(1717171700123 + n) for n in range(99)], "looks like milliseconds since 1970", id="epoch"),
+        pytest.param(["\\N", "1", "2", "3"], "missing  '\\N' in 75 rows", id="missing"),
         pytest.param([*map(str, range(40)), "-999"], "may stand for missing", id="sentinel"),
         pytest.param(["2024-01-31", "2023-02-01"], "--time c", id="a date that could split"),
     ],
@@ -665,7 +678,7 @@ def test_time(adopt: Adopt) -> None:
     [
         (["a", "b"], "not dates"),
         (["2024-01-31", ""], "missing in 150 rows"),
-        (["31.12.2024", "01.01.2024"], "not dates"),
+        (["31.12.24", "01.01.24"], "not dates"),
     ],
 )
 def test_time_that_is_none(refused: Refused, values: Any, said: Any) -> None:
@@ -696,8 +709,8 @@ def _bytes(content: bytes) -> Path:
         pytest.param(b"x,target\n", "no rows", id="header only"),
         pytest.param(b"PK\x03\x04rest", "export it as CSV", id="Excel"),
         pytest.param(b"\xd0\xcf\x11\xe0rest", "export it as CSV", id="old Excel"),
-        pytest.param(b"\x1f\x8brest", "archive", id="gzip"),
-        pytest.param(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00", "binary", id="picture"),
+        pytest.param(b"\x1f\x8brest", "damaged or cut off", id="gzip"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00", "is a picture", id="picture"),
         pytest.param(b"PAR1 and then nothing", "damaged Parquet", id="truncated Parquet"),
         pytest.param(b"x,target\n1,2\n3\n" * 20, "cells", id="ragged"),
         pytest.param(b"\n\n\n", "", id="blank lines"),
@@ -784,7 +797,9 @@ def test_edits_are_kept(adopt: Adopt) -> None:
     adopt("table.csv")
     assert not Path("schema.yaml.bak").exists()
     Path("schema.yaml").write_text(Path("schema.yaml").read_text().replace("max: 180", "max: 99"))
-    found = adopt("table.csv")
+    with pytest.raises(UserError, match=r"-  x: \{type: integer, min: 0, max: 99\}"):
+        adopt("table.csv")
+    found = adopt("table.csv", force=True)
     assert "max: 99" in Path("schema.yaml.bak").read_text()
     assert "schema.yaml.bak" in found.said
 
@@ -801,7 +816,7 @@ def test_damage_while_copying_changes_nothing(adopt: Adopt, refused: Refused, mo
     adopt(write({}))
     before = Path("schema.yaml").read_bytes()
     write({"more": column("number")}, "new.csv")
-    monkeypatch.setattr(command.shutil, "copyfile", _full)
+    monkeypatch.setattr("shutil.copyfile", _full)
     with pytest.raises(OSError, match="full"):
         adopt("new.csv")
     assert before == Path("schema.yaml").read_bytes()

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conftest import BIN, BakedProject, bake_into, commit_all, plain_environment, run
+from conftest import BIN, QUICK, BakedProject, bake_into, commit_all, plain_environment, quicken, run
 from hub import BOT, REPOSITORY, Hub, serve
 
 ROWS = 1500
-QUICK = {"max_iter: 100": "max_iter: 20", "importance_repeats: 3": "importance_repeats: 1"}
+ROUNDS_20 = {**QUICK, "max_iter: 500": "max_iter: 20"}
 MARKER = "<!-- report of model.yml -->"
 CATEGORY = "Never married"  # of a slice
 
@@ -24,7 +24,7 @@ ACTIONS = {
     'if test "${{ inputs.ref }}"; then git checkout --quiet "${{ inputs.ref }}"; fi && '
     'if test -d "$HUB_WARM"; then cp --recursive "$HUB_WARM" .dvc/cache; fi',
     "actions/setup-python": "true",
-    "astral-sh/setup-uv": 'mkdir .venv && ln --symbolic "$HUB_VENV"/* .venv/ && touch .venv/ready',
+    "astral-sh/setup-uv": 'mkdir .venv && ln --symbolic "$HUB_VENV"/* .venv/ && touch .venv/ready .venv/dev',
     "actions/cache/restore": 'mkdir --parents "$HUB_CACHE" .dvc/cache && for key in "${{ inputs.key }}" '
     '$(ls -t "$HUB_CACHE" | grep "^${{ inputs.restore-keys }}" || true); do '
     'if test -d "$HUB_CACHE/$key"; then cp --recursive "$HUB_CACHE/$key"/. .dvc/cache; break; fi; done',
@@ -50,6 +50,9 @@ while read tag; do echo "$digest" > "$HUB_IMAGES/${tag##*:}"; done <<'END'
 ${{ inputs.tags }}
 END
 echo "digest=$digest" >> "$GITHUB_OUTPUT\"""",
+    "actions/upload-pages-artifact": 'cp --recursive "${{ inputs.path }}" "$HUB_ARTIFACTS/pages"',
+    "actions/deploy-pages": 'test -f "$HUB_ARTIFACTS/pages/index.html" && '
+    'echo "page_url=https://acme.github.io/" >> "$GITHUB_OUTPUT"',
     "actions/upload-artifact": 'cp --recursive "${{ inputs.path }}" "$HUB_ARTIFACTS/${{ inputs.name }}"',
     "actions/download-artifact": 'test -d "$HUB_ARTIFACTS/${{ inputs.name }}" && mkdir --parents "${{ inputs.path }}" '
     '&& cp --recursive "$HUB_ARTIFACTS/${{ inputs.name }}"/. "${{ inputs.path }}"',
@@ -82,7 +85,7 @@ INPUTS = (
     "username",
     "password",
 )
-OUTPUTS = ("tags", "labels", "digest")
+OUTPUTS = ("tags", "labels", "digest", "page_url")
 
 
 def write_actions(folder: Path) -> None:
@@ -251,8 +254,7 @@ def prepared(
             "HUB_IMAGES": str(folder / "images"),
         }
         origin = Origin(folder, project, api, variables)
-        for slow, quick in QUICK.items():
-            origin.edit("params.yaml", slow, quick)
+        quicken(project, ROUNDS_20)
         project.run("git -c init.defaultBranch=main init --quiet")
         origin.reproduce()
         commit_all(project.path, "First model")

@@ -58,6 +58,10 @@ REFUSED = {
     "package of a folder": ({"package_name": "tests"}, "package_name: 'tests' is a folder of the project"),
     "description in two lines": ({"description": "a\nb"}, "description: holds a line break or an invisible"),
     "description that turns around": ({"description": "a\u202eb"}, "description: holds a line break or an invisible"),
+    "author with a mark that nobody sees": (
+        {"author_name": "a\u200bb"},
+        "author_name: holds a line break or an invisible",
+    ),
     "description with a control": ({"description": "a\x1b[2Jb"}, "description: holds a line break or an invisible"),
     "description with code": ({"description": "a %} b"}, "description: holds '%}', which the template would take as"),
     "no e-mail": ({"author_email": "someone"}, "author_email: 'someone' is not an e-mail address; write one like"),
@@ -65,6 +69,14 @@ REFUSED = {
     "e-mail with a quote": ({"author_email": 'a"@b.de'}, "author_email: 'a\"@b.de' is not an e-mail address"),
     "owner with a slash": ({"github_owner": "a/b"}, "github_owner: 'a/b' is not a GitHub account"),
     "owner with an @": ({"github_owner": "@me"}, "github_owner: '@me' is not a GitHub account"),
+    "group on GitLab with an @": (
+        {"github_owner": "@me", "ci": "gitlab"},
+        "github_owner: '@me' is no group or user on",
+    ),
+    "group on GitLab with a gap": (
+        {"github_owner": "a//b", "ci": "gitlab"},
+        "github_owner: 'a//b' is no group or user on",
+    ),
     "empty owner": ({"github_owner": ""}, "github_owner: '' is not a GitHub account"),
     "unknown scheme": ({"dvc_remote": "ftp://a/b"}, "dvc_remote: ftp:// is not a scheme it knows; use s3:// gs://"),
     "unencrypted address": ({"dvc_remote": "http://a/b"}, "dvc_remote: http:// is not a scheme it knows"),
@@ -143,7 +155,7 @@ def test_remote_without_permission_is_refused(refuse: Refuse, tmp_path: Path) ->
 TABLES = {
     "empty": ("t.csv", b"", "a", "data_path: 't.csv' is empty; name a table with rows"),
     "header only": ("t.csv", b"a,b\n", "a", "data_path: t.csv has no rows below its header; name a table with rows"),
-    "unknown kind": ("t.xlsx", b"PK", "a", "data_path: 't.xlsx' is of an unknown kind; convert it to .csv, .tsv"),
+    "unknown kind": ("t.sav", b"$FL2", "a", "data_path: 't.sav' is of an unknown kind; convert it to .csv, .tsv"),
     "target left out": ("t.csv", b"a,b\n1,2\n", "", "target_column: is empty; name the column of t.csv to predict"),
     "target missing": ("t.csv", b"a,b\n1,2\n", "c", "'c' is not a column of t.csv; name one of its columns: a, b"),
     "target in another case": ("t.csv", b"a,b\n1,2\n", "A", "'A' is not a column of t.csv"),

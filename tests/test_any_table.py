@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BIN, ROOT, BakedProject, bake_into, run
+from conftest import BIN, ROOT, BakedProject, bake_into, quicken, run
 from filelock import FileLock
 from huggingface_hub import ModelCard
 from tables import TABLES, Table
 
 HERE = Path(__file__).parent
-QUICK = {"max_iter: 100": "max_iter: 30", "importance_repeats: 3": "importance_repeats: 1"}
+QUICK = {
+    "max_iter: 500": "max_iter: 30",
+    "n_estimators: 100": "n_estimators: 20",
+    "importance_repeats: 3": "importance_repeats: 1",
+}
 SERVED = ("iris", "diabetes", "superstore", "titanic")  # many kinds of columns: dates, texts, names, missing values
 FEWEST_TESTS = 12  # of a project, some of which are skipped for numbers
 # Of the library's tests, those that a table decides.
@@ -94,15 +98,6 @@ def commit(project: BakedProject) -> None:
     project.run("git -c user.name=Test -c user.email=test@example.com commit --quiet --message State")
 
 
-def quicken(project: BakedProject) -> None:
-    """Let the project do less of the same work."""
-    params = project.read("params.yaml")
-    for slow, quick in QUICK.items():
-        assert slow in params
-        params = params.replace(slow, quick)
-    project.write("params.yaml", params)
-
-
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], worker_id: str) -> Path:
     """Return a folder of all workers with every table as a file, and tables.json, which says what is known of them."""
@@ -126,7 +121,7 @@ def write_tables(folder: Path, packages: Path, environment: dict[str, str]) -> N
 def origin(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
     """Generate the project that is copied for each table."""
     project = bake_into(tmp_path_factory.mktemp("any-table"), project_name="Any table")
-    quicken(project)
+    quicken(project, QUICK)
     return project
 
 

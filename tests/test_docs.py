@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, BakedProject, bake_into, linked, plain_environment
+from conftest import ONE_MODEL, ROOT, BakedProject, bake_into, linked, plain_environment, quicken
 from docs_blocks import Block, Command, Names, blocks, page, promised, put, results, spans, tree_paths
 
 pytestmark = pytest.mark.slow
@@ -19,18 +19,20 @@ pytestmark = pytest.mark.slow
 Environment = dict[str, str]
 
 QUICK = {"importance_rows: 2000": "importance_rows: 200", "importance_repeats: 3": "importance_repeats: 1"}
-QUICKER = {**QUICK, "max_iter: 100": "max_iter: 5"}
+QUICKER = {**QUICK, **ONE_MODEL, "folds: 5": "folds: 0", "max_iter: 500": "max_iter: 5"}
 STAGES = ("prepare", "train", "evaluate", "package")
 COLLECT = {"PYTEST_ADDOPTS": "--collect-only -q"}  # tests of a project that a page runs
 VARIANTS: tuple[dict[str, str], ...] = (
     {"deploy_target": "kubernetes"},
     {"deploy_target": "container", "dvc_remote": "s3://bucket"},
     {"data_path": "table.csv", "target_column": "b"},
+    {"ci": "gitlab", "deploy_target": "kubernetes"},
 )
+TEMPLATE_PAGES = ("README.md", "CONTRIBUTING.md", "docs/maintaining.md")
 WALKED = ("README", "docs/data", "docs/gate", "docs/registry", "docs/monitor", "docs/serve", "docs/life")
 START = "make init"
 MADE = """customers.* labelled.csv incoming data/new.csv outcomes.csv logs predictions predictions.*
-page.html result.json gate.json gate.md issue.md reports/monitoring .venv""".split()
+page.html result.json gate.json gate.md issue.md reports/monitoring models.csv site .venv""".split()
 INPUTS = """
 from pathlib import Path
 from typing import Any
@@ -162,10 +164,8 @@ BEFORE = {
 
 
 def quick(project: BakedProject, changes: dict[str, str]) -> BakedProject:
-    """Let the stages of a project take less long."""
-    for slow, fast in changes.items():
-        assert slow in project.read("params.yaml")
-        project.write("params.yaml", project.read("params.yaml").replace(slow, fast))
+    """Return a project whose stages take less long."""
+    quicken(project, changes)
     return project
 
 
@@ -223,9 +223,10 @@ def test_every_block_is_of_a_kind_that_a_test_runs(fresh: BakedProject, tmp_path
         assert [str(block) for block in new if block.kind in ("file", "transcript", "tree")] == []
 
 
-def test_what_the_pages_name_exists(fresh: BakedProject, names: Names) -> None:
+def test_what_the_pages_name_exists(fresh: BakedProject, names: Names, tmp_path: Path) -> None:
     """Commands, options and targets in prose, tables and blocks that cannot be run."""
-    pages = [*project_pages(fresh), *(page(ROOT / name, ROOT) for name in ("README.md", "CONTRIBUTING.md"))]
+    other = bake_into(tmp_path, ci="gitlab")
+    pages = [*project_pages(fresh), *project_pages(other), *(page(ROOT / name, ROOT) for name in TEMPLATE_PAGES)]
     listed = [block for name, text in pages for block in [*blocks(name, text), *spans(name, text)]]
     assert [problem for block in listed if block.kind == "not run" for problem in names.unknown(block)] == []
 
@@ -304,7 +305,7 @@ def use(project: BakedProject, estimator: str) -> None:
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -> tuple[BakedProject, list[Block]]:
     """Return a project with all code of docs/extend.md in it, and the blocks that the code is from."""
-    project = quick(bake_into(tmp_path_factory.mktemp("extended")), QUICKER)
+    project = quick(bake_into(tmp_path_factory.mktemp("extended")), {**QUICKER, "folds: 5": "folds: 2"})
     found = [block for block in page_blocks(project, "docs/extend.md") if block.kind == "file"]
     for block in found:
         put(project, block)

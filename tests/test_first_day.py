@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject, commit_all, copy_template, run
+from conftest import BakedProject, copy_template, run
 
 pytestmark = pytest.mark.slow
 
@@ -26,10 +26,9 @@ def shown(checkout: Path) -> str:
 
 @pytest.fixture(scope="module")
 def project(checkout: Path, shown: str) -> Iterator[BakedProject]:
-    """Return the project that the demo leaves, its results committed."""
+    """Return the project that the demo leaves, all of it committed."""
     project = BakedProject(checkout / "build/demo/income-model", "income_model")
-    assert project.git_status().split() == ["??", "dvc.lock", "??", "reports/"]
-    commit_all(project.path, "First model")
+    assert project.git_status() == ""
     yield project
     shutil.rmtree(checkout)
 
@@ -50,11 +49,19 @@ def test_demo_says_where_to_look_and_what_to_do(shown: str, checkout: Path, proj
     assert list((project.path / "reports/plots").glob("*.svg"))
 
 
+def test_demo_ends_with_a_page(shown: str, project: BakedProject) -> None:
+    """It shows the version that serves, with its metrics, and the batch that was watched."""
+    page = project.read("site/index.html")
+    assert "prod: " in page and ">v1.0.0</a>" in page and "census_1995.csv" in page
+    assert f"<b>{json.loads(project.read('reports/metrics.json'))['test']['roc_auc']:.4g}</b>" in page
+    assert "site/index.html" in shown.rpartition("On rows")[2]
+
+
 def test_demo_leaves_the_checkout_alone(checkout: Path, project: BakedProject) -> None:
     """Everything lands in build/, and the project has a repository of its own."""
     assert run("git status --porcelain", checkout).stdout == ""
     assert (project.path / ".git").is_dir()
-    assert len(project.run("git log --format=%h").stdout.split()) == 2
+    assert len(project.run("git log --format=%h").stdout.split()) == 3
 
 
 def test_init_again_is_harmless(project: BakedProject) -> None:

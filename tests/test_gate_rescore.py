@@ -9,14 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject, bake_into, commit_all, run
+from conftest import QUICK, BakedProject, bake_into, commit_all, quicken, run
 
 pytestmark = pytest.mark.slow
 
 ROWS = 1500
 NAME = "income-model"
 PERSON = "-c user.name=T -c user.email=t@example.com".split()
-QUICK = {"max_iter: 100": "max_iter: 20", "importance_repeats: 3": "importance_repeats: 1"}
+ROUNDS_20 = {**QUICK, "max_iter: 500": "max_iter: 20"}
 Environment = dict[str, str]
 
 
@@ -27,8 +27,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory, environment: Environment) 
     project = bake_into(folder, dvc_remote=str(folder / "store"))
     table = project.read("data/raw.csv").splitlines(keepends=True)
     project.write("data/raw.csv", "".join(table[: ROWS + 1]))
-    for slow, quick in QUICK.items():
-        project.write("params.yaml", project.read("params.yaml").replace(slow, quick))
+    quicken(project, ROUNDS_20)
     project.run("git -c init.defaultBranch=main init --quiet")
     project.run("dvc repro --quiet", **environment)
     commit_all(project.path, "First model")

@@ -19,10 +19,27 @@ from urllib.request import Request, urlopen
 
 import pytest
 import yaml
-from conftest import BIN, Bake, BakedProject, bake_into, commit_all, plain_environment, run
+from conftest import (
+    BIN,
+    DEFAULTS,
+    ONE_MODEL,
+    Bake,
+    BakedProject,
+    bake_into,
+    commit_all,
+    linked,
+    plain_environment,
+    quicken,
+    run,
+)
 
 MOST_BYTES = 250_000_000  # of what comes on top of the base image
-QUICK = {"max_iter: 100": "max_iter: 20", "importance_rows: 2000": "importance_rows: 100"}
+QUICK = {
+    **ONE_MODEL,
+    "max_iter: 500": "max_iter: 20",
+    "importance_rows: 2000": "importance_rows: 100",
+    "folds: 5": "folds: 0",
+}
 # https://github.com/kserve/kserve: PredictorSpec, beside the fields of a pod
 KSERVE = {"minReplicas": int, "maxReplicas": int, "timeout": int}
 
@@ -75,16 +92,17 @@ def test_dockerfile_is_linted(project: BakedProject) -> None:
     """Hadolint has nothing to say, and says something where there is a fault."""
     assert tool(project, "hadolint", "--no-color", "Dockerfile").stdout == ""
     project.write(
-        "Faulty", project.read("Dockerfile").replace("-slim AS", "-slim as").replace("WORKDIR /app", "RUN cd /app")
+        "Faulty", project.read("Dockerfile").replace(" AS build", " as build").replace("WORKDIR /app", "RUN cd /app")
     )
     assert "DL3003" in tool(project, "hadolint", "--no-color", "Faulty").stdout
 
 
 def test_dockerfile_uses_the_answered_python(project: BakedProject) -> None:
-    """Both stages start from the version that CI uses."""
-    version = project.read(".python-version").strip()
+    """Both stages start from the version that CI uses, fixed by its digest; each version has one."""
+    version, digests = project.read(".python-version").strip(), DEFAULTS["_base_images"]
     bases = [step.text.split()[0] for step in steps(project.read("Dockerfile")) if step.name == "FROM"]
-    assert bases == [f"python:{version}-slim"] * 2
+    assert bases == [f"python:{version}-slim@{digests[version]}"] * 2
+    assert digests.keys() == set(DEFAULTS["python_version"])
 
 
 def test_the_last_stage_holds_no_tools(project: BakedProject) -> None:
@@ -153,7 +171,7 @@ def test_every_service_is_hardened(project: BakedProject) -> None:
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
-        assert name == "model" or re.search(r":v?\d+\.\d+\.\d+$", service["image"])
+        assert name == "model" or re.search(r":v?\d+\.\d+\.\d+@sha256:[0-9a-f]{64}$", service["image"])
         for volume in service["volumes"]:
             source = volume.partition(":")[0]
             assert (project.path / source).is_file() if source.startswith(".") else source in compose["volumes"]
@@ -192,6 +210,26 @@ def test_kserve_manifest_is_valid(project: BakedProject) -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": service["metadata"], "spec": predictor}
     project.write("pod.yaml", yaml.safe_dump(pod))
     assert tool(project, "kubernetes-validate", "--strict", "pod.yaml").returncode == 0
+
+
+def test_pods_of_a_cluster_are_valid(project: BakedProject) -> None:
+    """Those of docs/data.md, as Kubernetes' schema has pods and services; the rest of it is the operator's."""
+    (text,) = re.findall(r"```yaml\n(.*?kind: DaskCluster.*?)```", project.read("docs/data.md"), re.DOTALL)
+    spec = yaml.safe_load(text.rpartition("```yaml\n")[2])["spec"]
+    assert {name: set(part) - {"replicas"} for name, part in spec.items()} == {
+        "worker": {"spec"},
+        "scheduler": {"spec", "service"},
+    }
+    for kind, part in (
+        ("Pod", spec["worker"]["spec"]),
+        ("Pod", spec["scheduler"]["spec"]),
+        ("Service", spec["scheduler"]["service"]),
+    ):
+        made = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "made"}, "spec": part}
+        project.write("made.yaml", yaml.safe_dump(made))
+        assert tool(project, "kubernetes-validate", "--strict", "made.yaml").returncode == 0
+        project.write("made.yaml", yaml.safe_dump({**made, "spec": {**part, "misspelt": 1}}))
+        assert tool(project, "kubernetes-validate", "--strict", "made.yaml").returncode != 0
 
 
 def containers(project: BakedProject) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -242,6 +280,15 @@ def test_one_name_that_clusters_take(project: BakedProject) -> None:
         assert selector.get("matchLabels", selector) == pods
 
 
+def test_what_can_be_set_is_what_the_service_reads(project: BakedProject) -> None:
+    """Compose, the deployment and KServe can set the number of workers, each by the name that the service reads."""
+    (compose,) = documents(project, "compose.yaml")
+    given = [{variable["name"] for variable in container["env"]} for _, container in containers(project)]
+    given.append({*compose["services"]["model"]["environment"]})
+    read = set(re.findall(r'environ(?:\.get\(|\[)"(\w+)"', project.read("vendor/gitmodel/serve/command.py")))
+    assert all("MODEL_WORKERS" in names <= read for names in given)
+
+
 def test_one_port_and_one_folder_for_the_log(project: BakedProject) -> None:
     """Image, compose, Prometheus and manifests agree on where the service is and what it writes."""
     port, log = one(project, "EXPOSE"), one(project, "VOLUME")
@@ -259,47 +306,58 @@ def test_one_port_and_one_folder_for_the_log(project: BakedProject) -> None:
         assert log in {mount["mountPath"] for mount in container["volumeMounts"]}
 
 
-def make_image(project: BakedProject, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `make image` with a docker that says what it is told."""
-    docker = folder / "docker"
-    docker.write_text('#!/bin/sh\necho "docker $* COMMIT=$COMMIT VERSION=$VERSION IMAGE=$IMAGE"\n')
-    docker.chmod(0o755)
-    return project.run("make image IMAGE=a/b:c", check=False, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
+SAYS = 'test "$2" = version || echo "docker $* COMMIT=$COMMIT VERSION=$VERSION IMAGE=$IMAGE"'
 
 
-def test_image_needs_a_bundle(bake: Bake, tmp_path: Path) -> None:
+def make(
+    project: BakedProject, target: str, environment: dict[str, str], docker: str = SAYS
+) -> subprocess.CompletedProcess[str]:
+    """Run `make` with a docker that does this."""
+    folder = project.path.parent / "programs"
+    folder.mkdir(exist_ok=True)
+    (folder / "docker").write_text(f"#!/bin/sh\n{docker}\n")
+    (folder / "docker").chmod(0o755)
+    if not (project.path / ".venv").exists():
+        linked(project, environment)
+    path = f"{folder}{os.pathsep}{environment['PATH']}"
+    return project.run(["make", *target.split()], check=False, **environment | {"PATH": path})
+
+
+def test_image_needs_a_bundle(bake: Bake, environment: dict[str, str]) -> None:
     """`make image` says in one line what is missing."""
-    result = make_image(bake(deploy_target="container"), tmp_path)
+    result = make(bake(deploy_target="container"), "image", environment)
     assert result.returncode
-    assert result.stderr.splitlines()[0] == "make image: models/bundle is missing; run make repro, or dvc pull"
+    assert result.stderr.splitlines()[0] == "error: models/bundle is missing: run `model repro`, or `dvc pull`"
 
 
-def test_image_needs_compose(bake: Bake, tmp_path: Path) -> None:
+def test_image_needs_compose(bake: Bake, environment: dict[str, str]) -> None:
     """A docker without its plugin is told what it lacks, not what it does not know."""
     project = bake(deploy_target="container")
     (project.path / "models/bundle").mkdir(parents=True)
     project.write("models/bundle/manifest.json", "{}")
-    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "docker").chmod(0o755)
-    result = project.run("make image", check=False, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    said = "make image: docker has no compose; install its compose plugin and try again"
+    result = make(project, "image", environment, docker="exit 1")
+    said = "error: docker has no compose: install its compose plugin, then run this again"
     assert result.returncode and result.stderr.splitlines()[0] == said
 
 
-def test_image_is_labelled_with_commit_and_version(bake: Bake, tmp_path: Path) -> None:
+def test_image_is_labelled_with_commit_and_version(bake: Bake, environment: dict[str, str]) -> None:
     """The commit in full, marked if files differ from it; the newest version that is registered there."""
     project = bake(deploy_target="container")
     (project.path / "models/bundle").mkdir(parents=True)
     project.write("models/bundle/manifest.json", "{}")
+    linked(project, environment)
     project.run("git init --quiet")
     commit_all(project.path, "first")
     commit = project.run("git rev-parse HEAD").stdout.strip()
     built = "docker compose build model"
-    assert make_image(project, tmp_path).stdout == f"{built} COMMIT={commit} VERSION= IMAGE=a/b:c\n"
+    made = make(project, "image IMAGE=a/b:c", environment)
+    assert made.stdout == f"{built} COMMIT={commit} VERSION= IMAGE=a/b:c\n"
     for tag in ("income-model@v1.9.0", "income-model@v1.10.0", "income-model#prod#1"):
         project.run(["git", "tag", tag])
     project.write("README.md", "changed")
-    assert make_image(project, tmp_path).stdout == f"{built} COMMIT={commit}-dirty VERSION=v1.10.0 IMAGE=a/b:c\n"
+    labels = f"COMMIT={commit}-dirty VERSION=v1.10.0 IMAGE="
+    up = f"docker compose up --detach {labels}\n"
+    assert make(project, "up", environment).stdout == f"{built} {labels}\n{up}"
 
 
 # From here on with a bundle, and with the Dockerfile's steps done
@@ -308,11 +366,7 @@ def test_image_is_labelled_with_commit_and_version(bake: Bake, tmp_path: Path) -
 @pytest.fixture(scope="module")
 def shipped(project: BakedProject, environment: dict[str, str]) -> BakedProject:
     """Make the bundle, quickly."""
-    params = project.read("params.yaml")
-    for slow, quick in QUICK.items():
-        assert slow in params
-        params = params.replace(slow, quick)
-    project.write("params.yaml", params)
+    quicken(project, QUICK)
     for stage in ("prepare", "train", "evaluate", "package"):
         project.run(["python", "-m", f"gitmodel.pipeline.{stage}"], **environment)
     return project

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, BakedProject, commit_all, run
+from conftest import BIN, ROOT, BakedProject, commit_all, run
 from hub import BOT, REPOSITORY
 from origin import Origin, Run, prepared
 
@@ -199,7 +199,7 @@ def test_better_model_is_proposed_and_merges_where_main_says_so(origin: Origin, 
     opened = pull(origin)
     assert (opened["number"], opened["title"], opened["labels"]) == (1, "Retrain on new data: better", [])
     body = str(opened["body"])
-    for text in ("incoming/pull-request: ", "incoming/good.csv: 1,000 rows", "## ✅ The model is better"):
+    for text in ("incoming/open: ", "incoming/good.csv: 1,000 rows", "## ✅ The model is better"):
         assert text in body
     assert "merged once its checks pass" in body
     assert "closes it and opens it again" in body
@@ -257,3 +257,54 @@ def test_what_waits_for_the_next_batch_closes_nothing(tmp_path: Path, verdict: s
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     subprocess.run(["bash", "-ec", step["run"]], cwd=tmp_path, env={**told, "PATH": path}, check=True)
     assert ("state=closed" in (tmp_path / "asked.txt").read_text("utf-8")) is closed
+
+
+def run_step(workflow: str, name: str, folder: Path, **variables: str) -> str:
+    """Run a step of a workflow where programs write down what they are asked, and return that."""
+    text = (ROOT / "{{cookiecutter.project_slug}}/.github/workflows" / f"{workflow}.yml").read_text("utf-8")
+    steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    (step,) = (step for step in steps if step.get("name") == name)
+    stub = '#!/bin/sh\necho "$(basename "$0") $*" >> asked.txt\n'
+    answers = {
+        "gh": "",
+        "make": "echo new > made",
+        "dvc": "",
+        "model": 'case "$1" in monitor) echo "$VERDICT" > "$8"; touch "${8%.json}.md";; esac',
+    }
+    (folder / "bin").mkdir()
+    for program, answer in answers.items():
+        (folder / "bin" / program).write_text(f"{stub}{answer}\n", "utf-8")
+        (folder / "bin" / program).chmod(0o755)
+    paths = {"PATH": f"{folder}/bin{os.pathsep}{BIN}{os.pathsep}{os.environ['PATH']}", "RUNNER_TEMP": f"{folder}/temp"}
+    files = {name: str(folder / "temp" / name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")}
+    (folder / "temp").mkdir()
+    run("git init --quiet .", folder)
+    (folder / "vendor").symlink_to(ROOT / "{{cookiecutter.project_slug}}/vendor")
+    subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", step["run"]], cwd=folder, env={**paths, **files, **variables}, check=True
+    )
+    return (folder / "asked.txt").read_text("utf-8")
+
+
+@pytest.mark.parametrize("source", ["", "source: {address: 'sqlite:///shop.db', query: data/query.sql}\n"])
+def test_a_table_that_lives_elsewhere_is_fetched(tmp_path: Path, source: str) -> None:
+    """In place of new rows that a variable names, which nothing may append to it."""
+    (tmp_path / "schema.yaml").write_text(f"table: data/raw.parquet\n{source}", "utf-8")
+    (tmp_path / "new.csv").touch()
+    asked = run_step(
+        "retrain", "Take the new data in", tmp_path, DATA="new.csv", REPOSITORY="o/r", OWNER="o", MAIN="main"
+    )
+    assert ("make --no-print-directory fetch" in asked, "model ingest" in asked) == (bool(source), not source)
+    assert "changed=true" in (tmp_path / "temp/GITHUB_OUTPUT").read_text("utf-8")
+
+
+def test_a_batch_may_be_a_query(tmp_path: Path) -> None:
+    """On the database of `source:`; the rows are watched as those of any file."""
+    variables = {"BATCH": "data/last week.sql", "VERDICT": '{"verdict": "quiet"}'}
+    asked = run_step("monitor", "Watch", tmp_path, **variables).splitlines()
+    assert asked[:2] == [
+        "make --no-print-directory driver",
+        "model fetch --sql data/last week.sql --output incoming/last week.parquet",
+    ]
+    assert asked[2].startswith("model monitor incoming/last week.parquet ")
+    assert "verdict=quiet" in (tmp_path / "temp/GITHUB_OUTPUT").read_text("utf-8")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from conftest import commit_all
+from conftest import commit_all, run
 from origin import MARKER, Origin, prepared
 
 pytestmark = pytest.mark.slow
@@ -29,6 +29,19 @@ def test_main_is_reproduced(origin: Origin) -> None:
     assert pushed.conclusion == "success", pushed.log
     assert pushed.jobs == {"acceptance": "success", "make": "success", "required": "success"}
     assert list((origin.folder / "cache").glob("dvc-main-*"))
+
+
+def test_the_site_is_published_once_a_variable_says_so(origin: Origin) -> None:
+    """The page of main, with its feed and its data; without the variable nothing happens."""
+    done = origin.act("pages", "push", {"ref": "refs/heads/main"}, "main", "--var", "PUBLISH_SITE=yes")
+    assert done.conclusion == "success", done.log
+    assert done.jobs == {"build": "success", "publish": "success"}
+    pages = origin.folder / "artifacts/pages"
+    assert {path.name for path in pages.iterdir()} == {"index.html", "feed.xml", "model.json", "model.schema.json"}
+    assert json.loads((pages / "model.json").read_text(encoding="utf-8"))["commit"] == origin.git("rev-parse", "main")
+    run(["rm", "--recursive", str(pages)], origin.folder)
+    assert "success" not in origin.act("pages", "push", {"ref": "refs/heads/main"}).jobs.values()
+    assert not pages.exists()
 
 
 def test_change_of_words_is_green(origin: Origin) -> None:
@@ -71,6 +84,19 @@ def test_loosened_margin_is_red(origin: Origin) -> None:
     judged, comment = origin.judge(origin.push("A margin"))
     assert judged.conclusion == "failure"
     assert "This change loosens the rule that it is judged by" in comment
+
+
+def test_a_change_cannot_spare_itself_the_training(origin: Origin) -> None:
+    """Main's rule counts: the model is trained again, and the headline says no more than before."""
+    origin.start("spared")
+    origin.edit("rules.yaml", "repeat_training: true", "repeat_training: false")
+    origin.edit("params.yaml", "max_iter: 20", "max_iter: 40")
+    origin.reproduce()
+    judged, comment = origin.judge(origin.push("Spared"))
+    assert judged.conclusion == "failure"
+    assert re.search(r"gate\.repeat\S*training: true -\S+ false", comment), comment
+    assert "training not repeated" not in comment
+    assert "Running stage 'train'" in judged.log
 
 
 def test_worse_model_from_a_hostile_fork_is_red_until_it_is_accepted(origin: Origin) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-from conftest import BIN, Bake, BakedProject, run
+from conftest import BIN, Bake, BakedProject, quicken, run
 from test_own_table import Environment, init
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 def share(project: BakedProject, elsewhere: Path, environment: Environment) -> None:
     """Push the project's outputs, get them in a clone elsewhere, and find both sides equal."""
-    project.write("params.yaml", project.read("params.yaml").replace("max_iter: 100", "max_iter: 5"))
+    quicken(project)
     project.run("dvc repro --quiet", **environment)
     commit(project, "results")
     project.run("dvc push", **environment)
@@ -84,7 +84,7 @@ def test_predictions_live_where_the_table_lives(
 ) -> None:
     """Git never has them; gate and verify read them from DVC, also in a clone, and say what cannot be had."""
     project = bake(dvc_remote=str(store))
-    project.write("params.yaml", project.read("params.yaml").replace("max_iter: 100", "max_iter: 5"))
+    quicken(project)
     out, _ = init(project, environment)
     assert "DVC keeps reports/predictions.csv from now on, as it keeps data/raw.csv\n" in out
     assert project.git_status() == ""

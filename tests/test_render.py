@@ -106,6 +106,14 @@ def test_leftover_in_copied_file_is_found(bake: Bake) -> None:
     assert leftovers(project) == [f"src/{project.package}/x.py:1: x = '{{{{ cookiecutter.y }}}}'"]
 
 
+def reference(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
+    """Return the words of GitLab's own tag."""
+    return loader.construct_sequence(node)
+
+
+yaml.SafeLoader.add_constructor("!reference", reference)
+
+
 def parse(path: Path) -> Any:
     """Parse a file by its kind; other kinds are text."""
     text = path.read_text(encoding="utf-8")
@@ -158,10 +166,11 @@ def listed_files(answers: dict[str, str]) -> set[str]:
     """Return the files that tests/files.txt lists for these answers."""
     listed: set[str] = set()
     section = "always"
+    sections = (f"table {answers['table']}", f"deploy {answers['deploy_target']}", f"ci {answers['ci']}")
     for line in (ROOT / "tests/files.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
             section = line[2:]
-        elif line and section in ("always", f"table {answers['table']}", f"deploy {answers['deploy_target']}"):
+        elif line and section in ("always", *sections):
             listed.add(line)
     return listed
 
@@ -236,18 +245,29 @@ def test_remote_is_configured(project: BakedProject, answers: dict[str, str]) ->
 
 def test_lock_holds_what_is_asked_for(project: BakedProject) -> None:
     """Every dependency is locked to a version in its range, with hashes and without an address."""
-    lock = project.read("requirements.txt")
+    config = tomllib.loads(project.read("pyproject.toml"))
+    groups = config["dependency-groups"]
+    versions = check_lock(project, "requirements.txt", config["project"]["dependencies"] + groups["install"])
+    tools = check_lock(project, "requirements-dev.txt", groups["dev"])
+    assert {name: versions[name] for name in versions.keys() & tools} == {
+        name: tools[name] for name in versions.keys() & tools
+    }
+    assert not {"mypy", "pre-commit", "pytest", "ruff"} & versions.keys()
+
+
+def check_lock(project: BakedProject, name: str, wanted: list[str]) -> dict[str, str]:
+    """Check that a lock holds what is wanted; return its versions."""
+    lock = project.read(name)
     versions = dict(re.findall(r"^([\w.-]+)==(\S+)", lock, flags=re.MULTILINE))
     assert "://" not in lock
     assert "--index" not in lock
-    config = tomllib.loads(project.read("pyproject.toml"))
-    wanted = [Requirement(text) for text in config["project"]["dependencies"] + config["dependency-groups"]["dev"]]
-    for requirement in wanted:
+    for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(versions[requirement.name]), requirement
     blocks = re.split(r"\n(?=\S)", lock)
     assert all("--hash=sha256:" in block for block in blocks)
     names = [re.split("==", block)[0] for block in blocks]
     assert names == sorted(set(names))
+    return versions
 
 
 EXTRAS = {"s3": "dvc-s3", "gs": "dvc-gs", "azure": "dvc-azure", "ssh": "dvc-ssh"}
@@ -352,3 +372,20 @@ def test_license_is_the_one_answered(bake: Bake, name: str) -> None:
     assert not text.endswith("\n\n")
     declared = tomllib.loads(project.read("pyproject.toml"))["project"]["license"]
     assert declared == ("LicenseRef-Proprietary" if name == "Proprietary" else name)
+
+
+def chosen_by_test_rows(text: str) -> list[str]:
+    """Return the lines that compare models and do not name `validation`, which is what to choose by."""
+    compared = [line for line in text.splitlines() if re.search(r"dvc (exp show|metrics (show|diff))", line)]
+    return [line for line in compared if "validation" not in line]
+
+
+def test_nobody_is_told_to_choose_by_test_rows(bake: Bake) -> None:
+    """Where a page compares models, it names `validation`; a page that does not is found."""
+    project = bake()
+    pages = [
+        name for name in project.files() if name.endswith((".md", ".ipynb", "params.yaml")) and "vendor" not in name
+    ]
+    for text in [*map(project.read, pages), *(path.read_text(encoding="utf-8") for path in ROOT.glob("*.md"))]:
+        assert chosen_by_test_rows(text) == []
+    assert chosen_by_test_rows("| `dvc metrics diff` | what is better? |")

@@ -108,9 +108,11 @@ def body(project: BakedProject, environment: Environment) -> bytes:
     return json.dumps({"rows": [json.loads(row)]}).encode()
 
 
-@pytest.fixture
-def served(project: BakedProject, environment: Environment, tmp_path: Path, body: bytes) -> Iterator[Served]:
-    """Start a server, wait until it answers; end it."""
+@pytest.fixture(params=[1])
+def served(
+    request: pytest.FixtureRequest, project: BakedProject, environment: Environment, tmp_path: Path, body: bytes
+) -> Iterator[Served]:
+    """Start a server with so many workers, wait until it answers; end it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -124,6 +126,8 @@ def served(project: BakedProject, environment: Environment, tmp_path: Path, body
         str(port),
         "--log",
         str(tmp_path / "log"),
+        "--workers",
+        str(request.param),
     ]
     with (tmp_path / "output").open("wb") as output:
         process = subprocess.Popen(
@@ -153,6 +157,7 @@ def logged(served: Served, project: BakedProject, environment: Environment) -> t
     return found["ids"], found["cut_off"]
 
 
+@pytest.mark.parametrize("served", [1, 2], indirect=True)
 def test_a_stop_under_load_fails_no_request(
     served: Served, project: BakedProject, environment: Environment, body: bytes
 ) -> None:

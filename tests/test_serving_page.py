@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject, bake_into, plain_environment
+from conftest import QUICK, BakedProject, bake_into, barriers, plain_environment, quicken
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 pytestmark = pytest.mark.slow
@@ -135,16 +135,7 @@ def served(
     make_table(table, request.param)
     project = bake_into(folder, project_name="Odd", data_path=str(table), target_column="goal")
     settings = {**environment, "PYTHONPATH": f"{project.path}/src:{project.path}/vendor"}
-    quick = {
-        "max_iter: 100": "max_iter: 5",
-        "importance_rows: 2000": "importance_rows: 50",
-        "importance_repeats: 3": "importance_repeats: 1",
-    }
-    params = project.read("params.yaml")
-    for slow, fast in quick.items():
-        assert slow in params
-        params = params.replace(slow, fast)
-    project.write("params.yaml", params)
+    quicken(project, {**QUICK, "importance_rows: 2000": "importance_rows: 50"})
     adopt = ["python", "-m", "gitmodel.cli", "adopt", str(table), "--target", "goal"]
     project.run(adopt, **settings)
     project.run("git init --quiet", **settings)
@@ -233,6 +224,21 @@ def test_a_person_reads_the_prediction_of_the_bundle(visit: Visit, served: Serve
     assert all(url.startswith(served.url) for url in visit.requests if not url.startswith("data:"))
 
 
+def test_what_moved_the_prediction_is_drawn(visit: Visit) -> None:
+    """The largest contributions of the answer, with their signs; names of columns are texts."""
+    visit.predict()
+    answer = json.loads(visit.page.locator("#exchange pre + pre").text_content() or "")
+    parts = answer["predictions"][0]["explanation"]["contributions"]
+    drawn = visit.page.locator("#reasons .bars li").all()
+    found = [(bar.locator("span").inner_text(), bar.locator("data").get_attribute("value")) for bar in drawn]
+    largest = sorted((name for name in parts if parts[name]), key=lambda name: -abs(parts[name]))[:10]
+    assert largest and [name for name, _ in found] == largest
+    assert [float(value or "nan") for _, value in found] == [parts[name] for name in largest]
+    lowered = [name for bar, (name, _) in zip(drawn, found, strict=True) if bar.locator(".down").count()]
+    assert lowered == [name for name in largest if parts[name] < 0]
+    assert visit.errors == []
+
+
 def test_the_example_is_predicted_with_the_keyboard_alone(visit: Visit, served: Served) -> None:
     """Enter in a field is enough; what was said is announced."""
     visit.box("elements").focus()
@@ -277,17 +283,19 @@ def test_a_column_of_many_is_found(visit: Visit) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1280, "dark")])
 def test_no_screen_is_too_small(browser: Browser, served: Served, width: int, scheme: Any) -> None:
-    """Nothing has to be scrolled sideways; the prediction comes into view."""
+    """Nothing has to be scrolled sideways, axe-core finds nothing; the prediction comes into view."""
     page = browser.new_page(viewport={"width": width, "height": 640}, color_scheme=scheme)
     for path in ("", "docs"):
         page.goto(served.url + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert barriers(page) == []
     page.goto(served.url)
     visit = Visit(page)
     visit.predict()
     page.wait_for_timeout(300)
     top = page.locator("#verdict").bounding_box()
     assert top and 0 <= top["y"] < 640
+    assert barriers(page) == []
     page.close()
 
 

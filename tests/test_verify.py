@@ -6,12 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject, bake_into, commit_all, run
+from conftest import BakedProject, bake_into, commit_all, quicken, run
 
 Environment = dict[str, str]
 
 pytestmark = pytest.mark.slow
-QUICK = {"max_iter: 100": "max_iter: 5", "importance_repeats: 3": "importance_repeats: 1"}
 RENEW = "run `dvc repro`, then commit dvc.lock and reports/"
 
 
@@ -20,8 +19,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -
     """Return a project whose table and results are committed and pushed to a remote on the same disk."""
     folder = tmp_path_factory.mktemp("pushed")
     project = bake_into(folder, dvc_remote=str(folder / "store"))
-    for slow, quick in QUICK.items():
-        project.write("params.yaml", project.read("params.yaml").replace(slow, quick))
+    quicken(project)
     project.run("git -c init.defaultBranch=main init --quiet")
     store = "from pathlib import Path; from gitmodel.git import storage; storage.store_table(Path('data/raw.csv'))"
     project.run(["python", "-c", store], **environment)
@@ -92,14 +90,14 @@ def test_a_pushed_project_is_sound_here_and_in_a_clone(
 ) -> None:
     """What was checked is listed; a clone that has fetched nothing is sound too, and says what it did not check."""
     said = require_sound(project, environment)
-    assert "DVC's remote has all 13 objects" in said
+    assert "DVC's remote has all 14 objects" in said
     assert "not here" not in said
     run(["git", "clone", "--quiet", str(project.path), "clone"], tmp_path)
     clone = BakedProject(tmp_path / "clone", project.package)
     set_remote(clone, str(tmp_path / "store"), environment)
     said = require_sound(clone, environment)
     assert "not here, so not checked: data/raw.csv, data/test.parquet" in said
-    assert "DVC's remote has all 13 objects" in said
+    assert "DVC's remote has all 14 objects" in said
     assert "reports/predictions.csv" in said and "reports/metrics.json is the committed one" in said
     clone.run("dvc pull --quiet", **environment)
     assert "not here" not in require_sound(clone, environment)

@@ -14,7 +14,17 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import CRUFT, BakedProject, commit_all, copy_template, create_with_cruft, linked, plain_environment
+from conftest import (
+    CRUFT,
+    ONE_MODEL,
+    BakedProject,
+    commit_all,
+    copy_template,
+    create_with_cruft,
+    linked,
+    plain_environment,
+    quicken,
+)
 from docs_blocks import source, with_code
 
 pytestmark = pytest.mark.slow
@@ -24,7 +34,8 @@ TARGET = "arrived?"
 HEADER = ("Order No.", "weight (kg)", "1st price €", "kind/colour", "Größe", "sent on", TARGET)
 RATIO, METRIC, MOST_LINES = "€ per kg", "expected_cost", 10
 QUICK = {
-    "max_iter: 100": "max_iter: 10",
+    **ONE_MODEL,
+    "max_iter: 500": "max_iter: 10",
     "importance_rows: 2000": "importance_rows: 100",
     "importance_repeats: 3": "importance_repeats: 1",
 }
@@ -93,7 +104,7 @@ ESTIMATORS["lightgbm"] = lightgbm
 ''',
         {
             "model: gradient_boosting": "model: lightgbm",
-            "\nevaluate:": "  lightgbm:\n    n_estimators: 40\n    num_leaves: 8\n\nevaluate:",
+            "\ndecision:": "  lightgbm:\n    n_estimators: 40\n    num_leaves: 8\n\ndecision:",
         },
         package="lightgbm>=4,<5",
     ),
@@ -128,7 +139,7 @@ ESTIMATORS["typical"] = typical
 ''',
         {
             "model: lightgbm": "model: typical",
-            "\nevaluate:": "  typical:\n    n_estimators: 40\n    num_leaves: 8\n\nevaluate:",
+            "\ndecision:": "  typical:\n    n_estimators: 40\n    num_leaves: 8\n\ndecision:",
         },
     ),
 }
@@ -246,8 +257,7 @@ def user(template: Path, tmp_path_factory: pytest.TempPathFactory, environment: 
         (path / ".venv/bin" / name).unlink()
         project.write(f".venv/bin/{name}", script)
         (path / ".venv/bin" / name).chmod(0o755)
-    for slow, quick in QUICK.items():
-        user.edit("params.yaml", slow, quick)
+    quicken(user.project, QUICK)
     user.do("model init")
     project.write(".git/info/exclude", MADE)
     user.do("make repro")

@@ -4,11 +4,12 @@ Needs Chromium or Chrome on PATH, and is skipped without.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LIBRARY, ROOT, run
+from conftest import LIBRARY, ROOT, barriers, run
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
 pytestmark = pytest.mark.slow
@@ -42,13 +43,17 @@ OPEN = "() => document.querySelectorAll('details').forEach((details) => { detail
 LOOKS = ["alert-binary", "quiet", "hostile", "stopped"]
 
 
+def written(folder: Path, script: str, environment: dict[str, str]) -> Path:
+    """Run a script in a folder that writes pages into it, with the cases of the library's tests; return the folder."""
+    paths = f"{LIBRARY}:{ROOT / 'tests/gitmodel'}"
+    run(["python", "-c", script], folder, **{**environment, "PYTHONPATH": paths})
+    return folder
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], browser: Browser) -> Path:
     """Write the pages of made-up results; nothing is trained for them."""
-    folder = tmp_path_factory.mktemp("watched")
-    paths = f"{LIBRARY}:{ROOT / 'tests/gitmodel'}"
-    run(["python", "-c", WRITE], folder, **{**environment, "PYTHONPATH": paths})
-    return folder
+    return written(tmp_path_factory.mktemp("watched"), WRITE, environment)
 
 
 @pytest.fixture
@@ -57,9 +62,9 @@ def errors() -> list[str]:
     return []
 
 
-@pytest.fixture
-def visit(browser: Browser, pages: Path, errors: list[str]) -> Iterator[Any]:
-    """Return a function that opens a page, without JavaScript of its own, and notes what it asks for."""
+@contextmanager
+def opening(browser: Browser, folder: Path, errors: list[str]) -> Iterator[Any]:
+    """Give a function that opens a page of a folder, without JavaScript of its own, and notes what it asks for."""
     contexts = []
 
     def visit(name: str, width: int = 1280, scheme: Any = "light") -> Page:
@@ -74,7 +79,7 @@ def visit(browser: Browser, pages: Path, errors: list[str]) -> Iterator[Any]:
         page.on("console", complain)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("dialog", lambda dialog: errors.append(dialog.message))
-        address = (pages / f"{name}.html").as_uri()
+        address = (folder / f"{name}.html").as_uri()
         page.on(
             "request", lambda request: errors.append(request.url) if request.url not in (address, "data:,") else None
         )
@@ -86,15 +91,23 @@ def visit(browser: Browser, pages: Path, errors: list[str]) -> Iterator[Any]:
         context.close()
 
 
+@pytest.fixture
+def visit(browser: Browser, pages: Path, errors: list[str]) -> Iterator[Any]:
+    """Return what opens a page of made-up results."""
+    with opening(browser, pages, errors) as visit:
+        yield visit
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("name", LOOKS)
 def test_every_screen_shows_it(visit: Any, errors: list[str], name: str, width: int, scheme: str) -> None:
-    """Nothing has to be scrolled sideways, every text stands out, nothing is loaded, nothing is wrong."""
+    """Nothing has to be scrolled sideways, every text stands out, axe-core finds nothing, nothing is loaded."""
     page = visit(name, width, scheme)
     page.evaluate(OPEN)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(FAINT) == []
+    assert barriers(page) == []
     assert errors == []
 
 

@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject, bake_into, commit_all
+from conftest import ONE_MODEL, BakedProject, bake_into, commit_all, quicken
 from origin import Origin, prepared
 
 pytestmark = pytest.mark.slow
 
 ROWS = 3000
-QUICK = {"max_iter: 100": "max_iter: 20", "importance_repeats: 3": "importance_repeats: 1", "rows: 2000": "rows: 50"}
+QUICK = {
+    **ONE_MODEL,
+    "max_iter: 500": "max_iter: 20",
+    "importance_repeats: 3": "importance_repeats: 1",
+    "rows: 2000": "rows: 50",
+}
 WORSE = ("params.yaml", "learning_rate: 0.1", "learning_rate: 0.02")
 PREDICTIONS, LIBRARY = "reports/predictions.csv", "vendor/gitmodel"
 TARGET = "income_over_50k"
@@ -134,8 +139,7 @@ def main(tmp_path_factory: pytest.TempPathFactory, environment: Environment) -> 
     project = bake_into(tmp_path_factory.mktemp("main"))
     work = Work(project, environment)
     work.write(work.rows()[:ROWS])
-    for slow, quick in QUICK.items():
-        work.edit("params.yaml", slow, quick)
+    quicken(project, QUICK)
     project.run("git -c init.defaultBranch=main init --quiet")
     work.reproduce()
     project.run("git switch --quiet --create topic")
@@ -330,7 +334,7 @@ def reworded(work: Work) -> None:
     work.library("pipeline/train.py", lambda text: f"{text}\n# another comment\n")
     work.library("VERSION", lambda text: "99.0.0\n")
     text = work.project.read("requirements.txt")
-    work.project.write("requirements.txt", re.sub(r"(?m)^ruff==\S+", "ruff==99.0.0", text))
+    work.project.write("requirements.txt", re.sub(r"(?m)^uv==\S+", "uv==99.0.0", text))
 
 
 HONEST = (corrected, grown, informed, reseeded, reworded)
@@ -467,8 +471,9 @@ def judged(origin: Origin) -> tuple[str, dict[str, str], str]:
 
 
 def test_training_that_finds_the_test_rows_does_not_come_through(origin: Origin) -> None:
-    """It finds none where main's workflow trains; to train once more later on, with all rows at hand, is seen."""
+    """It finds none where main's scripts train; to train once more later on, with all rows at hand, is seen."""
     work = author(origin, "cheat")
+    work.edit("vendor/gitmodel/ci/apart.sh", "cp data/train.parquet", "cp data/*.parquet")
     work.append(work.own("train"), HUNT + CHEAT)
     work.edit("dvc.yaml", "pipeline.train\n", "pipeline.train\n    always_changed: true\n")
     for old, new in (("rate: 0.1", "rate: 0.3"), ("nodes: 8", "nodes: 30"), ("max_iter: 20", "max_iter: 40")):
@@ -497,6 +502,8 @@ def test_what_a_pull_request_plants_does_not_judge(origin: Origin) -> None:
     work.append(work.own("features"), HUNT)
     work.edit("params.yaml", "max_iter: 20", "max_iter: 2")
     work.project.write("src/sitecustomize.py", SITE)
+    stages = work.project.read("dvc.yaml")  # each stage asks for a line, once Python has loaded it
+    work.project.write("dvc.yaml", stages.replace("- schema.yaml\n", "- schema.yaml\n      - src/sitecustomize.py\n"))
     other_judge(work)
     conclusion, jobs, comment = judged(origin)
     assert json.loads(work.project.read("reports/metrics.json"))["test"]["roc_auc"] > 0.9  # it did find them here

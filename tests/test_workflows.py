@@ -13,8 +13,8 @@ import yaml
 from conftest import BIN, ROOT, BakedProject, bake_into, run
 from hub import Refusal, serve
 
-WORKFLOWS = ("ci", "comment", "deploy", "model", "monitor", "release", "retrain")
-PUBLISHING = ("deploy", "release")
+WORKFLOWS = ("ci", "comment", "deploy", "model", "monitor", "pages", "release", "retrain")
+PUBLISHING = ("deploy", "pages", "release")
 LOOP = ("monitor", "retrain")
 REQUIRED = {"ci": "Required by CI", "model": "Required by Model"}
 
@@ -41,6 +41,12 @@ def load(project: BakedProject, name: str) -> dict[str, Any]:
     """Read a workflow, whose key `on` YAML takes for a boolean."""
     content: dict[Any, Any] = yaml.safe_load(project.read(f".github/workflows/{name}.yml"))
     return {"on": content.pop(True), **content}
+
+
+def script(project: BakedProject, step: dict[str, Any]) -> str:
+    """Return what a step runs, with the scripts of the library in place of the lines that call them."""
+    called = re.compile(r"^bash (vendor/\S+\.sh)$", flags=re.MULTILINE)
+    return called.sub(lambda found: project.read(found[1]), str(step["run"]))
 
 
 def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
@@ -115,6 +121,7 @@ PERMISSIONS = {
         "report": {"contents": "write", "issues": "write"},
         "retrain": {"actions": "write"},
     },
+    "pages": {"build": {"contents": "read"}, "publish": {"pages": "write", "id-token": "write"}},
     "release": {
         "bundle": {"contents": "read", "id-token": "write"},
         "sign": {"contents": "read"},
@@ -144,13 +151,16 @@ def test_grants_have_a_reason(project: BakedProject, name: str) -> None:
 
 def test_limits(workflow: dict[str, Any], name: str) -> None:
     """Every job ends in time; a newer commit replaces the run of an older one, but never a run of main."""
-    assert all(job["timeout-minutes"] <= 120 for job in workflow["jobs"].values())
+    limits = {key: job["timeout-minutes"] for key, job in workflow["jobs"].items()}
+    chosen = [key for key, limit in limits.items() if limit == "${{ fromJSON(vars.MODEL_MINUTES || '120') }}"]
+    assert chosen == (["make"] if name in ("model", "retrain") else [])
+    assert all(limit <= 120 for key, limit in limits.items() if key not in chosen)
     group, cancel = workflow["concurrency"]["group"], workflow["concurrency"]["cancel-in-progress"]
     if name == "comment":
         assert "head_repository" in group
         assert "head_branch" in group
         assert cancel is False
-    elif name in LOOP:
+    elif name in (*LOOP, "pages"):
         assert group == f"{name}-${{{{ github.workflow }}}}"  # one at a time, whatever started it
         assert cancel is False
     elif name in PUBLISHING:
@@ -159,6 +169,15 @@ def test_limits(workflow: dict[str, Any], name: str) -> None:
     else:
         assert "github.ref" in group
         assert cancel == "${{ github.event_name == 'pull_request' }}"
+
+
+def test_only_what_trains_chooses_its_runner(workflow: dict[str, Any], name: str) -> None:
+    """What judges runs where no code of a pull request ran, and a fork's code on GitHub's machines."""
+    chosen = {key: job["runs-on"] for key, job in workflow["jobs"].items() if job["runs-on"] != "ubuntu-24.04"}
+    assert chosen.keys() == ({"make"} if name in ("model", "retrain") else set())
+    for label in chosen.values():
+        assert label.strip().endswith("vars.MODEL_RUNNER || 'ubuntu-24.04' }}")
+        assert ("head.repo.full_name == github.repository)" in label) == (name == "model")
 
 
 def uses(text: str) -> dict[str, str]:
@@ -246,6 +265,20 @@ def test_a_stage_is_deployed_by_its_tag(project: BakedProject) -> None:
     assert "image" in jobs["propose"]["needs"]
 
 
+def test_the_site_is_published_once_a_variable_says_so(project: BakedProject) -> None:
+    """After each change of main and of the tags, from main with all its history; what publishes runs nothing."""
+    workflow = load(project, "pages")
+    tags = [tag for name in ("release", "deploy") for tag in load(project, name)["on"]["push"]["tags"]]
+    assert workflow["on"]["push"] == {"branches": ["main"], "tags": tags}
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    assert build["if"] == "vars.PUBLISH_SITE != ''"
+    assert publish["needs"] == "build"
+    assert "if" not in publish  # skipped with the job that it needs
+    assert build["steps"][0]["with"]["ref"] == "main"
+    assert build["steps"][0]["with"]["fetch-depth"] == 0
+    assert [step["uses"].partition("@")[0] for step in publish["steps"]] == ["actions/deploy-pages"]
+
+
 @pytest.mark.parametrize("name", LOOP)
 def test_loop_runs_by_itself_once_a_variable_names_the_data(project: BakedProject, name: str) -> None:
     """On a schedule, which does nothing before that; or by hand, with inputs that all may be left out."""
@@ -271,8 +304,9 @@ def test_only_an_alert_starts_a_retraining(project: BakedProject) -> None:
     ]
     assert [step.get("if") for step in merging] == ["needs.make.outputs.merge == 'true'"]
     (judge,) = [step for step in steps(load(project, "retrain")) if step.get("id") == "judge"]
-    assert "git show HEAD^:rules.yaml" in judge["run"]  # main's rule, not that of the change
-    assert re.search(r'\$better == true && \$sure == true ]]; then\n +echo "merge=true"', judge["run"])
+    judged = script(project, judge)
+    assert "git show HEAD^:rules.yaml" in judged  # main's rule, not that of the change
+    assert re.search(r'\$better == true && \$sure == true ]]; then\n +echo "merge=true"', judged)
 
 
 def surely(p: float, against: str = "base", kind: str = "metric") -> dict[str, Any]:
@@ -299,6 +333,8 @@ def surely(p: float, against: str = "base", kind: str = "metric") -> dict[str, A
         ("auto_merge: true", surely(0.0, kind="slice"), False),
         ("auto_merge: true", {"findings": [{"against": "base", "kind": "metric"}]}, False),
         ("auto_merge: true", {"findings": []}, False),
+        ("auto_merge: true\ngate:\n  repeat_training: true", {}, True),
+        ("auto_merge: true\ngate:\n  repeat_training: false", {}, False),
     ],
 )
 def test_a_merge_is_decided_by_the_rule_of_main_and_the_gate(
@@ -328,8 +364,8 @@ def test_each_attempt_is_counted_in_its_commit(project: BakedProject, tmp_path: 
     if former:
         run("git update-ref refs/remotes/origin/retrain HEAD", tmp_path)
     (tmp_path / "reports").write_text("new")
-    script = "dvc() { if [[ $1 == config ]]; then return 1; fi; }\nmodel() { :; }\n" + make["run"]
-    run(["bash", "-eo", "pipefail", "-c", script], tmp_path)
+    stand_ins = "dvc() { if [[ $1 == config ]]; then return 1; fi; }\nmodel() { :; }\n"
+    run(["bash", "-eo", "pipefail", "-c", stand_ins + script(project, make)], tmp_path, **make["env"])
     told = re.findall(r"^Retrain-attempt: (\S+)$", run("git log -1 --format=%b", tmp_path).stdout, re.M)
     assert told[:-1] == re.findall(r"attempt: (\S+)", former)
     assert abs(datetime.now(UTC) - datetime.fromisoformat(told[-1])) < timedelta(minutes=5)
@@ -351,7 +387,9 @@ def merged(
         place.mkdir()
     given = {"better": True, "exit_status": 0, "rules": {"confidence": 0.95}} | surely(0.001)
     report.joinpath("given.json").write_text(json.dumps(given | judged))
-    script = 'model() { for last; do :; done; cp "$RUNNER_TEMP/retrain/given.json" "$last"; touch "${last%json}md"; }\n'
+    stand_in = (
+        'model() { for last; do :; done; cp "$RUNNER_TEMP/retrain/given.json" "$last"; touch "${last%json}md"; }\n'
+    )
     git = "git -c init.defaultBranch=main -c user.name=T -c user.email=t@example.com"
     for message, section in zip(messages, (rule, "auto_merge: true"), strict=True):  # main's, then that of the change
         (repository / "rules.yaml").write_text(f"retrain:\n  {section}\n")
@@ -360,7 +398,7 @@ def merged(
         run([*git.split(), "commit", "--quiet", "--allow-empty", "--message", message], repository)
     files = {name: str(folder / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     path = f"{BIN}:/usr/bin:/bin"
-    command = ["bash", "-eo", "pipefail", "-c", script + judge["run"]]
+    command = ["bash", "-eo", "pipefail", "-c", stand_in + script(project, judge)]
     run(command, repository, **files, RUNNER_TEMP=str(folder), PATH=path)
     output = folder / "GITHUB_OUTPUT"
     return output.exists() and output.read_text() == "merge=true\n"

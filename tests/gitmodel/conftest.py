@@ -17,7 +17,8 @@ import yaml
 from gitmodel.base.project import BUNDLE, PARAMS, PROSE, RULES, SCHEMA, TEST
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract import schema
-from gitmodel.contract.table import is_parquet, read_cells
+from gitmodel.contract.kinds import is_parquet
+from gitmodel.contract.table import read_cells
 from gitmodel.pipeline import evaluate, package, prepare, train
 from made_cases import made, project  # noqa: F401
 from room import Room
@@ -29,7 +30,13 @@ COOKIECUTTER = TEMPLATE / "build/venv/bin/cookiecutter"
 ROWS = 2_000
 ROWS_OF_EACH_CLASS = 20
 FAST = {
-    "train": {"gradient_boosting": {"max_iter": 10}, "random_forest": {"n_estimators": 10}},
+    "train": {
+        "model": "gradient_boosting",
+        "stop_early": False,
+        "gradient_boosting": {"max_iter": 10},
+        "random_forest": {"n_estimators": 10},
+        "extra_trees": {"n_estimators": 10},
+    },
     "evaluate": {"importance_rows": 100, "importance_repeats": 1},
 }
 

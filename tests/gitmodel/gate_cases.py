@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,16 @@ def stand_in(monkeypatch):
             yield file
 
     monkeypatch.setattr(test_rows, "output_of", output_of)
+
+
+def answer_with(monkeypatch, name):
+    """Let answers have what metrics.json of the change holds under a name, such as `decision`."""
+    given = compare.ask_here
+
+    def ask_with(change, base, rows, commit):
+        return replace(given(change, base, rows, commit), **{name: change.results.metrics.get(name)})
+
+    monkeypatch.setattr(compare, "ask_here", ask_with)
 
 
 def ask(change, base, rows, commit):

@@ -91,6 +91,7 @@ def made(sample, tmp_path_factory):
     path = tmp_path_factory.mktemp("made") / "income-model"
     shutil.copytree(sample, path, ignore=shutil.ignore_patterns(".git", "__pycache__", "models", "reports", "cache"))
     params = yaml.safe_load((path / "params.yaml").read_text())
+    params["train"].update(model="gradient_boosting", stop_early=False, folds=0)
     params["train"]["gradient_boosting"]["max_iter"] = 5
     params["evaluate"].update(importance_rows=100, importance_repeats=1)
     (path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

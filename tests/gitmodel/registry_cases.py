@@ -7,13 +7,34 @@ from hashlib import sha256
 from pathlib import Path
 
 import yaml
-from gate_cases import NAME, STORE, Project
+from gate_cases import NAME, STORE, Project, stand_in
 from gitmodel.base.project import BUNDLE, LOCK, METRICS, TEST
 from gitmodel.bundle.bundle import MANIFEST, ONNX, PROFILE, SCHEMA
+from gitmodel.metrics import bootstrap
+from gitmodel.verify import command as verify
 
 START = 1_750_000_000
 MINUTE = 60
 PEOPLE = {"Ann": "ann@example.com", "Bob": "bob@example.com"}
+
+
+def apart(monkeypatch, draws):
+    """Draw fewer times, keep away the settings of whoever runs this, and leave `model verify` to its own tests."""
+    monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", draws)
+    monkeypatch.setattr(bootstrap, "MOST_DRAWS", draws)
+    monkeypatch.setattr(verify, "check", lambda: [])
+    stand_in(monkeypatch)
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+def calm(monkeypatch):
+    """Be apart, and somebody to Git whose clock a test moves."""
+    apart(monkeypatch, draws=200)
+    for name, value in {"DATE": f"{START} +0000", "NAME": "T", "EMAIL": "t@example.com"}.items():
+        monkeypatch.setenv(f"GIT_COMMITTER_{name}", value)  # set by every call, put back afterwards
 
 
 class Model(Project):
@@ -22,6 +43,7 @@ class Model(Project):
     def __init__(self, folder, rows=60):
         """Write a sound version, not committed yet."""
         self.now, self.person, self.number, self.beats_trivial = START, "Ann", 0, True
+        self.hash = "a" * 32  # of the table
         self.inputs = {"data/raw.csv": "1", "src/a/features.py": "1", "src/a/train.py": "1"}
         folder.mkdir()
         super().__init__(folder, rows=rows)
@@ -65,7 +87,7 @@ class Model(Project):
             files[name] = {"sha256": sha256((folder / name).read_bytes()).hexdigest()}
         metrics = json.loads((self.folder / METRICS).read_text(encoding="utf-8"))
         manifest = {"format": 1, "name": NAME, "beats_trivial": self.beats_trivial, "metrics": metrics, "files": files}
-        (folder / MANIFEST).write_text(json.dumps(manifest | {"data": {"md5": "0" * 32}}), encoding="utf-8")
+        (folder / MANIFEST).write_text(json.dumps(manifest | {"data": {"md5": self.hash}}), encoding="utf-8")
 
     def model(self, *words):
         """Run `model` here a minute later, as the person who acts."""

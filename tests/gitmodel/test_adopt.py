@@ -1,5 +1,6 @@
 """`model adopt` infers a contract that its table keeps, says what is suspicious, and refuses what cannot work."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from gitmodel.adopt.command import adopt
+from gitmodel.adopt.share import bounded
 from gitmodel.base.project import UserError
 from gitmodel.contract.schema import check, load
 from gitmodel.contract.table import read_table, rows
@@ -45,6 +47,20 @@ def test_types():
     assert schema.columns["age"].max > 100
     assert schema.columns["colour"].nullable
     assert schema.columns["colour"].values == ("blue", "green", "red")
+
+
+def test_a_compressed_table_is_put_in_place_as_it_is_within():
+    """Also where it lies in its place already, as after generation; then `reading:` holds how it is written."""
+    table = write()
+    content = table.read_text().replace(",", ";").encode("utf-16")
+    Path("t.csv.gz").write_bytes(gzip.compress(content))
+    first = adopt(Path("t.csv.gz"), "bought")
+    assert content == Path("data/raw.csv").read_bytes()
+    Path("data/raw.csv").write_bytes(gzip.compress(content))
+    assert first == adopt(Path("data/raw.csv"), "bought")
+    assert content == Path("data/raw.csv").read_bytes()
+    reading = yaml.safe_load(Path("schema.yaml").read_text(encoding="utf-8").rpartition("\n# ")[2].partition("\n")[2])
+    assert {"separator": ";", "encoding": "utf-16"}.items() <= reading["reading"].items()
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -178,10 +194,76 @@ def test_margins_of_another_task_are_dropped(capsys):
 
 
 def test_edits_are_kept():
-    """A schema.yaml that was edited is kept beside the new one."""
+    """A schema.yaml that was edited stays, and the difference is shown; by force it is kept beside the new one."""
     adopt(write(), "bought")
     text = Path("schema.yaml").read_text(encoding="utf-8")
-    Path("schema.yaml").write_text(text + "# mine\n", encoding="utf-8")
-    adopt(Path("data/raw.csv"), "bought")
+    edited = text.replace("violations: reject", "violations: flag") + "# mine\n"
+    Path("schema.yaml").write_text(edited, encoding="utf-8")
+    with pytest.raises(UserError, match=r"schema\.yaml was edited since .* give `--force`") as refused:
+        adopt(Path("data/raw.csv"), "bought")
+    assert refused.value.lines[1:] == ["  -violations: flag", "  +violations: reject", "  -# mine"]
+    assert Path("schema.yaml").read_text(encoding="utf-8") == edited
+    adopt(Path("data/raw.csv"), "bought", force=True)
     assert Path("schema.yaml").read_text(encoding="utf-8") == text
     assert Path("schema.yaml.bak").read_text(encoding="utf-8").endswith("# mine\n")
+
+
+def test_no_earlier_hands_work_is_lost():
+    """Each schema.yaml that somebody edited is kept, once."""
+    table = write()
+    for number in (1, 2, 2, 3):
+        adopt(table, "bought", force=True)
+        with Path("schema.yaml").open("a", encoding="utf-8") as file:
+            file.write(f"# by hand {number}\n")
+    adopt(table, "bought", force=True)
+    kept = [path.read_text(encoding="utf-8") for path in sorted(Path().glob("schema.yaml.bak*"))]
+    assert [[f"# by hand {number}" in text for text in kept].count(True) for number in (1, 2, 3)] == [1, 1, 1]
+    assert len(kept) == 3
+
+
+def test_a_large_table_is_tested_on_no_more_rows_than_there_is_room_for(capsys):
+    """The share is lowered in params.yaml, whose comments stay; it says so."""
+    before = "# knobs\nprepare:\n  # of them\n  test_size: 0.25 # a share\nother:\n  test_size: 0.3\n"
+    Path("params.yaml").write_text(before, encoding="utf-8")
+    adopt(write(), "bought", max_test_rows=60)
+    assert Path("params.yaml").read_text(encoding="utf-8") == before
+    adopt(write(), "bought", max_test_rows=30)
+    after = Path("params.yaml").read_text(encoding="utf-8")
+    assert after == before.replace("0.25", "0.14")
+    assert "prepare.test_size in params.yaml is 0.14 now" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(4_000_000, 0.24), (100_000_000, 0.0098), (3_900_000, 0.25)])
+def test_the_share_of_a_large_table(rows, expected):
+    """Two digits, a little below what there is room for."""
+    assert bounded(rows, 0.25, 1_000_000) == expected
+
+
+def test_what_nobody_edited_is_replaced_without_a_word(capsys):
+    """Also by other wishes, and by another table; what somebody edited, by another table: it is kept beside."""
+    adopt(write(), "bought")
+    adopt(write(), "bought", id=None, test_size=0.4)
+    assert not [*Path().glob("schema.yaml.bak*")]
+    with Path("schema.yaml").open("a", encoding="utf-8") as file:
+        file.write("# by hand\n")
+    capsys.readouterr()
+    adopt(write(other=list(range(ROWS))), "other")
+    assert "# by hand" in Path("schema.yaml.bak").read_text(encoding="utf-8")
+
+
+def test_ranges_are_those_that_quantities_have():
+    """By nature where the name says so and the values fit; else with room."""
+    draw = np.random.default_rng(0)
+    table = write(
+        weeks_worked=draw.integers(0, 53, ROWS),
+        share=draw.random(ROWS).round(3),
+        month=draw.integers(1, 13, ROWS),
+        lat=draw.uniform(47, 55, ROWS).round(3),
+        years=draw.integers(0, 40, ROWS),
+        age_days=draw.integers(0, 4000, ROWS),
+    )
+    columns = adopt(table, "bought").columns
+    found = {name: (columns[name].min, columns[name].max) for name in ("age", "weeks_worked", "share", "month", "lat")}
+    expected = {"age": (0, 130), "weeks_worked": (0, 53), "share": (0, 1), "month": (1, 12), "lat": (-90, 90)}
+    assert found == expected
+    assert columns["years"].max > 70 and columns["age_days"].max > 7000

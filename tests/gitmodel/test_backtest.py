@@ -15,6 +15,8 @@ from gitmodel.backtest import command as backtest
 from gitmodel.backtest import report, timeline
 from gitmodel.base.project import PARAMS, RULES, SCHEMA, UserError
 from gitmodel.contract import schema
+from gitmodel.metrics.builtin import BUILT_IN
+from gitmodel.metrics.scored import Scored
 
 CONTRACT = """
 table: data/raw.csv
@@ -98,6 +100,34 @@ def test_moods_of_the_world_are_no_age(folder):
         frame["y"] = np.where(frame["a"] * np.cos(mood) + frame["b"] * np.sin(mood) > 0, "yes", "no")
         verdicts.append(backtest.backtest(write(frame), SLICES).verdict)
     assert verdicts.count(backtest.AGES) <= 1  # 1 of 24 when it was measured; the noise of rows alone gave most of them
+
+
+def test_rows_of_a_group_are_drawn_together(folder, monkeypatch):
+    """Ten rows of one group with one label tell less than ten rows: the interval says so."""
+    monkeypatch.setattr(backtest, "between_slices", lambda *_: 0.0)
+    frame = table()
+    one = frame.iloc[np.arange(len(frame)) // 10 * 10]
+    frame[["a", "b"]] = one[["a", "b"]].to_numpy() + np.random.default_rng(0).normal(0, 1e-3, (len(frame), 2)).round(6)
+    frame["y"], frame["odd <✓> name"] = one["y"].to_numpy(), [f"g{row // 10}" for row in range(len(frame))]
+    named = {"name": "odd <✓> name", "type": "category"}
+    columns = yaml.safe_load(CONTRACT)["columns"] | {named["name"]: {"type": named["type"], "feature": False}}
+
+    def width(**contract):
+        ages = backtest.backtest(write(frame, {"columns": columns, **contract}), SLICES).metrics[0].ages
+        return np.median([age.high - age.low for age in ages])
+
+    assert width(group=named["name"]) > 1.5 * width()
+
+
+def test_noise_of_many_rows_is_that_of_their_groups():
+    """Only some rows of a large slice are drawn: their groups are as many as before, and as uncertain."""
+    random = np.random.default_rng(0)
+    codes = np.repeat(np.arange(50), 400)
+    truth, contract = (random.random(50) < 0.5)[codes].astype(int), schema.parse(yaml.safe_load(CONTRACT), SCHEMA)
+    predicted = np.tile([0.4, 0.6], (len(codes), 1))
+    scored = Scored(truth, predicted, contract)
+    noise = [backtest.measured_with_noise(BUILT_IN["binary"]["accuracy"], scored, c)[1:].std() for c in (codes, None)]
+    assert noise[0] == pytest.approx((0.25 / 50) ** 0.5, rel=0.2) and noise[1] == pytest.approx(0.0035, rel=0.2)
 
 
 def test_age_is_not_a_smaller_training(folder):

@@ -93,8 +93,8 @@ def test_a_manifest_cannot_name_files_elsewhere(copy):
 
 def test_another_format_is_refused(copy):
     """A bundle of later code is not guessed at."""
-    edit_manifest(copy, format=3)
-    with pytest.raises(UserError, match="format 3"):
+    edit_manifest(copy, format=4)
+    with pytest.raises(UserError, match="format 4"):
         Bundle.load(copy)
 
 

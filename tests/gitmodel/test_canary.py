@@ -14,6 +14,7 @@ from gitmodel.canary.looks import FIRST, GO, STOP, WAIT, judge, level_of, moment
 from gitmodel.cli import main as model
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.metrics.builtin import BUILT_IN
+from gitmodel.metrics.decision import MOST_LIKELY
 from gitmodel.monitor.labels import Labels
 
 SCHEMA = Schema(
@@ -39,7 +40,7 @@ def answers(role, count, random, wrong=0.0, refused=0.0, slower=1.0, moved=0.0):
     told = np.flatnonzero(~failed)
     took = np.where(failed, np.nan, random.lognormal(1, 0.5, count) * slower)
     predicted = np.stack([1 - chance, chance], axis=1)[told]
-    return Answers(role, f"sha256:{role}", moment, failed, took, told, predicted, truth[told])
+    return Answers(role, f"sha256:{role}", moment, failed, took, told, predicted, predicted.argmax(axis=1), truth[told])
 
 
 def compared(labelled=True):
@@ -183,7 +184,7 @@ def test_a_log_that_cannot_be_compared_is_refused(tmp_path, lines, message):
 def canary(tmp_path, monkeypatch, capsys):
     """Return what runs `model canary` beside a bundle of the schema, and gives status, lines and JSON."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command.Bundle, "load", lambda path: type("B", (), {"schema": SCHEMA})())
+    monkeypatch.setattr(command, "contract_of", lambda path: (SCHEMA, MOST_LIKELY))
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["model", "canary", *map(str, words), "--json", "found.json"])

@@ -373,6 +373,10 @@ def test_runners_that_are_not_there(hub):
     assert fault(hub, check).startswith("no runner that is online has the labels GPU, self-hosted: start one")
     runner["status"] = "online"
     assert found(hub, check) == (OK, [])
+    hub.answers["actions/variables"] = {"variables": [{"name": "MODEL_RUNNER", "value": "ours"}]}
+    assert fault(hub, check).startswith("no runner that is online has the labels ours: start one")
+    runner["labels"].append({"name": "ours"})
+    assert found(hub, check) == (OK, [])
     edit(".github/workflows/ci.yml", "runs-on: [self-hosted, GPU]", "runs-on: ${{ matrix.runner }}")
     assert "a job chooses its runner" in fault(hub, check, UNKNOWN)
 
@@ -407,6 +411,20 @@ def test_secrets_of_a_remote(hub, tmp_path):
     Path("table.csv.dvc").write_text("outs:\n- path: table.csv\n", encoding="utf-8")
     git("add", "table.csv.dvc")
     assert "a folder that GitHub's runners do not have" in fault(hub, check)
+    hub.answers["actions/variables"] = {"variables": [{"name": "MODEL_RUNNER", "value": "ours"}]}
+    assert found(hub, check) == (OK, [])
+
+
+def test_a_model_that_ci_does_not_train_needs_a_remote(hub, tmp_path):
+    """Also where the table is in Git; and nothing merges by itself."""
+    check = "workflows reach DVC's remote"
+    edit("rules.yaml", "repeat_training: true", "repeat_training: false")
+    assert fault(hub, check).startswith("rules.yaml says `repeat_training: false`, and DVC has no remote")
+    edit(".dvc/config", "[core]", f"['remote \"storage\"']\n    url = {tmp_path}\n[core]\n    remote = storage")
+    assert "a folder that GitHub's runners do not have" in fault(hub, check)
+    assert found(hub, "retraining may merge") == (OK, [])
+    edit("rules.yaml", "auto_merge: false", "auto_merge: true")
+    assert "so nothing merges by itself: set `auto_merge: false`" in found(hub, "retraining may merge")[1][0]
 
 
 def test_signatures_that_nobody_looks_at(hub):
@@ -435,11 +453,16 @@ def test_what_retraining_needs(hub):
 
 
 def test_pages_only_where_a_workflow_publishes(hub):
-    """No workflow of the template does."""
+    """The template's pages.yml does once a variable turns it on; another one does always."""
+    check = "pages are on, if needed"
+    assert found(hub, check) == (OK, [])
+    hub.answers["actions/variables"]["variables"].append({"name": "PUBLISH_SITE"})
+    assert fault(hub, check).startswith("pages.yml publishes pages, which are off: turn them on")
+    hub.answers["actions/variables"]["variables"].pop()
     edit(".github/workflows/ci.yml", "uses: actions/setup-python@", "uses: actions/deploy-pages@")
-    assert fault(hub, "pages are on, if needed").startswith("ci.yml publishes pages, which are off: turn them on")
+    assert fault(hub, check).startswith("ci.yml publishes pages, which are off: turn them on")
     hub.answers["pages"] = {"status": "built"}
-    assert found(hub, "pages are on, if needed") == (OK, [])
+    assert found(hub, check) == (OK, [])
 
 
 def test_a_main_that_is_not_pushed(hub):

@@ -10,17 +10,19 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from gitmodel import plots
-from gitmodel.base.project import METRICS, PLOTS, PREDICTIONS, UserError
+from gitmodel.base.project import METRICS, PLOTS, PREDICTIONS, TEST, TRAIN, UserError
+from gitmodel.card.groups import slices as card_slices
 from gitmodel.contract.features import Features
 from gitmodel.contract.labels import true_values
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.metrics import builtin as m
 from gitmodel.metrics.scored import Scored
 from gitmodel.metrics.weighted import calibration_error
-from gitmodel.pipeline import evaluate
+from gitmodel.pipeline import evaluate, validation
 from gitmodel.plots import curves, svg
 
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("a", "b", "c"), "regression": None}
@@ -167,6 +169,23 @@ def test_a_model_beats_a_baseline_if_its_headline_metric_is_strictly_better(task
 # Slices, importance, predictions
 
 
+def test_the_spread_is_the_standard_error_on_all_rows():
+    """Of a share that of the textbook; a sample of the rows stands for all, and rows of one group count together."""
+    schema, truth, predicted = results_for("binary", 2_000)
+    right = np.random.default_rng(1).random((2_000, 1)) < 0.7
+    predicted = np.where(right, predicted, predicted[:, ::-1])
+    metrics, scored = m.BUILT_IN["binary"], Scored(truth, predicted, schema)
+    frame = pd.DataFrame({"x": np.arange(2_000.0), "who": np.repeat(np.arange(200), 10).astype(str)})
+    share = measure(truth, predicted, schema)["accuracy"]
+    expected = np.sqrt(share * (1 - share) / 2_000)
+    assert evaluate.spread(frame, scored, metrics, 2_000)["accuracy"] == pytest.approx(expected, rel=0.15)
+    assert evaluate.spread(frame, scored, metrics, 8_000)["accuracy"] == pytest.approx(expected / 2, rel=0.15)
+    who = Column("category", feature=False)
+    grouped = replace(schema, columns={**schema.columns, "who": who}, group="who")
+    alike = Scored(np.repeat(truth[::10], 10), np.repeat(predicted[::10], 10, axis=0), grouped)
+    assert evaluate.spread(frame, alike, metrics, 2_000)["accuracy"] > 2 * expected
+
+
 def test_slices_hold_each_value_with_enough_rows_and_the_missing_ones():
     """Rows add up, small groups are left out, a missing value is a group."""
     frame, schema = frame_for("binary"), schema_for("binary")
@@ -216,15 +235,16 @@ def test_predictions_of_the_smallest_ids_are_kept_in_their_order():
     assert ids[evaluate.smallest(ids, 3)].tolist() == ["a", "a-2", "b"]
 
 
-def test_predictions_survive_csv_whatever_the_classes_are_called(tmp_path):
-    """Quotes, commas and line breaks in names come back as they were."""
-    frame, schema = frame_for("binary").assign(y=NASTY[1]), schema_for("binary", NASTY[:2])
+@pytest.mark.parametrize("names", [NASTY[:2], ("a\rb", "c")])
+def test_predictions_survive_csv_whatever_the_classes_are_called(names, tmp_path):
+    """Quotes, commas and line breaks of any kind in names come back as they were."""
+    frame, schema = frame_for("binary").assign(y=names[1]), schema_for("binary", names)
     table = evaluate.predictions(frame, _two(frame["x"].to_numpy()), schema)
-    table.to_csv(tmp_path / "predictions.csv", index=False, lineterminator="\n")
+    table.to_csv(tmp_path / "predictions.csv", index=False, lineterminator="\n", quoting=plots.quoting(table))
     with (tmp_path / "predictions.csv").open(encoding="utf-8", newline="") as file:
         header, first, *_ = csv.reader(file)
     assert header == ["row", "label", f"p_{schema.classes[0]}", f"p_{schema.classes[1]}"]
-    assert first[:2] == [frame["row"][0], NASTY[1]]
+    assert first[:2] == [frame["row"][0], names[1]]
     assert float(first[3]) == pytest.approx(frame["x"][0], rel=1e-5)
 
 
@@ -249,11 +269,12 @@ def test_values_far_from_zero_keep_their_differences():
 # Plots
 
 
-def drawn(task, classes=None, columns=("x", "self")):
+def drawn(task, classes=None, columns=("x", "self"), weight=lambda rows: None):
     """Write all plots of some results to reports/plots in the working directory."""
     schema, truth, predicted = results_for(task, classes=classes)
     all_predicted = {"model": predicted, "trivial": predicted, "linear": predicted}
-    scored = {name: Scored(truth, predicted, schema) for name, predicted in all_predicted.items()}
+    given = weight(len(truth))
+    scored = {name: Scored(truth, predicted, schema, given) for name, predicted in all_predicted.items()}
     measured = evaluate.measure_all(scored, m.BUILT_IN[task])
     importances = pd.DataFrame({"column": columns, "metric": m.headline(task, measured["test"])})
     importances = importances.assign(spread=0.01, importance=np.linspace(0.1, -0.01, len(importances)))
@@ -323,10 +344,48 @@ def test_a_matrix_counts_every_row_and_joins_rare_classes():
     """Classes beyond the fifteenth are counted together."""
     classes = tuple(f"class {number:02}" for number in range(40))
     schema, truth, predicted = results_for("multiclass", classes=classes)
-    counts = curves.matrix(truth, predicted, schema)
+    counts = curves.matrix(Scored(truth, predicted, schema))
     assert counts.shape == (15, 15)
     assert counts.columns[-1] == "26 other classes"
     assert counts.to_numpy().sum() == len(truth)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_plots_count_rows_by_weight(task):
+    """A row of weight 3 is drawn as three rows are, one of weight 0 as none is; a matrix still adds up to the rows."""
+    schema, truth, predicted = results_for(task)
+    weight = np.random.default_rng(0).choice([0.0, 1.0, 3.0], len(truth))
+    again = np.repeat(np.arange(len(truth)), weight.astype(int))
+    counts = curves.matrix(Scored(truth, predicted, schema, weight))
+    assert counts.to_numpy().sum() == pytest.approx(len(truth))
+    if task != "regression":  # whose intervals lie between quantiles, which are other ones
+        repeated = curves.matrix(Scored(truth[again], predicted[again], schema))
+        assert counts.to_numpy() * weight.sum() / len(truth) == pytest.approx(repeated.to_numpy())
+        return
+    error = np.sort(np.abs(truth - predicted)[again])
+    drawn = curves.errors(truth, predicted, weight)
+    assert drawn["x"].iloc[50] == error[int(np.ceil(drawn["y"].iloc[50] * len(error))) - 1]
+    bands = curves.residual_bands(truth, predicted, weight)
+    far = curves.residual_bands(np.where(weight > 0, truth, truth + 1e6), predicted, weight)
+    assert np.array_equal(bands, far) and (bands["low"] <= bands["high"]).all()
+    heavy = curves.residual_bands(np.where(weight == 3, predicted + 1, predicted), predicted, weight)
+    assert (heavy["y"] == 1).mean() > 0.5  # three in four by weight, one in two by rows
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_pictures_of_weighted_rows_are_drawn(task, tmp_path, monkeypatch):
+    """Some rows count for nothing, and the pictures are others than those of equal rows."""
+    monkeypatch.chdir(tmp_path)
+    equal, weighted = drawn(task), drawn(task, weight=lambda rows: np.arange(rows) % 5.0)
+    name = "residuals.svg" if task == "regression" else "confusion.svg"
+    assert equal[name] != weighted[name] and equal["actual_predicted.csv"] != weighted["actual_predicted.csv"]
+
+
+def test_intervals_of_weighted_shares_are_those_of_what_the_rows_are_worth():
+    """A hundred rows of which one weighs nearly all are worth hardly more than one."""
+    heavy = np.where(np.arange(100) == 0, 1e6, 1.0)
+    found = curves.calibration(np.full(100, 0.51), np.arange(100) % 2 == 0, heavy)
+    assert (found["rows"].tolist(), found["worth"].tolist()) == ([pytest.approx(100)], [pytest.approx(1, abs=0.01)])
 
 
 def test_thinned_curves_keep_their_ends_and_their_shape():
@@ -344,7 +403,14 @@ def test_thinned_curves_keep_their_ends_and_their_shape():
 def test_the_stage_writes_what_its_readers_expect(workspace, contract):
     """metrics.json and predictions.csv of this project's own table, measured again from the file."""
     measured = json.loads((workspace / METRICS).read_text(encoding="utf-8"))
-    assert [name for name in measured if name != "telling"] == ["test", "baseline", "slices"]
+    found = {"telling", "validation", "weak"}  # where there is any
+    assert [name for name in measured if name not in found] == ["test", "baseline", "spread", "rows", "slices"]
+    assert set(measured["spread"]) <= set(measured["test"]) and np.isfinite([*measured["spread"].values()]).all()
+    sizes = {
+        part: pq.ParquetFile(workspace / path).metadata.num_rows for part, path in (("train", TRAIN), ("test", TEST))
+    }
+    assert measured["rows"] == sizes
+    assert "validation" in measured or not any(validation.read(contract).values())
     assert list(measured["baseline"]) == ["trivial", "linear"]
     table = pd.read_csv(workspace / PREDICTIONS, dtype={"row": str, "label": str}, keep_default_na=False)
     names = [f"p_{name}" for name in contract.classes] or ["prediction"]
@@ -357,3 +423,9 @@ def test_the_stage_writes_what_its_readers_expect(workspace, contract):
     else:
         truth, values = pd.Index(contract.classes).get_indexer(table["label"]), values / values.sum(axis=1)[:, None]
     assert measure(truth, values, contract) == pytest.approx(measured["test"], rel=1e-3, abs=1e-4)
+
+
+def test_groups_that_are_too_small_are_told_from_none_named():
+    """The card says which of the two it is."""
+    assert "name columns under `slices:`" in next(card_slices({}))
+    assert "fewer test rows than `evaluate.min_slice_rows`" in next(card_slices({}, ("kind",)))

@@ -12,15 +12,16 @@ import pytest
 import yaml
 from gate_cases import MARGINS, NAME, TASKS, Project, frame_for, results_for
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, TEST, TRAIN
-from gitmodel.contract import schema
+from gitmodel.contract import clusters, schema
+from gitmodel.gate import budgets, compare, margins, report, suspicions
 from gitmodel.gate import command as gate
-from gitmodel.gate import compare, margins, report, suspicions
 from gitmodel.gate.answers import answer
 from gitmodel.gate.judge import GateFinding, judge
 from gitmodel.gate.results import from_folder, from_handover, pair
 from gitmodel.git.commits import Incomparable
 from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.metrics.significance import binomial_tail, holm
+from gitmodel.results.training import TRAINING
 from gitmodel.rules import GateRules
 from scipy import stats
 
@@ -150,13 +151,62 @@ def test_a_wider_gap_between_groups_of_people_blocks(tmp_path):
 
 
 def test_a_bundle_may_not_grow_beyond_its_budget(project):
-    """Three times as large is too large."""
+    """More than three times as large is too large; a small one may grow more."""
     project.branch()
-    project.size = 3001
+    project.size = budgets.ALWAYS_BYTES
+    project.write()
+    assert not findings(project.gate(), kind="budget", verdict=REGRESSION)
+    project.size += 1
     project.write()
     outcome = project.gate()
-    require(outcome, 1, REGRESSION, "bundle size in bytes: 3,001, allowed: 3,000")
-    assert "The model is larger or slower than allowed, not worse" in outcome.report
+    require(outcome, 1, REGRESSION, "bundle size in bytes: 10,000,001, allowed: 10,000,000")
+    assert "The model, or its training, costs more than allowed, not worse" in outcome.report
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [(100, 500, PASS), (100, 501, REGRESSION), (400, 1200, PASS), (400, 1201, REGRESSION)],
+)
+def test_a_quick_model_may_get_slower_than_a_slow_one(before, after, verdict):
+    """Three times the base's time, or half a millisecond."""
+    assert budgets.budget("time", before, after, 3.0, budgets.ALWAYS_MICROSECONDS).verdict == verdict
+
+
+def training(**changed):
+    """Return what reports/training.json holds of a training of ten minutes and 4 GB."""
+    return json.dumps({"rows": 1000, "seconds": 600.0, "yardstick": 0.1, "peak_mb": 4000.0} | changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "blocks"),
+    [
+        ({"seconds": 1800.0, "peak_mb": 12_000.0}, ""),
+        ({"seconds": 1801.0}, "seconds of training: 1,801, allowed: 1,800"),
+        ({"peak_mb": 12_001.0}, "memory of training in MB: 12,001, allowed: 12,000"),
+        ({"seconds": 3600.0, "yardstick": 0.2}, ""),  # on a machine half as fast
+        ({"seconds": 3600.0, "rows": 2000}, ""),
+        ({"seconds": 1801.0, "rows": 500}, "seconds of training: 1,801, allowed: 1,800"),
+        ({"seconds": 1801.0, "peak_mb": 0}, "seconds of training"),
+    ],
+)
+def test_a_training_may_not_cost_beyond_its_budget(project, changed, blocks):
+    """Three times the time or memory, for as many rows, on the same machine."""
+    project.write_text(TRAINING, training())
+    project.branch()
+    project.write_text(TRAINING, training(**changed))
+    if blocks:
+        require(project.gate(), 1, REGRESSION, blocks)
+    else:
+        assert not findings(project.gate(), kind="budget", verdict=REGRESSION)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", training(seconds="much"), training(yardstick=0), training(rows=0)])
+def test_a_training_that_nobody_knows_is_not_compared(project, text):
+    """A file that says nothing of it is none."""
+    project.write_text(TRAINING, training())
+    project.branch()
+    project.write_text(TRAINING, text)
+    assert not [found for found in findings(project.gate(), kind="budget") if "training" in found["name"]]
 
 
 def test_no_longer_beating_the_trivial_baseline_blocks(project):
@@ -421,6 +471,25 @@ def test_what_became_of_the_test_rows_is_counted_and_said(project, monkeypatch, 
     assert outcome.status == (1 if change in (train_on, relabel) else 0)  # what was relabelled was predicted right
 
 
+def test_rows_beyond_the_cap_are_not_gone(project, monkeypatch):
+    """A full test has no room for the rows that are drawn last: they are counted apart, and judged on."""
+    monkeypatch.setattr(compare, "rescored", lambda base, commit, own, frame: replace(own, schema=base.schema))
+    project.params["prepare"] = {"max_test_rows": 280}
+    project.write()
+    project.branch()
+    order = clusters.turns(project.frame, schema.parse(project.contract))
+    project.frame = project.frame[order < np.sort(order)[280]].reset_index(drop=True)
+    project.write()
+    outcome = project.gate()
+    assert fate(outcome) == {"base": 300, "kept": 280, "beyond": 20}
+    assert "20 of the base's test rows come after the prepare.max_test_rows" in outcome.report
+    project.params["prepare"] = {"max_test_rows": 281}
+    project.write()
+    outcome = project.gate()
+    assert fate(outcome) == {"base": 300, "kept": 280, "gone": 20}
+    assert outcome.json["moved"] == ["params.yaml: prepare.max_test_rows: 280 -> 281"]
+
+
 def bad_on_the_first(*given):
     """Answer as a model that takes one class for the other in the first twenty test rows."""
     found = gate_cases.ask(*given)
@@ -449,6 +518,10 @@ def put_contract(**changes):
 
 MOVING = {
     "test_size": (lambda project: project.params.update(prepare={"test_size": 0.1}), "prepare.test_size: - -> 0.1"),
+    "max_test_rows": (
+        lambda project: project.params.update(prepare={"max_test_rows": 300}),
+        "prepare.max_test_rows: 1000000 -> 300",
+    ),
     "identity": (put_contract(identity=["x", "sex"]), "schema.yaml: identity: x -> x, sex"),
     "id": (put_contract(id="x"), "schema.yaml: id: - -> x"),
     "classes": (put_contract(ignored_classes={"maybe": "unclear"}), "schema.yaml: ignored_classes: - -> maybe"),
@@ -484,6 +557,7 @@ LOOSER = {
     "confidence": (put(confidence=0.999), "gate.confidence: 0.95 -> 0.999"),
     "gap": (put(gap=0.5), "gate.gap: 0.05 -> 0.5"),
     "min_rows": (put(min_rows=290), "gate.min_rows: 50 -> 290"),
+    "training": (put(repeat_training=False), "gate.repeat_training: true -> false"),
     "slices": (lambda project: project.contract.update(slices=[]), "'region' is no longer measured by group"),
     "sensitive": (lambda project: project.contract.update(sensitive=[]), "'sex' is no longer measured by group"),
     "name": (lambda project: project.rules["model"].update(name="other"), "model.name: a-model -> other"),
@@ -513,6 +587,24 @@ def test_less_confidence_is_looser_where_doubt_blocks(project):
     project.rules["gate"]["confidence"] = 0.6
     project.write()
     require(project.gate(), 1, PASS, "gate.confidence: 0.95 -> 0.6: narrower intervals")
+
+
+@pytest.mark.parametrize(
+    ("noise", "status", "title"), [(1.0, 0, "✅ The model is not worse"), (1.5, 1, "❌ The model is worse")]
+)
+def test_the_headline_says_that_training_was_not_repeated(project, noise, status, title):
+    """Where the base's rule says so, whatever that of the change says, and whatever the verdict is."""
+    project.rules["gate"]["repeat_training"] = False
+    project.write()
+    project.branch()
+    project.rules["gate"]["repeat_training"] = True
+    project.write(noise)
+    outcome = project.gate()
+    said = "; training not repeated: nobody has checked that it saw no test row"
+    assert outcome.status == status
+    assert outcome.report.startswith(f"## {title}") and outcome.report.splitlines()[0].endswith(said)
+    assert outcome.out.splitlines()[0].endswith(said)
+    assert outcome.json["loosened"] == []
 
 
 def test_a_tighter_rule_is_only_shown(project):

@@ -265,7 +265,7 @@ BROKEN = {
     "empty answer": ("x,y\n1,yes\n2,\n", "must_pass.csv: `y`: is missing (nullable: false) in 1 row"),
     "no rows": ("x,y\n", "must_pass.csv: it has no rows: write some, or delete it"),
     "nothing": ("", "must_pass.csv: it has no header: its first line must name the columns"),
-    "a long row": ("x,y\n1,yes,2\n", "must_pass.csv: it: 1 rows do not have the header's 2 cells"),
+    "a long row": ("x,y\n1,yes,2\n", "must_pass.csv: it, line 2: the row has 3 cells, the header 2"),
 }
 
 

@@ -23,6 +23,8 @@ from gitmodel.metrics.builtin import BUILT_IN
 from gitmodel.metrics.weighted import mean
 from gitmodel.pipeline import prepare
 from gitmodel.pipeline.folds import folds
+from gitmodel.pipeline.side import add_row_id
+from gitmodel.pipeline.split import Split, best_salt, in_test
 from gitmodel.pipeline.train import Data, fit
 from gitmodel.rules import GateRules
 from gitmodel.seam import PYPROJECT
@@ -57,15 +59,15 @@ def visits(patients=40, each=6, seed=0):
 
 def sides(frame, schema=SCHEMA, share=0.25):
     """Return the side of each row by its id: true for the test."""
-    frame = prepare.add_row_id(frame, schema)
-    return pd.Series(prepare.in_test(frame, schema, share), frame["row"])
+    frame = add_row_id(frame, schema)
+    return pd.Series(in_test(frame, schema, share), frame["row"])
 
 
 def test_a_group_stays_on_one_side():
     """All rows of a patient train, or all are tested on; without the group they are torn apart."""
-    frame = prepare.add_row_id(visits(), SCHEMA)
-    by_group = pd.Series(prepare.in_test(frame, SCHEMA, 0.25)).groupby(frame["patient"]).nunique()
-    by_row = pd.Series(prepare.in_test(frame, replace(SCHEMA, group=None), 0.25)).groupby(frame["patient"]).nunique()
+    frame = add_row_id(visits(), SCHEMA)
+    by_group = pd.Series(in_test(frame, SCHEMA, 0.25)).groupby(frame["patient"]).nunique()
+    by_row = pd.Series(in_test(frame, replace(SCHEMA, group=None), 0.25)).groupby(frame["patient"]).nunique()
     assert (by_group == 1).all()
     assert (by_row == 2).mean() > 0.5
 
@@ -93,34 +95,37 @@ def test_the_salt_makes_the_shares_right(seed):
     frame = visits(rows, 1, seed).assign(
         patient=pd.Series(np.repeat([f"p{n}" for n in range(12)], sizes), dtype=STRING)
     )
-    salt = prepare.best_salt(frame, SCHEMA, 0.25)
+    salt = best_salt(frame, SCHEMA, 0.25)
     assert abs(sides(frame, replace(SCHEMA, salt=salt)).mean() - 0.25) < 0.06
-    assert prepare.best_salt(frame, SCHEMA, 0.25) == salt
+    assert best_salt(frame, SCHEMA, 0.25) == salt
 
 
 def test_the_salt_makes_classes_right_and_names_no_row():
     """A rare class gets its share of test rows; ids do not depend on the salt; a table of few distinct rows is fine."""
     frame = visits(400, 1).assign(y=pd.Series(["yes"] * 8 + ["no"] * 392, dtype=STRING))
     plain = replace(SCHEMA, group=None)
-    salted = replace(plain, salt=prepare.best_salt(frame, plain, 0.25))
-    labels = frame.set_index(prepare.add_row_id(frame, plain)["row"])
+    salted = replace(plain, salt=best_salt(frame, plain, 0.25))
+    labels = frame.set_index(add_row_id(frame, plain)["row"])
     assert set(sides(frame, salted).index) == set(sides(frame, plain).index) == set(labels.index)
-    prepared = prepare.add_row_id(frame, salted)
-    assert 1 <= prepare.in_test(prepared, salted, 0.25)[prepared["y"] == "yes"].sum() <= 3
+    prepared = add_row_id(frame, salted)
+    assert 1 <= in_test(prepared, salted, 0.25)[prepared["y"] == "yes"].sum() <= 3
     few = pd.DataFrame({"x": np.tile([1.0, 2.0, 3.0, 4.0], 100), "y": pd.Series(["no", "yes"] * 200, dtype=STRING)})
     schema = Schema("t", "y", "binary", {"x": COLUMNS["x"], "y": COLUMNS["y"]}, identity=("x",), positive="yes")
-    assert sides(few, replace(schema, salt=prepare.best_salt(few, schema, 0.25)), 0.25).mean() == 0.25
+    assert sides(few, replace(schema, salt=best_salt(few, schema, 0.25)), 0.25).mean() == 0.25
 
 
 def test_time_and_group_leave_out_what_both_would_tear(capsys):
     """Later rows of patients who train already are left out, and said; no patient is on both sides."""
     schema = replace(SCHEMA, time="day", test_from="2026-04-01")
-    frame = prepare.add_row_id(visits(), schema)
-    kept = prepare.whole_groups(frame, schema, 0.25)
-    is_test = prepare.in_test(kept, schema, 0.25)
-    assert not set(kept["patient"][is_test]) & set(kept["patient"][~is_test])
-    assert f"left out {len(frame) - len(kept)} rows: rows of one `patient` stay together" in capsys.readouterr().out
-    assert len(kept[~is_test]) == (frame["day"] < np.datetime64("2026-04-01")).sum()
+    frame = add_row_id(visits(), schema)
+    whole = prepare.Whole(frame, schema)
+    split = Split(whole, schema, 0.25, len(frame))
+    train, test = split.of(frame)
+    assert not set(train["patient"]) & set(test["patient"])
+    assert split.torn == len(frame) - len(train) - len(test) > 0
+    prepare.say_split(split, len(train), len(test), schema, prepare.Parameters(0.25))
+    assert f"left out {split.torn} rows: rows of one `patient` stay together" in capsys.readouterr().out
+    assert len(train) == (frame["day"] < np.datetime64("2026-04-01")).sum()
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])

@@ -1,5 +1,6 @@
 """New rows go into the table whole or not at all, once, in the table's own spelling; what stands there stays."""
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from conftest import room
+from databases import needs
+from forks import run
 from gitmodel.adopt.command import adopt
 from gitmodel.base.project import TEST, TRAIN, UserError, md5_of
 from gitmodel.contract.identity import identity_columns, row_hash
+from gitmodel.contract.kinds import is_parquet
 from gitmodel.contract.schema import load
-from gitmodel.contract.table import convert, is_parquet, read_cells, read_table
+from gitmodel.contract.table import convert, read_cells, read_table
 from gitmodel.git import storage as keep
 from gitmodel.ingest.command import ingest
 from gitmodel.pipeline import prepare
@@ -99,6 +103,48 @@ def test_new_rows_are_written_as_the_table_is(folder, spelling, last_end):
     adopt(write("own.csv", frame(), spelling, last_end), "bought", id="customer")
     ingest(write("new.csv", frame(5, first=ROWS + 1), spelling))
     assert spell(frame(ROWS + 5), *SPELLINGS[spelling]) == Path("data/raw.csv").read_bytes()
+
+
+LAYOUTS = {  # of the same table: what stands above the header, behind it and behind each row
+    "a line that names the separator": (b"sep=,\n", b"", b""),
+    "comments": (b'# exported\n# by "us, all\n', b"", b""),
+    "a separator behind each row": (b"", b"", b","),
+    "a separator behind the header": (b"", b",", b""),
+    "empty lines": (b"\n\n", b"", b""),
+}
+
+
+@pytest.mark.parametrize(("above", "header", "row"), LAYOUTS.values(), ids=LAYOUTS)
+def test_new_rows_fit_what_stands_around_the_table(folder, above, header, row):
+    """New rows have the separator that the others have, and a label is replaced in its own row."""
+
+    def laid_out(rows):
+        first, *lines = spell(rows, *SPELLINGS["plain"]).splitlines()
+        return b"\n".join([above + first + header, *(line + row for line in lines)]) + b"\n"
+
+    Path("own.csv").write_bytes(laid_out(frame()))
+    adopt(Path("own.csv"), "bought", id="customer")
+    new = frame(ROWS + 5)
+    new.loc[7, "bought"] = "yes" if new.loc[7, "bought"] == "no" else "no"
+    ingest(write("new.csv", new[7:8]), replace_labels=True)
+    ingest(write("new.csv", new[ROWS:]))
+    assert laid_out(new) == Path("data/raw.csv").read_bytes()
+
+
+def test_new_rows_escape_as_the_table_does(folder):
+    """A quote within quotes is escaped or doubled; both are read, and the labels of all rows can be replaced."""
+    own = write("own.csv", frame())
+    own.write_text(own.read_text().replace('say ""hi""', 'say \\"hi\\"'))
+    adopt(own, "bought", id="customer")
+    new = frame(ROWS + 5)
+    new.loc[41, "bought"] = "yes" if new.loc[41, "bought"] == "no" else "no"
+    ingest(write("new.csv", new[41:42]), replace_labels=True)
+    ingest(write("new.csv", new[ROWS:]))
+    schema = load()
+    assert schema.reading.escape == "\\"
+    found = read_cells(Path("data/raw.csv"), schema.reading)
+    assert new["kind"].tolist() == found["kind"].tolist()
+    assert new["bought"].tolist() == found["bought"].tolist()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -275,7 +321,7 @@ def test_letters_that_the_table_cannot_spell_are_named(folder):
     adopt(write("own.csv", frame(), "of a German spreadsheet"), "bought", id="customer")
     before = Path("data/raw.csv").read_bytes()
     new = write("new.csv", frame(1, first=61).assign(customer="Ωmega"))
-    with pytest.raises(UserError, match=r"latin-1, which has no 'Ω', as in .*: convert the table to UTF-8"):
+    with pytest.raises(UserError, match=r"cp1252, which has no 'Ω', as in .*: convert the table to UTF-8"):
         ingest(new)
     assert before == Path("data/raw.csv").read_bytes()
 
@@ -510,3 +556,26 @@ def test_with_a_time_the_sides_of_new_rows_are_said(folder, capsys, days, said):
     new.to_csv("new.csv", index=False)
     ingest(Path("new.csv"))
     assert said in capsys.readouterr().out
+
+
+def test_rows_of_a_query_are_appended(table, monkeypatch):
+    """As those of a file are, in the spelling of the table; people read the address, and never its secret."""
+    needs("sqlalchemy")
+    monkeypatch.setenv("SHOP", "s3cret.db")
+    with sqlite3.connect("s3cret.db") as connection:
+        frame(5, first=ROWS + 1).to_sql("orders", connection, index=False)
+    connection.close()
+    address, before = "sqlite:///${SHOP}", Path("data/raw.csv").read_bytes()
+    status, said = run("ingest", address, "--sql", "SELECT lost FROM orders")
+    assert (
+        status == 1
+        and said.startswith(f"error: {address}: no such column")
+        and before == Path("data/raw.csv").read_bytes()
+    )
+    for new in (5, 0):
+        status, said = run("ingest", address, "--sql", "SELECT * FROM orders")
+        assert status == 0 and f"{address}: 5 rows\n  {new} new, appended" in said, said
+        assert "s3cret" not in said
+    assert spell(frame(ROWS + 5), *SPELLINGS["plain"]) == Path("data/raw.csv").read_bytes()
+    status, said = run("ingest", "new.csv", "--sql", "SELECT * FROM orders")
+    assert status == 1 and "new.csv is a file: give an address" in said

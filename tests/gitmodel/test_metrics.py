@@ -10,10 +10,11 @@ from gitmodel.gate.judge import INCONCLUSIVE, PASS, judge, scored
 from gitmodel.gate.report import numbers, sentence
 from gitmodel.gate.results import pair
 from gitmodel.git.commits import CannotJudge
-from gitmodel.metrics import bootstrap, own
+from gitmodel.metrics import bootstrap, own, weighted
 from gitmodel.metrics.builtin import BUILT_IN, measure
 from gitmodel.metrics.metric import Metric, Undefined
 from gitmodel.metrics.scored import Scored, as_written
+from gitmodel.metrics.weighted import Ranking
 from gitmodel.pipeline.evaluate import probabilities
 from gitmodel.rules import GateRules
 from room import Room
@@ -81,6 +82,42 @@ def test_built_in_metrics_are_those_of_scikit_learn(task, name):
 def rows_of(task, rows=400):
     """Return scored rows."""
     return scored(results_for(task, rows))
+
+
+def pair_by_pair(hit, score, counts):
+    """Return area and average precision of drawn rows by their definitions, each sum a whole or a half number."""
+    drawn, others = counts[hit], counts[~hit]
+    above = np.sign(score[hit][:, None] - score[~hit]) / 2 + 0.5
+    area = (drawn @ above @ others) / (drawn.sum() * others.sum())
+    levels = np.unique(score[hit])[::-1]
+    hits, negatives = ([counts[rows & (score >= level)].sum() for level in levels] for rows in (hit, ~hit))
+    here = np.array([counts[hit & (score == level)].sum() for level in levels])
+    return area, (here * np.array(hits) / np.maximum(np.add(hits, negatives), 1e-9)).sum() / drawn.sum()
+
+
+@pytest.mark.parametrize("positives", [0.1, 0.9])
+@pytest.mark.parametrize("digits", [1, 12])
+def test_curves_are_those_of_their_definitions(positives, digits):
+    """With ties or without, of few or many positives; what two curves share is of the same weights."""
+    random = np.random.default_rng(0)
+    hit = random.random(300) < positives
+    score = np.round(random.normal(size=300) + hit, digits)
+    ranking, draws = Ranking(hit, score), [random.poisson(1, (300, 7)).astype(float) for _ in range(3)]
+    for w in [*draws, draws[0]]:
+        area, precision = ranking.roc_auc(w), ranking.average_precision(w)
+        np.testing.assert_allclose([*zip(area, precision, strict=True)], [pair_by_pair(hit, score, c) for c in w.T])
+        np.testing.assert_array_equal(area, Ranking(hit, score).roc_auc(w))
+        np.testing.assert_array_equal(precision, Ranking(hit, score).average_precision(w))
+    assert pair_by_pair(hit, score, draws[1][:, 0])[0] == ranking.roc_auc(draws[1])[0]
+
+
+def test_scores_of_classes_are_the_mean_of_each():
+    """Also where a class is never chosen, chosen and never true, or not drawn: the same number, bit by bit."""
+    random = np.random.default_rng(0)
+    truth, chosen = random.choice([0, 1, 3, 4], 200), random.choice([0, 2, 3, 5], 200)
+    w = random.poisson(0.02, (200, 50)).astype(float)
+    each = [weighted.f1(truth == k, chosen == k)(w) for k in np.unique(truth)]
+    np.testing.assert_array_equal(np.mean(each, axis=0), weighted.f1_of_classes(truth, chosen)(w))
 
 
 @pytest.mark.parametrize("task", TASKS)

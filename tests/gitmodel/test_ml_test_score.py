@@ -7,6 +7,7 @@ from conftest import PROJECT, TEMPLATE
 from gitmodel.cli import COMMANDS
 
 PAGE = (PROJECT / "docs/ml-test-score.md").read_text(encoding="utf-8")
+PAGE = PAGE.replace("{{ cookiecutter.__workflows }}", ".github/workflows")
 SECTIONS = {
     name: (float(total), re.findall(r"^\| ([A-Z].*?) \| ([\d.]+) \| (.*) \|$", text, re.MULTILINE))
     for name, total, text in re.findall(r"^## (\w+): ([\d.]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 from gitmodel import cli
-from gitmodel.base.project import BUNDLE, RULES, TEST, TRAIN, UserError, write_json
+from gitmodel.base.project import BUNDLE, RULES, TEST, TRAIN, UserError
+from gitmodel.base.writing import write_json
 from gitmodel.bundle import bundle as files
 from gitmodel.bundle.bundle import digest
 from gitmodel.bundle.manifest import hashes
@@ -217,7 +218,8 @@ def test_one_bad_row_is_reported_and_no_alarm(monitor, workspace, contract, tmp_
     rows = pd.read_parquet(workspace / TRAIN).head(50)
     frame = rows.astype({names[0]: object})
     frame.loc[frame.index[0], names[0]] = "so, so"
-    frame[names[0]] = frame[names[0]].astype(str).where(frame[names[0]].notna(), None)
+    spelt = frame[names[0]].astype(str).str.replace(".", contract.reading.decimal)
+    frame[names[0]] = spelt.where(frame[names[0]].notna(), None)
     frame.to_parquet(tmp_path / "t.parquet")
     _, _, found = monitor("t.parquet")
     (broken,) = [f for f in parts(found, "contract") if f["name"] == "violations" and f["column"] == names[0]]

@@ -295,8 +295,8 @@ def test_a_log_is_watched_with_labels_that_came_later(served, frame, contract, w
     ask(served.app, "POST", "/predict", {"rows": [{}]})
     served.records()
     labels = tmp_path / "later.csv"
-    target = frame[contract.target]
-    pd.DataFrame({"id": told["id"], "row_number": range(len(frame)), "label": target}).to_csv(labels, index=False)
+    later = pd.DataFrame({"id": told["id"], "row_number": range(len(frame)), "label": frame[contract.target]})
+    later.to_csv(labels, index=False, sep=";", decimal=contract.reading.decimal)
     result = watch(str(served.folder), workspace / BUNDLE, MonitorRules(min_rows=1), label_file=labels)
     found = {finding.name: finding for finding in result.findings if finding.part in ("quality", "health")}
     assert found["refused"].value == 0.5 and len(frame) == result.batch["rows"]

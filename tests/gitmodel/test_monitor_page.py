@@ -6,53 +6,29 @@ from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
-from html.parser import HTMLParser
 
+import page_cases
 import pytest
 from gitmodel.base.markdown import prose
+from gitmodel.base.outlet import visible
 from gitmodel.base.project import UserError
 from gitmodel.monitor import page, past_runs, report
 from gitmodel.monitor.findings import DAYS, key
-from gitmodel.monitor.page import pictures
 from gitmodel.monitor.result import as_json
+from gitmodel.page import pictures
 from monitor_cases import CASES, EVIL, NAMES, alert, drift, hostile, quiet, result, run, stopped, values, wide
 
 NOW = datetime(2026, 11, 25, 7, 30, tzinfo=UTC)
-VOID = {"meta", "link", "rect", "line", "circle", "polyline", "br", "img"}
 TAGS = re.compile(
     r"html|head|title|style|meta|link|body|header|main|section|nav|div|p|span|b|small|strong|a|h[123]|ul|ol|li|details"
     r"|summary|table|caption|thead|tbody|tr|t[hd]|d[ldt]|pre|code|svg|rect|line|circle|polyline"
 )
 
 
-class Document(HTMLParser):
-    """A page as a parser sees it: elements, text, and that each element is closed in its turn."""
+class Document(page_cases.Document):
+    """A page of the monitor."""
 
-    def __init__(self, html):
-        """Parse."""
-        super().__init__()
-        self.found, self.texts, self.open = [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == [], "not every element is closed"
-
-    def handle_starttag(self, tag, attrs):
-        """Note an element."""
-        self.found.append((tag, dict(attrs)))
-        self.open += [] if tag in VOID else [tag]
-
-    def handle_endtag(self, tag):
-        """Close the element that was opened last."""
-        assert tag in VOID or tag == self.open.pop()
-
-    def handle_data(self, data):
-        """Note a text."""
-        self.texts += [] if self.open[-1:] == ["style"] else [data]
-
-    @property
-    def text(self):
-        """Return all that a person can read."""
-        return "".join(self.texts)
+    VOID = page_cases.Document.VOID | {"rect", "line", "circle", "polyline", "img"}
 
     def all(self, *tags):
         """Return the attributes of each element of these kinds."""
@@ -73,7 +49,7 @@ def made(case):
 
 def plain(name):
     """Return the beginning of a text as a page shows it."""
-    return "".join(mark if mark.isprintable() else " " for mark in name[:60])
+    return visible(name[:60])
 
 
 def test_the_page_is_whole_and_of_known_elements(made):

@@ -7,7 +7,9 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from gitmodel.bundle.bundle import digest
 from made_cases import Project, write_package
 
 LOGGED = "numbers[:, position : position + block.shape[1]] = block\n"
@@ -107,6 +109,39 @@ def test_monitor_predicts_with_the_code_of_its_commit(project, plant):
     assert note.startswith(f"predicted with the bundle's own code, of commit {project.commit[:9]}: ")
     assert numbers(before) == numbers(after)
     assert "gain_per_week" in {finding["column"] for finding in after["findings"]}
+
+
+def test_a_canary_of_older_code_is_compared_on_the_same_rows(project):
+    """The tag leads to the bundle of the version, and to the code that derives its column."""
+    older = digest(project.path / "models/bundle")
+    log1p(project)
+    project.edit("schema.yaml", "logged: []", "logged: [sex, race]")
+    project.run(project.python, "-m", "dvc", "repro", "--quiet")
+    write_log(project, older)
+    result = project.model("canary", "log", "--json", "found.json", check=False)
+    found = json.loads((project.path / "found.json").read_text())
+    assert (result.returncode, result.stderr, found["paired"]) == (3, "", ["predictions"]), found
+    assert "paired: both bundles predicted 198 rows of both logs" in found["notes"][0]
+    assert found["notes"][1].startswith(f"predicted with the bundle's own code, of commit {project.commit[:9]}: ")
+
+
+def write_log(project, older):
+    """Write the log of a service: 199 rows that the bundle answered, and one that the older one did as a canary."""
+    cells = pd.read_csv(project.path / "data/census_1995.csv", dtype=str).head(200)
+    cells.to_csv(project.path / "some.csv", index=False)
+    project.model("score", "some.csv", "said.csv")
+    said, numbers = pd.read_csv(project.path / "said.csv"), ["age", "weeks_worked", "capital_gains"]
+    lines = []
+    for place, row in cells.drop(columns="income_over_50k").iterrows():
+        role = "canary" if place == 2 else "main"
+        named = older if role == "canary" else digest(project.path / "models/bundle")
+        known = {"id": f"r{place}", "row_number": 0, "role": role, "version": role, "digest": named, "latency_ms": 2.0}
+        typed = {name: float(cell) if name in numbers else cell for name, cell in row.dropna().items()}
+        chances = {"no": float(said["p_no"][place]), "yes": float(said["p_yes"][place])}
+        time = f"2026-11-01T00:00:{place // 10:02}.{place % 10}00Z"
+        lines.append({**known, "time": time, "row": typed, "label": "no", "probabilities": chances})
+    (project.path / "log").mkdir()
+    (project.path / "log/predictions-2026-11-01.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
 
 def test_monitor_cannot_judge_with_another_package(project):

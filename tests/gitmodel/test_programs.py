@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from gitmodel.adopt import init
 from gitmodel.base.project import UserError
-from gitmodel.git.programs import call, committed, git, last_line
+from gitmodel.git import commits
+from gitmodel.git.programs import call, committed, git, in_repository, is_part, last_line
 
 
 @pytest.fixture
@@ -41,6 +43,31 @@ def test_a_file_is_read_as_it_was_committed(repository, monkeypatch):
     monkeypatch.chdir(repository / "inner")
     assert committed(Path("file.txt")) == "first"
     assert committed(Path("other.txt")) is None
+
+
+def test_what_a_person_sets_for_themselves_changes_nothing_that_is_read(repository):
+    """`git log` would print signatures between the lines."""
+    git("config", "log.showSignature", "true")
+    assert git("config", "log.showSignature") == "false"
+    assert commits.git("config", "log.showSignature") == "false"
+
+
+def test_a_folder_that_a_larger_repository_tracks_becomes_no_repository(repository, monkeypatch, capsys):
+    """Its gate would compare a commit with itself; a new folder, which nobody tracks, is one of its own."""
+    for name in ("inner", "new"):
+        (repository / name).mkdir(exist_ok=True)
+        (repository / name / "schema.yaml").write_text("target: y\n", encoding="utf-8")
+    git("add", "inner")
+    monkeypatch.chdir(repository / "inner")
+    init.make_repository()
+    init.add_hooks()
+    assert not Path(".git").exists() and in_repository()
+    said = capsys.readouterr()
+    assert "A larger Git repository has the files of this folder" in said.out
+    assert said.err.startswith("warning: commits are not checked: the hooks are those of the larger repository")
+    monkeypatch.chdir(repository / "new")
+    init.make_repository()
+    assert Path(".git").exists() and not is_part() and in_repository()
 
 
 def test_the_line_that_says_most():

@@ -12,12 +12,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import registry_cases
 from gate_cases import NAME, stand_in
 from gitmodel.base.project import BUNDLE, CARD
 from gitmodel.bundle import bundle
 from gitmodel.git import snapshot as former
 from gitmodel.git.cache import object_path
-from gitmodel.metrics import bootstrap
 from gitmodel.registry import assets, write
 from gitmodel.verify import command as verify
 from gitmodel.versions import tags
@@ -28,17 +28,8 @@ COMMIT = "^{" + "commit}"  # of a tag
 
 @pytest.fixture(autouse=True)
 def calm(monkeypatch):
-    """Draw fewer times, keep away the settings of whoever runs this, and leave `model verify` to its own tests."""
-    monkeypatch.setattr(bootstrap, "FEWEST_DRAWS", 200)
-    monkeypatch.setattr(bootstrap, "MOST_DRAWS", 200)
-    monkeypatch.setattr(verify, "check", lambda: [])
-    stand_in(monkeypatch)
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    for name, value in {"DATE": f"{START} +0000", "NAME": "T", "EMAIL": "t@example.com"}.items():
-        monkeypatch.setenv(f"GIT_COMMITTER_{name}", value)  # set by every call, put back afterwards
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    """Be quick, and apart from whoever runs this."""
+    registry_cases.calm(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,7 @@ from gitmodel.contract.identity import identity_columns
 from gitmodel.contract.schema import Reading
 from gitmodel.contract.table import read_cells, read_table
 from gitmodel.estimator import inputs, predict
-from gitmodel.pipeline.prepare import add_row_id
+from gitmodel.pipeline.side import add_row_id
 from gitmodel.skops_file import load
 
 
@@ -259,7 +261,7 @@ def test_a_full_disk_is_one_line(score, table, tmp_path, monkeypatch):
     """What the disk says while rows are written becomes the person's line, and nothing is left."""
     monkeypatch.setattr("pyarrow.csv.CSVWriter", lambda *_, **__: contextlib.nullcontext(FullDisk()))
     status, said = score(table, "out.csv")
-    assert (status, said) == (1, "error: out.csv cannot be written: No space left on device\n")
+    assert (status, said) == (1, "error: out.csv: no space is left on the disk: make room, then run this again\n")
     assert left(tmp_path) == ["table.csv"]
 
 
@@ -277,8 +279,9 @@ def test_a_stopped_run_leaves_no_half_file(score, workspace, cells, contract, tm
     write(pd.concat([cells] * 20), tmp_path / "t.csv", contract)
     command = [sys.executable, "-c", SLOW, "score", "t.csv", "out.csv", "--bundle", str(workspace / BUNDLE)]
     command += ["--workers", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not any(name.startswith(".out.csv") for name in left(tmp_path)):
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    while process.poll() is None and not list(tmp_path.glob(".model/*/*/out.csv")):
         time.sleep(0.01)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
@@ -328,7 +331,7 @@ def test_the_version_can_be_given(score, table, tmp_path, monkeypatch):
 
 def test_parts_are_numbered_around_rows_that_do_not_fit(tmp_path):
     """Across blocks and encodings, each row keeps its number in the file."""
-    lines = [f'{n},"two\nlines é",z' if n % 5 else f"{n},short" for n in range(1, 2001)]
+    lines = [f'{n},"two\nlines né",z' if n % 5 else f"{n},short" for n in range(1, 2001)]
     for encoding in ("utf-8", "utf-16", "latin-1"):
         path = tmp_path / "t.csv"
         path.write_text("a,b,c\n" + "\n".join(lines) + "\n", encoding=encoding)
@@ -359,10 +362,19 @@ def test_an_output_that_fails_to_open_leaves_nothing(score, table, tmp_path, mon
     """The draft was made already when the writer failed."""
 
     def fail(*given, **options):
-        assert [name for name in left(tmp_path) if name.startswith(".out.csv.")]
+        assert list(tmp_path.glob(".model/*/*/out.csv"))
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pa.csv, "CSVWriter", fail)
     status, err = score(table, "out.csv")
-    assert status == 1 and "out.csv cannot be written: No space left on device" in err
+    assert status == 1 and "out.csv: no space is left on the disk: make room" in err
     assert [table.name] == left(tmp_path)
+
+
+def test_a_folder_that_takes_no_file_is_said_before_any_work(score, table, tmp_path, monkeypatch):
+    """With the cause: not allowed, or a file system that is read-only."""
+    monkeypatch.setattr("gitmodel.score.output.os.access", lambda *_: False)
+    assert "permission denied: write elsewhere" in score(table, tmp_path / "out.csv")[1]
+    found = type("Found", (), {"f_flag": os.ST_RDONLY})
+    monkeypatch.setattr("gitmodel.score.output.os.statvfs", lambda _: found)
+    assert "its file system is read-only: write elsewhere" in score(table, tmp_path / "out.csv")[1]

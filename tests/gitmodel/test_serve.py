@@ -21,7 +21,7 @@ from gitmodel.base.project import BUNDLE, MODEL, UserError
 from gitmodel.bundle import bundle as files
 from gitmodel.contract.schema import MISSING
 from gitmodel.contract.table import rows as typed_rows
-from gitmodel.serve import checks
+from gitmodel.serve import checks, server
 from gitmodel.serve import command as serve
 from gitmodel.serve.app import Settings, build
 from gitmodel.serve.checks import Refused, RowChecker
@@ -198,6 +198,24 @@ def test_a_csv_body_is_read_as_the_table_is(frame, model, app):
     assert [row["label" if schema.classes else "prediction"] for row in said] == told["predictions"]
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [
+        ('"', '"', "line 2, column 1: a quote opens a cell that runs on to line 4"),
+        ('"', "", "line 2, column 1: a quote opens a cell and never closes"),
+        ("\0", "", "a NUL"),
+    ],
+)
+def test_a_csv_body_loses_no_row(model, app, first, last, said):
+    """A quote that swallows rows is named, as in a file."""
+    names = model.bundle.schema.features()
+    rows = [",".join(["1"] * len(names))] * 5
+    rows[0], rows[2] = first + rows[0], rows[2] + last
+    text = "\n".join([",".join(f'"{name}"' for name in names), *rows, ""])
+    status, _, told = ask(app, "POST", "/invocations", text.encode(), {"content-type": "text/csv"})
+    assert (status, said in str(told["detail"])) == (422, True), told
+
+
 def test_bad_types_are_named_by_row_and_column(model, app, good):
     """A string is no number, nor is true; the answer names row, column, rule and JSON type, and never the value."""
     schema = model.bundle.schema
@@ -347,8 +365,8 @@ def test_tokens_guard_everything_but_liveness(service, good):
     guarded = build(service, Settings(tokens=("first-token", "second-token")))
     for path in ("/", "/docs", "/openapi.json", "/model", "/metrics", "/v2", "/v2/health/ready", "/nothing"):
         assert ask(guarded, "GET", path)[0] == 401, path
-    for path in ("/ping", "/v2/health/live"):
-        assert ask(guarded, "GET", path)[0] == 200, path
+    for path in ("/ping", "/health", "/v2/health/live"):
+        assert ask(guarded, "GET", path)[0] == ask(guarded, "HEAD", path)[0] == 200, path
     for given in (
         "",
         "Bearer",
@@ -485,6 +503,30 @@ def test_the_description_has_the_columns(app, model, good):
         assert ask(app, "GET", path)[0] == 200, path
 
 
+def test_head_answers_where_get_does(app, model):
+    """What probes and `curl -I` ask; what is only posted is not asked so."""
+    described = ask(app, "GET", "/openapi.json")[2]["paths"]
+    paths = [path for path, methods in described.items() if "get" in methods]
+    assert {"/", "/docs", "/ping", "/health", "/version", "/v2/health/ready"} <= {*paths}
+    for path in paths:
+        place = path.replace("{name}", model.name).replace("{version}", model.version)
+        assert ask(app, "HEAD", place)[0] == ask(app, "GET", place)[0] == 200, path
+    assert ask(app, "HEAD", "/predict")[0] == 405
+
+
+def test_every_address_is_of_both_kinds():
+    """`::` listens for IPv4 and IPv6 at one port, which nobody else can have then."""
+    listening = server.listeners("::", 0)
+    port = listening[0].getsockname()[1]
+    hosts = ["127.0.0.1", "::1"] if len(listening) == 2 else ["127.0.0.1"]
+    for host in hosts:
+        socket.create_connection((host, port), timeout=5).close()
+    with pytest.raises(UserError, match="cannot listen"):
+        server.listeners("::", port)
+    for each in listening:
+        each.close()
+
+
 def test_a_moment_is_in_utc():
     """An offset is counted, a date is its midnight, years of any length of time ago stay what they are."""
     assert np.datetime64("2024-01-01T10:00", "us") == moment("2024-01-01T12:00:00+02:00")
@@ -519,7 +561,7 @@ def test_tokens_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
 def test_a_taken_port_is_one_line():
     """The message says what to choose."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="choose another --port"):
-        serve.listen("127.0.0.1", taken.getsockname()[1])
+        server.listen("127.0.0.1", taken.getsockname()[1])
 
 
 def command(*words):

@@ -292,6 +292,20 @@ def test_two_servers_and_a_kill(tmp_path):
         assert len(logged) > int(said[name][-1])
 
 
+def test_two_logs_of_one_folder_keep_the_limit(start, tmp_path):
+    """Each has files of its own, within the limit, and every record is read once."""
+    both = [start(max_bytes=200), start(max_bytes=200)]
+    for turn in range(5):
+        for place, opened in enumerate(both):
+            first = turn * 40 + place * 20
+            write(opened, range(first, first + 20))
+            wait_until(lambda opened=opened, turn=turn: opened.written == turn * 20 + 20)
+    for opened in both:
+        opened.close()
+    assert all(file.stat().st_size <= 200 for file in (tmp_path / "log").iterdir())
+    assert list(range(200)) == sorted(numbers(tmp_path / "log"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_kill_in_the_middle_of_a_line(start, tmp_path):
     """The line that was not finished is skipped and counted; the next server spoils nothing."""

@@ -12,6 +12,8 @@ import pytest
 from gitmodel.base.project import BUNDLE
 from gitmodel.bundle.bundle import PROFILE, Bundle
 from gitmodel.contract.schema import Column, Schema
+from gitmodel.metrics.decision import Decision
+from gitmodel.metrics.interval import Interval
 from gitmodel.serve import page
 from gitmodel.serve.page.form import FIELDS_WITHOUT_SEARCH, MOST_OPTIONS, field, form
 from gitmodel.serve.page.html import document, plain_number
@@ -238,6 +240,8 @@ def test_any_bundle_is_inert(served):
     bundle = SimpleNamespace(
         schema=Schema("t", "goal", "multiclass", columns),
         manifest={**served.manifest, "name": EVIL, "metrics": metrics},
+        decision=Decision(threshold=0.5),
+        interval=Interval(0.9, 0.2, 100, 100.0),
     )
     profile = {"columns": {EVIL: known, "goal": known}}
     elements = Elements(page.home(bundle, EVIL, EVIL, profile, {EVIL: EVIL}, EVIL))

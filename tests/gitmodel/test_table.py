@@ -85,7 +85,7 @@ def test_booleans_and_dates_are_understood_in_many_spellings():
         (b"", "is empty"),
         (b"PK\x03\x04 a workbook", "export it as CSV or Parquet"),
         (b"\x00\x01\x02\x03 no table\x00", "is a binary file"),
-        (b"a,b\n1,2,3\n", "do not have the header's 2 cells"),
+        (b"a,b\n1,2,3\n", "line 2: the row has 3 cells, the header 2"),
         (b"PAR1 and then nothing", "damaged Parquet file"),
     ],
 )

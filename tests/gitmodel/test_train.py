@@ -11,12 +11,14 @@ from gitmodel.contract.table import STRING
 from gitmodel.pipeline import train
 
 COLUMNS = {"x": Column("number", nullable=True), "kind": Column("category", nullable=True)}
-MODELS = ("gradient_boosting", "random_forest", "linear")
+MODELS = ("gradient_boosting", "xgboost", "random_forest", "extra_trees", "linear")
 PARAMS = {
     "seed": 0,
     "max_categories": 5,
     "gradient_boosting": {"max_iter": 10, "max_leaf_nodes": 8},
+    "xgboost": {"n_estimators": 10, "max_depth": 3},
     "random_forest": {"n_estimators": 10},
+    "extra_trees": {"n_estimators": 10},
     "linear": {"C": 1, "alpha": 1},
 }
 TARGETS = {
@@ -68,7 +70,11 @@ def fitted(model, task, **params):
 def test_every_model_learns_every_task(model, task):
     """With x given, each model gets most rows right, missing values and all."""
     model, inputs, target = fitted(model, task)
-    assert model.score(inputs, target) > 0.8
+    if task == "regression":
+        assert model.score(inputs, target) > 0.8
+        return
+    likely = estimator.predict(model, inputs).argmax(axis=1)
+    assert np.mean(np.array(TARGETS[task][1])[likely] == target) > 0.8
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -114,5 +120,7 @@ def test_a_parameter_that_cannot_be_is_refused(params, expected):
 
 def test_an_unknown_model_is_refused():
     """The message lists the models there are."""
-    with pytest.raises(UserError, match="choose from gradient_boosting, random_forest, linear"):
+    with pytest.raises(
+        UserError, match="choose from auto, gradient_boosting, xgboost, random_forest, extra_trees, linear"
+    ):
         fitted("neural_network", "binary")

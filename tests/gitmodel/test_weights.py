@@ -153,6 +153,22 @@ def test_a_weight_turns_a_verdict():
     assert verdict(None) == PASS
 
 
+def test_accuracy_is_judged_by_weight_too():
+    """Rows that are lost are as many as those that are won, and weigh more; or the other way round."""
+    base = results_for("binary", rows=1000, noise=0.1)
+    half, some = np.arange(1000) < 500, np.arange(1000) % 4 == 0
+    before, after = (
+        replace(base, predicted=np.where((some & lost)[:, None], base.predicted[:, ::-1], base.predicted))
+        for lost in (~half, half)
+    )
+    rules, found = GateRules(margins={"accuracy": 0.0}), []
+    for weight in (np.where(half, 4.0, 1.0), np.where(half, 1.0, 4.0), np.ones(1000)):
+        pairs = Pairs(replace(before, weight=weight), replace(after, weight=weight))
+        (finding,) = judge({"base": pairs}, {}, [], rules, BUILT_IN["binary"])
+        found.append((finding.verdict, finding.won))
+    assert found[0] == (REGRESSION, False) and found[1] == (PASS, True) and found[2][1] is False
+
+
 def test_gaps_between_groups_are_weighted():
     """A row of weight k counts as k rows."""
     version = results_for("binary")

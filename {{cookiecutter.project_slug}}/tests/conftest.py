@@ -17,7 +17,13 @@ from gitmodel.pipeline import evaluate, package, prepare, train
 ROOT = Path(__file__).parents[1]
 ROWS = 2_000
 ROWS_OF_EACH_CLASS = 20
-FEW = {"max_iter": 10, "n_estimators": 10, "importance_rows": 100, "importance_repeats": 1}  # instead of larger ones
+FEW = {
+    "max_iter": 10,
+    "n_estimators": 10,
+    "folds": 2,
+    "importance_rows": 100,
+    "importance_repeats": 1,
+}  # instead of larger ones
 
 
 @pytest.fixture(scope="session")

@@ -37,13 +37,18 @@ def test_predictions_are_sound(bundle, typed, frame):
     assert_sound(bundle.predict(typed), bundle, len(frame))
 
 
-def test_labels_are_the_most_likely_classes(bundle, typed):
-    """Each label is a class, and no class is more likely."""
+def test_labels_are_what_is_decided(bundle, typed):
+    """Each label is a class: the most likely one, or the one that `decision:` in params.yaml says."""
     if not bundle.classes:
         pytest.skip("a regression has no labels")
     predicted = bundle.predict(typed)
     codes = [bundle.classes.index(label) for label in bundle.labels(predicted)]
-    assert predicted[np.arange(len(codes)), codes].tolist() == predicted.max(axis=1).tolist()
+    if bundle.decision.threshold is not None:
+        positive = bundle.decision.positive
+        reached = predicted[:, positive].astype(np.float32) >= np.float32(bundle.decision.threshold)
+        assert codes == np.where(reached, positive, 1 - positive).tolist()
+    elif not bundle.decision.costs:
+        assert predicted[np.arange(len(codes)), codes].tolist() == predicted.max(axis=1).tolist()
 
 
 def test_the_order_of_rows_does_not_matter(bundle, typed, frame):

@@ -1,8 +1,10 @@
 """The estimator that the user brings: how it is fitted, what goes in, what comes out."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.model_selection._search import BaseSearchCV
@@ -10,8 +12,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import has_fit_parameter
 
-from gitmodel.base.project import UserError, one_line
-from gitmodel.contract.encoding import category_names, encode, number_names
+from gitmodel.base.outlet import words
+from gitmodel.base.project import UserError
+from gitmodel.blend import values
+from gitmodel.contract.encoding import category_names, number_names
 from gitmodel.contract.features import Features
 from gitmodel.contract.labels import codes_of
 from gitmodel.contract.schema import Schema
@@ -34,7 +38,7 @@ def fit(
     try:
         model.fit(features, target, **weights)
     except InvalidParameterError as error:
-        raise UserError(f"`train:` in params.yaml, or train.py: {one_line(error)[:300]}") from None
+        raise UserError(f"`train:` in params.yaml, or train.py: {words(error)[:300]}") from None
     except Exception as error:  # of whatever code the model is made of
         if not schema.classes or not _takes_codes(model, features, target, schema, weights):
             raise UserError(
@@ -81,12 +85,12 @@ def require_answers(model: BaseEstimator, schema: Schema) -> None:
         raise UserError(f"{name} gives no probabilities: {remedy}")
     if isinstance(_last(model), FixedThresholdClassifier | TunedThresholdClassifierCV):
         raise UserError(
-            f"{name} moves a threshold, but a bundle's label is the likeliest class: use its estimator alone"
+            f"{name} moves a threshold, which no bundle ships: use its estimator alone, and `decision:` in params.yaml"
         )
     codes = list(range(len(schema.classes)))
     if learned.tolist() not in ([*schema.classes], codes):
         raise UserError(
-            f"{name} learned the classes {one_line(learned)[:100]}, not those of the schema: fit it to labels as text,"
+            f"{name} learned the classes {words(learned)[:100]}, not those of the schema: fit it to labels as text,"
             " or to their positions among the sorted classes, and keep `classes_` as scikit-learn's classifiers do"
         )
 
@@ -126,16 +130,62 @@ def joined(numbers: np.ndarray, categories: np.ndarray, features: Features) -> p
     )
 
 
-def shuffled(arrays: Rows, name: str, features: Features) -> pd.DataFrame:
-    """Return what `inputs` does for typed rows of which one column, raw or derived, is out of order."""
-    if name not in features.derived:
-        return from_arrays(arrays, features)
-    return joined(*encode(arrays, features.full), features)
+def width(model: Pipeline, features: pd.DataFrame, target: np.ndarray) -> int:
+    """Return how many features an unfitted pipeline gives what predicts, of these n rows; at least as they are."""
+    if len(model) == 1:
+        return features.shape[1]
+    try:
+        return int(clone(model[:-1]).fit_transform(features.head(1_000), target[:1_000]).shape[1])
+    except Exception:  # of whatever code its steps are made of, on so few rows
+        return features.shape[1]
+
+
+def rounds_of(model: BaseEstimator) -> str:
+    """Return the parameter that is a boosting's number of rounds, as its `set_params` takes it; else an empty text.
+
+    A boosting is what can tell the prediction after each round, within pipelines and regressors of another target:
+    scikit-learn's, and XGBoost's of trees.
+    """
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        return f"{name}__{found}" if (found := rounds_of(last)) else ""
+    if isinstance(model, TransformedTargetRegressor):
+        return f"regressor__{found}" if (found := rounds_of(model.regressor)) else ""
+    known = model.get_params(deep=False) if hasattr(model, "staged_predict") or _is_xgboost(model) else {}
+    return next((name for name in ("max_iter", "n_estimators") if name in known), "")
+
+
+def staged(model: BaseEstimator, features: pd.DataFrame) -> Iterator[np.ndarray]:
+    """Yield what a fitted boosting predicts after each round, as `predict` has it."""
+    if isinstance(model, Pipeline):
+        yield from staged(model[-1], model[:-1].transform(features) if len(model) > 1 else features)
+    elif isinstance(model, TransformedTargetRegressor):
+        for own_units in staged(model.regressor_, features):
+            yield model.transformer_.inverse_transform(own_units.reshape(-1, 1).astype(float))[:, 0]
+    elif _is_xgboost(model):
+        yield from _staged_by_xgboost(model, features)
+    elif hasattr(model, "staged_predict_proba"):
+        yield from model.staged_predict_proba(features)
+    else:
+        yield from model.staged_predict(features)
+
+
+def _is_xgboost(model: BaseEstimator) -> bool:
+    return hasattr(model, "get_booster") and model.get_params(deep=False).get("booster") in (None, "gbtree")
+
+
+def _staged_by_xgboost(model: BaseEstimator, features: pd.DataFrame) -> Iterator[np.ndarray]:
+    """Yield what XGBoost predicts after each round: what was before it is the margin that it starts from."""
+    predict = model.predict_proba if hasattr(model, "predict_proba") else model.predict
+    margin = None
+    for number in range(model.get_booster().num_boosted_rounds()):
+        this = {"base_margin": margin, "iteration_range": (number, number + 1)}
+        yield predict(features, **this)
+        margin = model.predict(features, output_margin=True, **this)
 
 
 def predict(estimator: BaseEstimator, features: pd.DataFrame) -> np.ndarray:
     """Return probabilities (n, classes), the classes sorted, or values (n,) of a regression."""
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba(features)
-    values = estimator.predict(features)
-    return values[:, 0] if values.ndim == 2 else values
+    return values(estimator, features)

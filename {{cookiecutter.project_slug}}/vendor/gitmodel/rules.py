@@ -35,8 +35,10 @@ class GateRules:
     confidence: Confidence = 0.95
     min_rows: Count = 50
     strict: Switch = False
+    repeat_training: Switch = True
     size: AboveZero = 3.0
     latency: AboveZero = 3.0
+    training: AboveZero = 3.0
 
 
 @dataclass(frozen=True)

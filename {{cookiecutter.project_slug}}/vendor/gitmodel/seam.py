@@ -6,6 +6,7 @@ defines; what a project of an older seam lacks has a default here.
     prepare.py    clean(table) -> table               the raw table, mended before its contract is checked
     features.py   derive(rows) -> columns by name     columns made from columns
     train.py      ESTIMATORS: name -> function        (data, **parameters) -> an unfitted scikit-learn estimator
+                  SPACES: name -> where `model tune` looks for its parameters
     evaluate.py   METRICS: list of gitmodel.metrics.metric.Metric
     package.py    ship(folder)                        writes what ships besides into the bundle's folder
 """
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from gitmodel.base.outlet import words
 from gitmodel.base.project import UserError
 
 VERSION = 1
@@ -103,7 +105,7 @@ def reach_source() -> None:
 
 def described(error: BaseException) -> str:
     """Return an error of the user's code as one line, with the line of their file in which it was raised."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{place_of(error)}"
+    return f"{type(error).__name__}: {words(error)[:300]}{place_of(error)}"
 
 
 def place_of(error: BaseException) -> str:

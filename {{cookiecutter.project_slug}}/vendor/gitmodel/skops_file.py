@@ -20,7 +20,9 @@ import skops.io
 from sklearn.base import BaseEstimator
 
 from gitmodel import seam
-from gitmodel.base.project import REQUIREMENTS, UserError, replacing
+from gitmodel.base.files import read_bytes
+from gitmodel.base.project import REQUIREMENTS, UserError
+from gitmodel.base.writing import replacing
 from gitmodel.contract.code import code_hash, installed_modules
 from gitmodel.contract.features import Features
 from gitmodel.estimator import joined, name_of, predict
@@ -28,6 +30,7 @@ from gitmodel.seam import described
 
 CORE = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy"}  # modules that every model is made of
 HARMLESS = {"collections.Counter", "collections.OrderedDict", "datetime.date", "datetime.datetime", "functools.partial"}
+LIBRARY = "gitmodel"  # ours, beside the user's package
 ANY_VERSION = {"numpy", "scipy"}  # reads what another one wrote
 
 
@@ -45,7 +48,11 @@ class SkopsModel:
 
 def save(estimator: BaseEstimator, path: Path) -> None:
     """Write an estimator with skops, the same bytes for the same estimator; UserError if it could not be read."""
-    content = dumps(estimator)
+    keep(dumps(estimator), path)
+
+
+def keep(content: bytes, path: Path) -> None:
+    """Write an estimator as `dumps` returns it; UserError if it could not be read."""
     loads(content, str(path), seam.package())
     with replacing(path) as draft:
         draft.write_bytes(content)
@@ -54,7 +61,7 @@ def save(estimator: BaseEstimator, path: Path) -> None:
 def load(path: Path) -> BaseEstimator:
     """Read an estimator; UserError if it holds a type that is not trusted, since loading could run its code."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro`, or `dvc pull` if it is in the remote") from None
     return loads(content, str(path), seam.package())
@@ -108,7 +115,7 @@ def _require_trusted(kind: str, name: str, own: str, locked: Collection[str]) ->
     if top == "__main__":
         raise UserError(f"{name} holds {kind}: move it from the script that runs into a module of {own}")
     standard = top in sys.stdlib_module_names
-    if top != own and not standard and not _owners(top) & {_normal(name) for name in locked}:
+    if top not in (own, LIBRARY) and not standard and not _owners(top) & {_normal(name) for name in locked}:
         raise UserError(
             f"{name} holds {kind}: it is neither of {own} nor of a package in {REQUIREMENTS}; add that package to"
             " pyproject.toml and run `make lock`"
@@ -158,7 +165,7 @@ def _modules(content: bytes) -> set[str]:
 
 def runtime(content: bytes, own: str) -> dict[str, str]:
     """Return the distributions that the estimator in a skops file is made of, and their versions."""
-    tops = {name.partition(".")[0] for name in _modules(content)} - {own} - set(sys.stdlib_module_names)
+    tops = {name.partition(".")[0] for name in _modules(content)} - {own, LIBRARY} - set(sys.stdlib_module_names)
     names = {CORE["sklearn"]}.union(*(_owners(top) for top in tops)) - ANY_VERSION
     return {name: version(name) for name in sorted(names)}
 
@@ -173,7 +180,7 @@ def _canonical(archive: bytes) -> bytes:
     with zipfile.ZipFile(target, "w") as output:
         for name in sorted(source.namelist(), key=lambda name: int(numbers.get(Path(name).stem, 0))):
             new = numbers.get(Path(name).stem, Path(name).stem) + Path(name).suffix
-            content = json.dumps(schema, indent=1).encode() if name == "schema.json" else _padded(source.read(name))
+            content = json.dumps(schema).encode() if name == "schema.json" else _padded(source.read(name))
             output.writestr(zipfile.ZipInfo(new), content)
     return target.getvalue()
 

@@ -1,28 +1,46 @@
 """`model adopt`: put any table in place and infer its schema.yaml."""
 
 import argparse
-import shutil
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from gitmodel import seam
+from gitmodel.adopt.edits import keep_edits, most_of, require_unedited, signed
 from gitmodel.adopt.infer import Wishes, infer
 from gitmodel.adopt.schema_file import schema_text
-from gitmodel.adopt.types import Cells, all_match, cells_of, examples, extra_missing
-from gitmodel.base.project import PARAMS, RULES, SCHEMA, UserError, read_yaml, replacing, say
+from gitmodel.adopt.share import bounded, put_share
+from gitmodel.adopt.spelling import completed
+from gitmodel.adopt.types import Cells, all_match, cells_of, examples
+from gitmodel.base.files import read_text
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import MOST_TEST_ROWS, PARAMS, RULES, SCHEMA, UserError, read_yaml, say, some_rows
 from gitmodel.base.settings import read_stage
+from gitmodel.base.writing import Change, together
 from gitmodel.contract.cleaning import CLEAN, cleaned
-from gitmodel.contract.schema import TASKS, Reading, Schema, load
-from gitmodel.contract.table import STRING, convert, header, is_parquet, read_cells, require_table, sniff
+from gitmodel.contract.formats import WORKBOOK, copied, form_of
+from gitmodel.contract.gather import gathered
+from gitmodel.contract.kinds import is_parquet, require_table
+from gitmodel.contract.labels import labelled_rows
+from gitmodel.contract.schema import TASKS, Reading, Schema, load, reading_in
+from gitmodel.contract.source import place_of
+from gitmodel.contract.table import STRING, convert, header, read_cells, sniff
+from gitmodel.contract.text import account
+from gitmodel.fetch import query
+from gitmodel.fetch.fetched import RECORD, Fetched, setup
+from gitmodel.fetch.query import require_address
 from gitmodel.gate.margins import without_margins
 from gitmodel.git import storage
+from gitmodel.git.programs import in_repository
+from gitmodel.metrics.decision import MOST_LIKELY, Decision
+from gitmodel.metrics.decision import read as read_decision
 from gitmodel.metrics.own import known
-from gitmodel.pipeline.prepare import Parameters, best_salt, labelled_rows, read_clean
+from gitmodel.pipeline.prepare import Parameters, read_clean
+from gitmodel.pipeline.split import best_salt
 
 CSV, PARQUET = Path("data/raw.csv"), Path("data/raw.parquet")
 LARGE_MB = 20
@@ -36,7 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "example: model adopt ~/houses.csv --target price --id house_id"
     parser.add_argument(
-        "table", metavar="TABLE", type=Path, help="a CSV, TSV or Parquet file; text in any usual spelling"
+        "table",
+        metavar="TABLE",
+        type=place_of,
+        help="a CSV, TSV, JSON lines, Excel or Parquet file, compressed or not; a folder or glob of such; an address",
+    )
+    parser.add_argument(
+        "--sql", metavar="QUERY", type=query.argument, help="what to ask the database at that address: a text or a file"
     )
     parser.add_argument("--target", metavar="COLUMN", required=True, help="the column to predict")
     parser.add_argument("--task", choices=TASKS, help="what kind of prediction, if the guess is wrong")
@@ -52,6 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--group", metavar="COLUMN", help="a column whose rows belong together, such as a customer or a patient"
     )
     parser.add_argument("--weight", metavar="COLUMN", help="a column of numbers from 0 on: how much each row counts")
+    parser.add_argument("--sheet", metavar="NAME", help="the sheet of a workbook that has several with cells")
+    parser.add_argument("--force", action="store_true", help="replace a schema.yaml that you edited; it is kept beside")
     parser.set_defaults(command=_command)
 
 
@@ -64,32 +90,45 @@ def adopt(
     group: str | None = None,
     weight: str | None = None,
     test_size: float = Wishes.test_size,
+    max_test_rows: int = MOST_TEST_ROWS,
+    fetched: Fetched | None = None,
+    force: bool = False,
+    sheet: str = "",
 ) -> Schema:
-    """Put `table` in place, write schema.yaml and say what was found; UserError leaves everything as it was."""
-    wishes = Wishes(target, task, id, time, group, weight, test_size)
+    """Put `table` in place, write schema.yaml and say what was found; UserError leaves everything as it was.
+
+    What somebody edited in schema.yaml is replaced by force only, unless it is of another table.
+    """
     require_table(table)
     if (size := table.stat().st_size / 1e6) > LARGE_MB:
         say(f"reading {table} ({size:,.0f} MB)")
     place = PARQUET if is_parquet(table) else CSV
-    cells, reading, notes = read(table)
+    if sheet and form_of(table) != WORKBOOK:
+        raise UserError(f"{table} is no workbook, so it has no sheet {sheet!r}: leave --sheet out")
+    cells, reading, notes = read(table, sheet)
     rows = len(next(iter(cells.values())).codes)
     if rows * len(cells) > 10_000_000:
         say(f"looking at {rows:,} rows of {len(cells)} columns")
-    schema, found = infer(cells, place.as_posix(), reading, wishes)
-    schema = salted(schema, table, wishes.test_size)
-    notes = [*found, *notes, *put_in_place(table, place, schema)]
-    say(summary(schema, cells, notes))
+    share = bounded(rows, test_size, max_test_rows)
+    schema, found = infer(cells, place.as_posix(), reading, Wishes(target, task, id, time, group, weight, share))
+    schema = replace(salted(schema, table, share), source=fetched.places if fetched else ())
+    if not force:
+        require_unedited(schema)
+    notes = [*found, *notes, *put_in_place(table, place, schema, fetched, share if share < test_size else None)]
+    say(*summary(schema, cells, notes))
     return schema
 
 
-def read(table: Path) -> tuple[dict[str, Cells], Reading, list[str]]:
+def read(table: Path, sheet: str = "") -> tuple[dict[str, Cells], Reading, list[str]]:
     """Return the cells of each column of a table, how they are spelt, and what to say about the header."""
     parquet = is_parquet(table)
-    reading = Reading() if parquet else sniff(table)
+    wish = wished()
+    wish = replace(wish, sheet=sheet or wish.sheet)
+    reading = Reading() if parquet else sniff(table, wish)
     raw = read_cells(table, reading if seam.clean() else replace(reading, missing=("",)))
     if raw.empty:
         raise UserError(f"{table} has no rows below its header: add some, or name another file")
-    notes = [] if parquet else header_notes(header(table, reading), list(raw.columns))
+    notes = [] if parquet else _text_notes(table, reading, raw, wish.encoding)
     frame = cleaned(raw)
     if frame.empty:
         raise UserError(f"{CLEAN} leaves no row of {table}: correct it")
@@ -101,15 +140,19 @@ def read(table: Path) -> tuple[dict[str, Cells], Reading, list[str]]:
         except TypeError:
             notes.append(f"`{name}`: lists, records, bytes or durations: no type for them: left out")
             cells[name] = cells_of(name, pd.Series(index=column.index, dtype=STRING))
-    return (cells, reading, notes) if parquet else (*without_missing(cells, reading), notes)
+    return (cells, reading, notes) if parquet else (*completed(cells, reading), notes)
 
 
-def without_missing(cells: dict[str, Cells], reading: Reading) -> tuple[dict[str, Cells], Reading]:
-    """Return the cells with the usual spellings of missing made missing, and those that numbers give away."""
-    usual = {name: column.without(set(reading.missing)) for name, column in cells.items()}
-    extra = set().union(*(extra_missing(column, reading) for column in usual.values()))
-    reading = replace(reading, missing=(*reading.missing, *sorted(extra)))
-    return {name: column.without(extra) for name, column in usual.items()}, reading
+def _text_notes(table: Path, reading: Reading, raw: pd.DataFrame, wish: str) -> list[str]:
+    """Return what to say about the encoding of a text file, its lines and its header."""
+    as_said = wish == reading.encoding and not wish.startswith("utf")
+    notes = [f"its letters are read as {wish}, as `reading:` in {SCHEMA} had it: look at some"] if as_said else []
+    return [*notes, *account(table, reading, len(raw)), *header_notes(header(table, reading), list(raw.columns))]
+
+
+def wished() -> Reading:
+    """Return how schema.yaml says that tables are written, in a project that has one."""
+    return reading_in(read_yaml(SCHEMA), str(SCHEMA)) if SCHEMA.exists() else Reading()
 
 
 def header_notes(names: Sequence[str], used: Sequence[str]) -> list[str]:
@@ -134,47 +177,56 @@ def salted(schema: Schema, table: Path, test_size: float) -> Schema:
     return replace(schema, salt=best_salt(labelled_rows(typed, schema), schema, test_size))
 
 
-def put_in_place(table: Path, place: Path, schema: Schema) -> list[str]:
-    """Copy the table and write schema.yaml, both or neither; return what to say about what was there before."""
-    text, notes = schema_text(schema), []
-    with ExitStack() as drafts:
-        draft = drafts.enter_context(replacing(SCHEMA))
+def put_in_place(
+    table: Path, place: Path, schema: Schema, fetched: Fetched | None = None, share: float | None = None
+) -> list[str]:
+    """Copy the table, write schema.yaml and another share of test rows, all or nothing; return what to say about it."""
+    text = signed(schema_text(schema))
+    with together(SCHEMA) as change:
+        draft = change.draft(SCHEMA)
         draft.write_text(text, encoding="utf-8", newline="\n")
         load(draft)
-        if not (place.exists() and table.samefile(place)):
-            shutil.copyfile(table, drafts.enter_context(replacing(place)))
-        notes += [*drop_margins(schema, drafts), *keep_edits(text)]
-    other = CSV if place == PARQUET else PARQUET
-    if other.exists():
-        other.unlink()
+        form = form_of(table)
+        if form or not (place.exists() and table.samefile(place)):
+            copied(table, change.draft(place), schema.reading.sheet)
+        decision, notes = decided(schema)
+        notes += [f"read from {form}: {place} has it as CSV"] if form else []
+        notes += [*drop_margins(schema, decision, change), *keep_edits(text, change)]
+        notes += put_share(share, change) if share else []
+        change.remove(CSV if place == PARQUET else PARQUET)
+        if fetched:
+            fetched.keep(place, change)
+        elif RECORD.exists():
+            notes.append("`source:` is gone from the schema, since the table is that of a file from now on")
+            change.remove(RECORD)
     return notes
 
 
-def drop_margins(schema: Schema, drafts: ExitStack) -> list[str]:
+def decided(schema: Schema) -> tuple[Decision, list[str]]:
+    """Return the decision in params.yaml; the most likely class, and what to say, if it does not fit the table."""
+    if not PARAMS.exists():
+        return MOST_LIKELY, []
+    try:
+        return read_decision(schema), []
+    except UserError as error:
+        return MOST_LIKELY, [one_line(error)]
+
+
+def drop_margins(schema: Schema, decision: Decision, change: Change) -> list[str]:
     """Take the gate's margins out of rules.yaml that are for another task; return what to say about it."""
     content = read_yaml(RULES) if RULES.exists() else {}
     gate = content.get("gate")
     margins = gate.get("margins") if isinstance(gate, dict) else None
-    wrong = [name for name in margins if name not in known(schema)] if isinstance(margins, dict) else []
-    text = RULES.read_text(encoding="utf-8") if wrong else ""
+    wrong = [name for name in margins if name not in known(schema, decision)] if isinstance(margins, dict) else []
+    text = read_text(RULES) if wrong else ""
     if without_margins(text) == text:
         return []
-    drafts.enter_context(replacing(RULES)).write_text(without_margins(text), encoding="utf-8", newline="\n")
+    change.write(RULES, without_margins(text))
     dropped = f"{', '.join(wrong)} are of another task"
     return [f"gate.margins in {RULES} are dropped, since {dropped}: `make repro` writes new ones"]
 
 
-def keep_edits(text: str) -> list[str]:
-    """Copy a schema.yaml that says something else than `text` to schema.yaml.bak: a person may have edited it."""
-    before = SCHEMA.read_bytes() if SCHEMA.exists() else b""
-    if before == text.encode() or b"\ncolumns:" not in before:
-        return []
-    backup = SCHEMA.with_suffix(".yaml.bak")
-    shutil.copyfile(SCHEMA, backup)
-    return [f"the schema.yaml that was here is now {backup}: copy your edits from it, then delete it"]
-
-
-def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> str:
+def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> list[str]:
     """Return what was found, for a person to read."""
     target = cells[schema.target]
     types = Counter(column.type for name, column in schema.columns.items() if name != schema.target)
@@ -187,22 +239,44 @@ def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> str:
     lines += [f"group    {schema.group}: its rows stay together"] if schema.group else []
     lines += [f"weight   {schema.weight}: how much each row counts"] if schema.weight else []
     lines += [f"time     {schema.time}: tested on rows from {schema.test_from} on"] if schema.time else []
+    spelt = sum((Counter(column.spelt) for column in cells.values()), Counter())
+    words = [f"{examples([word])} in {some_rows(count)}" for word, count in spelt.most_common() if word]
+    lines += [f"missing  {', '.join(most_of(words, 8))}"] if words else []
     ignored = [f"  {name}: {reason}" for name, reason in schema.ignored.items()]
     lines += (
-        [f"ignored  {len(ignored)} columns" if len(ignored) > 1 else "ignored  1 column", *_most(ignored)]
+        [f"ignored  {len(ignored)} columns" if len(ignored) > 1 else "ignored  1 column", *most_of(ignored, 10)]
         if ignored
         else []
     )
-    lines += ["noticed", *(f"  {note}" for note in _most(notes, 20))] if notes else []
-    return "\n".join([*lines, f"wrote    {SCHEMA}: read it, correct it, then run `make repro`"])
+    lines += ["noticed", *(f"  {note}" for note in most_of(notes, 20))] if notes else []
+    return [*lines, f"wrote    {SCHEMA}: read it, correct it, then run `make repro`"]
+
+
+@contextmanager
+def at_hand(table: Path | str, sql: Path | str | None) -> Iterator[tuple[Path, list[str], Fetched | None]]:
+    """Give the file of a table, gathered from files or fetched from its address, and what to say about it."""
+    if isinstance(table, Path):
+        require_address(table, sql)
+        with gathered(table) as (path, notes):
+            yield path, notes, None
+        return
+    with setup(table, sql) as found:
+        try:
+            yield found.path, [], found
+        except UserError as error:
+            raise UserError(*(text.replace(str(found.path), table) for text in error.lines)) from None
 
 
 def _command(args: argparse.Namespace) -> None:
     if not PARAMS.exists():
         raise UserError(f"there is no {PARAMS} here: run `model adopt` in the project's folder")
-    share = read_stage(Parameters, "prepare").test_size
-    adopt(args.table, args.target, args.task, args.id, args.time, args.group, args.weight, share)
-    if Path(".git").exists():
+    split = read_stage(Parameters, "prepare")
+    with at_hand(args.table, args.sql) as (table, notes, found):
+        if notes:
+            say(*notes)
+        wishes = args.target, args.task, args.id, args.time, args.group, args.weight
+        adopt(table, *wishes, split.test_size, split.max_test_rows, found, args.force, args.sheet or "")
+    if in_repository():
         place = Path(load().table)
         storage.forget(PARQUET if place == CSV else CSV)
         storage.replaced(place)
@@ -215,6 +289,12 @@ def _spelling(schema: Schema) -> str:
     names = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
     marks = f", decimal {schema.reading.decimal!r}" if schema.reading.decimal != "." else ""
     marks += f", thousands {schema.reading.thousands!r}" if schema.reading.thousands else ""
+    marks += f", beside numbers {' '.join(schema.reading.units)}" if schema.reading.units else ""
+    marks += f", dates {schema.reading.dates}" if schema.reading.dates else ""
+    marks += f", quotes escaped by {schema.reading.escape!r}" if schema.reading.escape else ""
+    marks += ", quotes as letters" if not schema.reading.quote else ""
+    marks += ", cells of several lines" if schema.reading.multiline else ""
+    marks += f", sheet {schema.reading.sheet!r}" if schema.reading.sheet else ""
     return f" ({names.get(schema.reading.separator, schema.reading.separator)}, {schema.reading.encoding}{marks})"
 
 
@@ -222,9 +302,5 @@ def _target_text(schema: Schema, target: Cells) -> str:
     if schema.task == "regression":
         return ""
     rows = dict(zip(target.texts, target.counts.tolist(), strict=True))
-    shown = _most([f"{name} {rows[name]:,}" for name in schema.classes], 8)
+    shown = most_of([f"{name} {rows[name]:,}" for name in schema.classes], 8)
     return f", {', '.join(shown)}" + (f"; positive: {schema.positive}" if schema.positive else "")
-
-
-def _most(lines: list[str], most: int = 10) -> list[str]:
-    return lines if len(lines) <= most else [*lines[: most - 1], f"  ... and {len(lines) - most + 1} more"]

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 
 from gitmodel import leaks
-from gitmodel.adopt import personal, types
+from gitmodel.adopt import personal, totals, types
 from gitmodel.adopt.grouping import Grouping, groupings
 from gitmodel.adopt.target import FEWEST_ROWS, Target, target_of
 from gitmodel.adopt.types import Cells
 from gitmodel.adopt.vocabulary import CODE_WORDS, ID_OWNERS, ID_WORDS, NUMBER_WORDS, PROXIES, SENSITIVE
 from gitmodel.base.project import UserError, some_rows
+from gitmodel.contract.precision import spelt
 from gitmodel.contract.schema import Column, Reading, Schema, moment_text
 from gitmodel.contract.table import to_datetime, to_number
-from gitmodel.pipeline.prepare import proposed_cut
+from gitmodel.pipeline.split import proposed_cut
 
 MOST_SLICES = 5
 MOST_GROUPINGS = 2
@@ -86,6 +87,8 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
     leaking = leak_notes(schema, table, schema.group or (clear[0].name if clear else None))
     unclear = [found for found in likely if found not in clear]
     loud = [*map(group_note, clear[:MOST_GROUPINGS]), *leaking, *map(group_note, unclear[:MOST_GROUPINGS])]
+    summing = totals.totals(table, reading)
+    loud = [totals.note(summing, len(table[wishes.target].codes)), *loud] if summing else loud
     return schema, [*loud, *guessed.notes, *said, *schema_notes(schema, table)]
 
 
@@ -143,7 +146,11 @@ def guess_column(cells: Cells, reading: Reading) -> ColumnGuess:
     mentions = personal.mentions(cells.sample()) if kind == "text" else 0
     if mentions >= 0.01:
         odd = (*odd, f"`{cells.name}`: {mentions:.0%} of the texts hold an e-mail address or a phone number")
-    return ColumnGuess(types.column_of(cells, kind, reading), notes=odd)
+    column = types.column_of(cells, kind, reading)
+    if column.offset is not None:
+        why = "float32, in which models compute, could not tell its values apart"
+        odd = (*odd, f"`{cells.name}`: {spelt(column.offset)} is subtracted before the model sees it (offset:): {why}")
+    return ColumnGuess(column, notes=odd)
 
 
 def _kind(cells: Cells, reading: Reading) -> str:
@@ -198,7 +205,9 @@ def columns_of(
     if wishes.weight:
         columns[wishes.weight] = _weight(table[wishes.weight], columns.get(wishes.weight))
     unlearned = {*sensitive, wishes.group, wishes.time, wishes.weight}
-    return {name: replace(columns[name], feature=name not in unlearned) for name in table if name in columns}
+    found = {name: replace(columns[name], feature=name not in unlearned) for name in table if name in columns}
+    learned = found.keys() - unlearned - {wishes.target}
+    return {name: column if name in learned else replace(column, offset=None) for name, column in found.items()}
 
 
 def _weight(cells: Cells, column: Column | None) -> Column:

@@ -7,26 +7,26 @@ holds what judges and governs, card.md what people write. `make update` brings t
 and Git calls params.yaml a conflict. This takes the values of the last commit over and ends the conflict.
 """
 
-import io
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from gitmodel import seam
-from gitmodel.base.project import PARAMS, PROSE, RULES, UserError, run, say, warn, write_text
+from gitmodel.base.files import parse_yaml
+from gitmodel.base.project import PARAMS, PROSE, RULES, UserError, run, say, warn
+from gitmodel.base.round_trip import changed
+from gitmodel.base.writing import together
 from gitmodel.card.prose import SECTIONS
 from gitmodel.git.programs import call, committed, git
 
 RULED = ("gate", "monitor", "retrain", "registry")
 COMMON = ("model", "seed", "max_categories")  # of `train:`; every other parameter was one of an estimator
 ROOM = ("prepare", "features", "train", "evaluate", "package")
-NULL = "tag:yaml.org,2002:null"
+ESTIMATORS = ("gradient_boosting", "random_forest", "linear")  # that there were
 Values = Mapping[str, Any]
 
 
@@ -36,8 +36,9 @@ def main() -> None:
     params, left = parameters(old, theirs(PARAMS))
     rules = with_values(RULES.read_text(encoding="utf-8"), ruled(old))
     card = words(old.get("card") or {}, PROSE.read_text(encoding="utf-8"))
-    for path, text in ((PARAMS, params), (RULES, rules), (PROSE, card)):
-        write_text(path, text)
+    with together(PARAMS) as change:
+        for path, text in ((PARAMS, params), (RULES, rules), (PROSE, card)):
+            change.write(path, text)
     git("add", "--", str(PARAMS), str(RULES), str(PROSE))
     sweep()
     for line in (*left, *rooms()):
@@ -51,7 +52,7 @@ def former() -> dict[str, Any]:
     """Return params.yaml of the last commit; UserError unless that is of a project from before the library."""
     if not (RULES.exists() and PROSE.exists()):
         raise UserError(f"{RULES} and {PROSE} are not here: run `make update` first, and this before you commit")
-    old = yaml.safe_load(committed(PARAMS) or "") or {}
+    old = parse_yaml(committed(PARAMS) or "") or {}
     if "gate" not in old:
         raise UserError(f"{PARAMS} of the last commit has no `gate:`: this project has been brought over already")
     return dict(old)
@@ -65,11 +66,12 @@ def theirs(path: Path) -> str:
 
 def parameters(old: Values, text: str) -> tuple[str, list[str]]:
     """Return params.yaml with the former values, and a line for each parameter that has no place there."""
-    new = yaml.safe_load(text)
+    new = parse_yaml(text)
     train = dict(old.get("train") or {})
-    estimators = {name: values for name, values in new["train"].items() if isinstance(values, dict)}
+    estimators = {name: new["train"][name] for name in ESTIMATORS if name in new["train"]}
     own = {name: {key: train[key] for key in values if key in train} for name, values in estimators.items()}
-    placed = {"train": {**{key: train[key] for key in COMMON if key in train}, **own}}
+    own["random_forest"]["max_leaf_nodes"] = None  # it was the boosting's alone
+    placed = {"train": {**{key: train[key] for key in COMMON if key in train}, "stop_early": False, **own}}
     stages = {name: old[name] for name in ("prepare", "evaluate") if isinstance(old.get(name), dict)}
     known = {*COMMON, *(key for values in estimators.values() for key in values)}
     left = [
@@ -89,14 +91,7 @@ def ruled(old: Values) -> dict[str, Any]:
 
 def with_values(text: str, values: Values) -> str:
     """Return YAML with other values; comments and order stay."""
-    reader = YAML()
-    reader.preserve_quotes, reader.width = True, 4096
-    reader.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar(NULL, "null"))
-    content = reader.load(text)
-    replace(content, values)
-    written = io.StringIO()
-    reader.dump(content, written)
-    return written.getvalue()
+    return changed(text, lambda content: replace(content, values))
 
 
 def replace(content: Any, values: Values) -> None:

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gitmodel.adopt.national import is_national
 from gitmodel.adopt.vocabulary import GIVEN_NAMES, IMPERSONAL, PERSONAL, SENSITIVE, SEXES
 
 WORD = re.compile(r"[^\W_]+")
@@ -52,6 +53,8 @@ def personal_data(name: str, values: Sequence[str]) -> str | None:
     """Return what kind of personal data `values`, distinct ones of a column, are; None if none."""
     if len(values) < 3:
         return None
+    if is_national(values):
+        return NATIONAL
     for form in FORMS:
         if share(values, form.fits) >= MOST:
             return form.what
@@ -80,15 +83,18 @@ def _are_people(name: str, values: Sequence[str]) -> bool:
 
 def _luhn(number: str) -> bool:
     """Check the last digit of a card number (ISO/IEC 7812-1)."""
-    digits = [int(d) for d in reversed(re.sub(r"\D", "", number))]
-    total = sum(digits[::2]) + sum(sum(divmod(2 * d, 10)) for d in digits[1::2])
-    return 13 <= len(digits) <= 19 and total % 10 == 0
+    from stdnum import luhn
+
+    digits = re.sub(r"\D", "", number)
+    return 13 <= len(digits) <= 19 and luhn.is_valid(digits)
 
 
 def _iban(text: str) -> bool:
-    """Check the two check digits of an account number (ISO 13616)."""
+    """Check the two check digits of an account number (ISO 13616), whatever its country."""
+    from stdnum.iso7064 import mod_97_10
+
     compact = re.sub(r"\s", "", text).upper()
-    return int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
+    return mod_97_10.is_valid(compact[4:] + compact[:4])
 
 
 def _phone(text: str) -> bool:
@@ -99,10 +105,7 @@ def _phone(text: str) -> bool:
     )
 
 
-def _dni(text: str) -> bool:
-    return "TRWAGMYFPDXBNJZSQVHLCKE"[int(text[:8]) % 23] == text[-1]
-
-
+NATIONAL = "a national number"
 EMAIL = r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"
 MENTION = re.compile(rf"{EMAIL}|\+\d[\d ()/-]{{8,}}\d")
 OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
@@ -115,20 +118,19 @@ STREET = (
 )
 FORMS = (
     Pattern("an e-mail address", re.compile(EMAIL)),
-    Pattern("a bank account (IBAN)", re.compile(r"[A-Za-z]{2}\d{2}(?:\s?[A-Za-z0-9]{1,4}){3,8}"), _iban),
+    Pattern("a bank account (IBAN)", re.compile(r"[A-Za-z]{2}\d{2}(?:\s?[A-Za-z0-9]{1,4}){3,8}", re.ASCII), _iban),
     Pattern(
         "an IP address",
         re.compile(rf"(?:{OCTET}\.){{3}}{OCTET}|(?:[0-9a-fA-F]{{0,4}}:){{3,7}}[0-9a-fA-F]{{0,4}}"),
     ),
-    Pattern("a card number", re.compile(r"\d(?:[ -]?\d){12,18}"), _luhn),
+    Pattern("a card number", re.compile(r"\d(?:[ -]?\d){12,18}", re.ASCII), _luhn),
     Pattern(
-        "a national number",  # of the US, the UK, Brazil, Italy
+        NATIONAL,  # of the US, the UK, Brazil, Italy, by their form alone
         re.compile(
             r"\d{3}-\d{2}-\d{4}|[A-Z]{2} ?(?:\d{2} ?){3}[A-D]"
             r"|\d{3}\.\d{3}\.\d{3}-\d{2}|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]"
         ),
     ),
-    Pattern("a national number", re.compile(r"\d{8}-?[A-Z]"), _dni),
     Pattern("a phone number", re.compile(r"\+?[\d ()/.-]{7,24}"), _phone),
     Pattern("a street address", re.compile(STREET, re.IGNORECASE)),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from gitmodel.contract.schema import Column, Schema
+from gitmodel.contract.schema import Column, Reading, Schema
 
 WIDTH = 110
 PLAIN = re.compile(
@@ -18,6 +18,9 @@ PLAIN = re.compile(
 HEAD = """\
 # The contract of the table: what `dvc repro` checks, and what the model learns from.
 # `model adopt` guessed it from the table; it is yours to correct. Rows that break it stop the pipeline and are named.
+"""
+SOURCE = """\
+# `model fetch` gets the table from `source` anew. ${NAME} in an address is a variable of the environment.
 """
 TASK = """\
 # What is predicted: `binary` and `multiclass` pick a class, `regression` a number.
@@ -42,11 +45,15 @@ COLUMNS = """\
 # One line for each column that is read and checked, as {type: ..., nullable: ..., ...}:
 #   type       number, integer, boolean, category, text (used word by word) or datetime (ISO 8601)
 #   nullable   true: cells may be missing
-#   min, max   the range of a number, guessed with room
+#   min, max   the range of a number, guessed with room: twice the largest seen, ten times where a few stand far out,
+#              0 if none is negative; a share, an age and the like have the range that they have by nature
+#   offset     what is subtracted before the model sees a number, where float32 alone could not tell the values apart
 #   values     the only values that a category may have; left out where new ones are to be expected
 #   known      after: not known yet when a prediction is made, such as what comes of it; checked, but not learned from
 #   feature    false: checked, and measured by group if it is a slice, but not learned from
 #   personal   true: tells who somebody is; kept out of the log of predictions
+#   monotone   increasing or decreasing: what a larger number may do to the prediction, with two classes to the
+#              probability of `positive`; boosting and forests keep it
 """
 IGNORED = """\
 # Columns that are left out, and why. To use one, move it to `columns` (and to `identity` if there is no `id`);
@@ -54,6 +61,9 @@ IGNORED = """\
 """
 IGNORED_CLASSES = """\
 # Rows of these classes are left out, counted and said.
+"""
+READING = """\
+# How the file of the table is written. New rows are read in the same way: those to predict, to watch and to append.
 """
 
 
@@ -80,7 +90,7 @@ def scalar(value: Any) -> str:
 
 
 def _parts(schema: Schema) -> Iterable[str]:
-    yield HEAD + _line("table", schema.table) + _reading(schema)
+    yield HEAD + _line("table", schema.table) + _source(schema)
     yield TASK + _line("target", schema.target) + _line("task", schema.task) + _positive(schema)
     yield ROWS + _line("id", schema.id) + _list("identity", schema.identity) + _time(schema) + _group(schema)
     yield GROUPS + _list("slices", schema.slices) + _list("sensitive", schema.sensitive)
@@ -88,10 +98,23 @@ def _parts(schema: Schema) -> Iterable[str]:
     yield COLUMNS + "columns:\n" + "".join(map(_column, schema.columns, schema.columns.values()))
     yield _mapping(IGNORED, "ignored", schema.ignored)
     yield _mapping(IGNORED_CLASSES, "ignored_classes", schema.ignored_classes)
+    yield _reading(schema)
 
 
 def _line(key: str, value: object) -> str:
     return f"{key}: {scalar(value)}\n"
+
+
+def _source(schema: Schema) -> str:
+    """Return where the table comes from; nothing if it is just here."""
+    if not schema.source:
+        return ""
+    entries = [
+        f"{{address: {scalar(each.address)}{f', query: {scalar(each.query)}' if each.query else ''}}}"
+        for each in schema.source
+    ]
+    shown = f" {entries[0]}\n" if len(entries) == 1 else "".join(f"\n  - {entry}" for entry in entries) + "\n"
+    return SOURCE + "source:" + shown
 
 
 def _time(schema: Schema) -> str:
@@ -111,9 +134,13 @@ def _reading(schema: Schema) -> str:
     """Return how the cells of a text file are spelt; Parquet files need none of it."""
     if schema.table.endswith(".parquet"):
         return ""
-    names = ("separator", "encoding", "decimal", "thousands")
-    fields = [f"{name}: {scalar(getattr(schema.reading, name))}" for name in names]
-    return _wrapped("reading: {", [*fields, *_items("missing", schema.reading.missing)], "}")
+    usual, found = Reading(), schema.reading
+    always = ("separator", "encoding", "decimal")
+    others = ("thousands", "dates", "quote", "escape", "comment", "skip", "multiline", "sheet")
+    names = [*always, *(name for name in others if getattr(found, name) != getattr(usual, name))]
+    fields = [f"{name}: {scalar(getattr(found, name))}" for name in names]
+    fields += _items("units", found.units) if found.units else []
+    return READING + _wrapped("reading: {", [*fields, *_items("missing", found.missing)], "}")
 
 
 def _list(key: str, values: Iterable[str]) -> str:
@@ -131,9 +158,11 @@ def _items(key: str, values: Iterable[str]) -> list[str]:
 def _column(name: str, column: Column) -> str:
     fields = [f"type: {column.type}"]
     fields += [f"{key}: {scalar(getattr(column, key))}" for key in ("min", "max") if getattr(column, key) is not None]
+    fields += [f"offset: {scalar(column.offset)}"] if column.offset is not None else []
     fields += ["nullable: true"] if column.nullable else []
     fields += [] if column.feature else ["feature: false"]
     fields += ["personal: true"] if column.personal else []
+    fields += [f"monotone: {column.monotone}"] if column.monotone else []
     fields += _items("values", column.values) if column.values else []
     return _wrapped(f"  {scalar(name)}: " + "{", fields, "}")
 

@@ -6,33 +6,37 @@ nothing is concluded from a sample but what a sample can refute.
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 
-from gitmodel.adopt.vocabulary import MISSING_AMONG_NUMBERS
+from gitmodel.adopt import personal
+from gitmodel.adopt.vocabulary import NATURAL_BOUNDS
 from gitmodel.base.project import some_rows
-from gitmodel.contract.schema import FALSE, TRUE, Column, Reading
-from gitmodel.contract.table import is_text, matches, to_datetime, to_number, to_string
+from gitmodel.contract.precision import offset_of
+from gitmodel.contract.schema import FALSE, ORDERS, TRUE, Column, Reading, moment_text
+from gitmodel.contract.spelling import UNITS, number_shape, orders
+from gitmodel.contract.table import NUMBER_STYLES, is_text, matches, to_datetime, to_number, to_string
 
 FEW_VALUES = 12
 MOST_VALUES = 50  # a longer list of values is none that people keep up to date
 EXACT_DIGITS = 15  # whole numbers with more digits are not exact in float64
 SAMPLE = 2000
-# Digits as [0-9]: other digits are no numbers to pandas.
-ISO_DATE = (
-    r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}"
-    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)? ?(?:Z|[-+][0-9]{2}:?[0-9]{2})?)?"
-    r"|(?:1[6-9]|2[01])[0-9]{2}-(?:0[1-9]|1[0-2])"  # a month
+NEARLY = 0.9  # of the cells look like one thing: the others are told
+EPOCH = (631_152_000, 4_102_444_800)  # 1990 and 2100, in seconds since 1970
+TIME_WORDS = set("time timestamp ts date datetime epoch unix created updated at zeit datum".split())
+# What may be a date; digits as [0-9]: other digits are no numbers to pandas.
+LIKE_DATE = (
+    r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?:[T ].*)?|(?:1[6-9]|2[01])[0-9]{2}-(?:0[1-9]|1[0-2])"
+    r"|[0-9]{1,2}(?:[./-]|\. )[0-9]{1,2}(?:[./-]|\. )(?:[0-9]{2}|[0-9]{4})(?:,? .*|T.*)?"
+    r"|(?:[A-Za-z]{3,9},? )?[0-9]{1,2}\.?[ -][^\W\d_]{3,9}\.?[ -][0-9]{2,4}(?:\W.*)?"
+    r"|(?:[A-Z][a-z]{2,8},? )?[A-Z][a-z]{2,8}\.? +[0-9]{1,2}(?:,? [0-9]{4}.*| [0-9:]+ [0-9]{4})"
 )
-OTHER_DATE = (
-    r"[0-9]{1,4}[./][0-9]{1,2}[./][0-9]{1,4}(?:[ T].*)?|[0-9]{1,2}-[0-9]{1,2}-[0-9]{2,4}(?: .*)?"
-    r"|(?:[A-Za-z]{3,9},? )?[0-9]{1,2}[ -][A-Za-z]{3,9}[ -][0-9]{2,4}.*|[A-Z][a-z]{2,8} [0-9]{1,2},? [0-9]{4}.*"
-)
-WITH_UNIT = r"[-+]?(?:[$€£¥₹]|USD|EUR)? ?[-+]?[0-9][0-9.,' ]* ?(?:%|[$€£¥₹]|[a-zA-Zµ°/²³]{1,5})?"
+WITH_LETTERS = r"[-+]?[^\W\d_]{0,3}[$€£¥]? ?[-+]?[0-9][0-9.,' ]* ?[^\W\d_./²³°%-][^\W\d_]{0,7}[²³]?"
+FEW_WORDS = 5  # that are no numbers, among many that are
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Cells:
     name: str
     values: pd.Series
     codes: np.ndarray
-    spelt: tuple[str, ...] = ()  # how missing ones are written, but for empty ones
+    spelt: Mapping[str, int] = field(default_factory=dict)  # how missing ones are written, and in how many rows
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -69,6 +73,15 @@ class Cells:
         """Tell whether no row is missing and no two are equal."""
         return len(self.values) == len(self.codes)
 
+    def shown(self, places: np.ndarray) -> str:
+        """Return a few of the values at these places, with the row of the first, counted from 1."""
+        row = int(np.argmax(self.codes == places[0])) + 1
+        return f"{examples(list(self.texts.iloc[places[:3]]))} (row {row:,})"
+
+    def share(self, mask: np.ndarray) -> float:
+        """Return the share of the rows with a value whose value is in the (n,) mask of distinct ones."""
+        return float(self.counts[mask].sum() / max(self.present, 1))
+
     def sample(self) -> list[str]:
         """Return at most SAMPLE of the distinct values as strings, evenly spread."""
         return list(self.texts.iloc[:: max(1, math.ceil(len(self.texts) / SAMPLE))])
@@ -79,7 +92,7 @@ class Cells:
         if kept.all():
             return self
         positions = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1).astype(np.int32)
-        spelt = (*self.spelt, *self.texts[~kept])
+        spelt = {**self.spelt, **dict(zip(self.texts[~kept], self.counts[~kept].tolist(), strict=True))}
         return Cells(self.name, self.values[kept].reset_index(drop=True), positions[self.codes], spelt)
 
 
@@ -101,7 +114,7 @@ def kind_of(cells: Cells, reading: Reading) -> str:
         return "boolean"
     if cells.values.dtype.kind in "iuf" or all_match(cells.texts, number_shape(reading)):
         return _number_kind(cells, reading)
-    if all_match(cells.texts, ISO_DATE) and to_datetime(cells.values, reading).notna().all():
+    if all_match(cells.texts, LIKE_DATE) and to_datetime(cells.values, reading).notna().all():
         return "datetime"
     return "text" if is_prose(cells) else "category"
 
@@ -113,15 +126,6 @@ def is_boolean(cells: Cells) -> bool:
     spellings = set(cells.texts.str.lower())
     both = bool(spellings & TRUE) and bool(spellings & FALSE)
     return spellings <= TRUE | FALSE and (both or any(len(s) > 1 and s.isalpha() for s in spellings))
-
-
-def number_shape(reading: Reading) -> str:
-    """Return the pattern of a number as the table writes it."""
-    mark, group = re.escape(reading.decimal), re.escape(reading.thousands)
-    if reading.thousands == " ":
-        group = "[ \u00a0\u202f]"
-    whole = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if reading.thousands else "[0-9]+"
-    return rf"[-+]?(?:{whole}(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][-+]?[0-9]+)?"
 
 
 def all_match(texts: pd.Series, pattern: str) -> bool:
@@ -149,8 +153,11 @@ def column_of(cells: Cells, kind: str, reading: Reading) -> Column:
     """Return the contract of a column: what was seen, with room for what ordinary new rows may hold."""
     nullable = cells.missing > 0
     if kind in ("number", "integer"):
-        low, high = bounds(to_number(cells.values, reading).to_numpy(), cells.counts)
-        return Column(kind, nullable, min=low, max=high)
+        numbers = to_number(cells.values, reading).to_numpy()
+        low, high = natural_bounds(cells.name, numbers) or bounds(numbers, cells.counts)
+        return Column(kind, nullable, min=low, max=high, offset=offset_of(numbers, kind))
+    if kind == "datetime":
+        return Column(kind, nullable, offset=offset_of(to_datetime(cells.values, reading).to_numpy(), kind))
     values = tuple(sorted(cells.texts)) if kind == "category" and is_closed(cells) else None
     return Column(kind, nullable, values=values)
 
@@ -162,6 +169,17 @@ def is_closed(cells: Cells) -> bool:
     """
     distinct = len(cells.values)
     return distinct <= MOST_VALUES and bool(cells.counts.min() >= (2 if distinct <= FEW_VALUES else 5))
+
+
+def natural_bounds(name: str, values: np.ndarray) -> tuple[float, float] | None:
+    """Return the range that a quantity of this name has by nature, or a share; None if there is none, or it is left."""
+    known = set(personal.words(name).split())
+    low, high = float(values.min()), float(values.max())
+    for words, (least, most) in NATURAL_BOUNDS.items():
+        if known & set(words) and least <= low and high <= most:
+            return least, most
+    is_share = low >= 0 and 0.5 < high <= 1 and (values % 1 != 0).any()
+    return (0.0, 1.0) if is_share else None
 
 
 def bounds(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
@@ -191,19 +209,6 @@ def is_row_number(cells: Cells) -> bool:
     return bool(first in (0, 1) and (numbers % 1 == 0).all() and numbers.max() == first + len(numbers) - 1)
 
 
-def extra_missing(cells: Cells, reading: Reading) -> set[str]:
-    """Return spellings of missing in a column that else holds numbers or dates, such as `unknown` or `#DIV/0!`."""
-    if not is_text(cells.values) or len(cells.values) < 2:
-        return set()
-    for pattern in (number_shape(reading), ISO_DATE):
-        if share_matching(cells.texts.iloc[:SAMPLE], pattern) < 0.5:
-            continue
-        others = cells.texts[~matches(cells.texts, pattern)]
-        if len(others) <= 5 and {other.lower() for other in others} <= set(MISSING_AMONG_NUMBERS):
-            return set(others)
-    return set()
-
-
 def oddities(cells: Cells, kind: str, reading: Reading) -> list[str]:
     """Return what a person should look at in the values of a column."""
     tests: list[Callable[[], str]] = []
@@ -211,16 +216,16 @@ def oddities(cells: Cells, kind: str, reading: Reading) -> list[str]:
         tests = [
             lambda: _mixed_spelling(cells),
             lambda: almost_numbers(cells, reading),
-            lambda: _other_dates(cells),
+            lambda: almost_dates(cells, reading),
         ]
     elif kind in ("number", "integer"):
-        tests = [lambda: _sentinel(cells, reading)]
+        tests = [partial(each, cells, reading) for each in (_sentinel, _epoch, _compact_dates)]
     return [text for text in (test() for test in tests) if text]
 
 
 def examples(texts: list[str], most: int = 3) -> str:
-    """Return a few texts in quotes, shortened."""
-    return ", ".join(repr(t if len(t) <= 30 else t[:27] + "...") for t in texts[:most])
+    """Return a few texts in quotes, shortened; a backslash stands as it is."""
+    return ", ".join(repr(t if len(t) <= 30 else t[:27] + "...").replace("\\\\", "\\") for t in texts[:most])
 
 
 def _number_kind(cells: Cells, reading: Reading) -> str:
@@ -246,21 +251,48 @@ def almost_numbers(cells: Cells, reading: Reading) -> str:
     sample = cells.texts.iloc[:SAMPLE]
     if len(sample) < 3 or all_match(sample, "[-+]?[0-9]+"):
         return ""
-    numbers = matches(sample, number_shape(reading))
-    others = list(sample[~numbers])
-    if 0.9 <= numbers.mean() < 1:
-        return f"numbers but for {examples(others)}: to use it as one, mend them or list them under reading.missing"
-    if share_matching(sample, WITH_UNIT) > 0.95 and matches(sample, ".*[$€£¥₹%].*").mean() > 0.5:
-        return f"numbers with a unit, such as {examples(others, 1)}: leave the unit out to use it as a number"
+    numbers = matches(cells.texts, number_shape(reading))
+    other = np.flatnonzero(~numbers)
+    few = len(other) <= FEW_WORDS and numbers.mean() >= NEARLY
+    if len(other) and (few or cells.share(numbers) >= NEARLY):
+        return (
+            f"numbers but for {cells.shown(other)}, in {some_rows(cells.counts[other].sum())}: to use it as one, mend"
+            " them or list them under reading.missing"
+        )
+    for style in [reading, *(replace(reading, decimal=d, thousands=t) for d, t in NUMBER_STYLES)]:
+        if share_matching(sample, number_shape(replace(style, units=UNITS))) >= NEARLY and len(other):
+            return _other_style(cells, style, reading)
+    units = {re.sub(r"[-+0-9.,' ]+", "", text) for text in sample[matches(sample, WITH_LETTERS)]}
+    if share_matching(sample, WITH_LETTERS) >= NEARLY and len(units) * 10 <= len(sample):
+        return f"numbers with a unit, such as {cells.shown(other)}: leave the unit out to use it as a number"
     return ""
 
 
-def _other_dates(cells: Cells) -> str:
-    if share_matching(cells.texts.iloc[:SAMPLE], OTHER_DATE) < 0.9:
+def _other_style(cells: Cells, style: Reading, reading: Reading) -> str:
+    """Return what to say of numbers that are spelt in another way than those of the table."""
+    shown = cells.shown(np.flatnonzero(~matches(cells.texts, number_shape(reading))))
+    if style == reading:
+        return f"numbers with several units, such as {shown}: give all cells one, or none, to use it as a number"
+    marks = f"decimal {reading.decimal!r}" + (f" and thousands {reading.thousands!r}" if reading.thousands else "")
+    return f"numbers in another style, such as {shown}: write them with {marks}, as the rest of the table"
+
+
+def almost_dates(cells: Cells, reading: Reading) -> str:
+    """Return what keeps a column of texts from being one of dates; empty if it is far from one."""
+    sample = cells.texts.iloc[:SAMPLE]
+    if share_matching(sample, LIKE_DATE) < 0.5 or cells.share(matches(cells.texts, LIKE_DATE)) < NEARLY:
         return ""
-    return (
-        f"dates that are not ISO 8601, such as {examples(list(cells.texts), 1)}: write 2026-01-31 to use them as dates"
-    )
+    read = to_datetime(cells.values, reading).notna().to_numpy()
+    unread = np.flatnonzero(~read)
+    if NEARLY <= cells.share(read) < 1:
+        return f"dates but for {cells.shown(unread)}: to use it as one, mend them or list them under reading.missing"
+    shown = f"dates that are not read, such as {cells.shown(unread)}"
+    if len(orders(list(cells.texts.iloc[unread]))) == len(ORDERS) - 1:
+        return (
+            f"{shown}: does the day come first, or the month? Write `dates: day-first` or `dates: month-first` under"
+            " `reading:` in schema.yaml, and move the column to columns as {type: datetime}"
+        )
+    return f"{shown}: write 2026-01-31 to use them as dates"
 
 
 def _sentinel(cells: Cells, reading: Reading) -> str:
@@ -278,3 +310,29 @@ def _sentinel(cells: Cells, reading: Reading) -> str:
             rows = f"{value} in {some_rows(cells.counts[at].sum())}"
             return f"{rows} may stand for missing: if so, list it under reading.missing"
     return ""
+
+
+def _epoch(cells: Cells, reading: Reading) -> str:
+    """Tell whole numbers that count seconds, or parts of them, since 1970."""
+    numbers = to_number(cells.values, reading).to_numpy()
+    for unit, size in (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
+        seconds = numbers / size
+        if len(numbers) > 2 and EPOCH[0] <= seconds.min() and seconds.max() <= EPOCH[1]:
+            if unit == "seconds" and not TIME_WORDS & set(re.findall("[a-z]+", cells.name.lower())):
+                return ""
+            first = moment_text(np.datetime64(int(seconds[0]), "s"))
+            return f"looks like {unit} since 1970: used as a number; to use it as a date, write {first} for row 1"
+    return ""
+
+
+def _compact_dates(cells: Cells, reading: Reading) -> str:
+    """Tell whole numbers that are all dates, such as 20241231."""
+    digits = cells.texts.str.removesuffix(".0")
+    if len(digits) < 3 or not all_match(digits, "(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"):
+        return ""
+    if to_datetime(digits, reading).isna().any():
+        return ""
+    return (
+        f"looks like dates, such as {digits.iloc[0]}: used as a number; to use it as a date, let it be"
+        " {type: datetime} in schema.yaml"
+    )

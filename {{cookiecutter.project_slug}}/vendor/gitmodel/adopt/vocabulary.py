@@ -84,9 +84,40 @@ TRUTHY = _words("""
     yes true 1 1.0 y t on positive pos + ja oui si sí да 是 sim churn churned fraud default spam malignant abnormal
 """)
 
-# Spellings of missing, but only in a column that else holds numbers or dates; beyond schema.MISSING.
-MISSING_AMONG_NUMBERS = _words("""
-    unknown none nil missing na n.a. n.a n/a n.d. nd undefined null (null) <na> nat nan k.a. s.d. not_available
-    #value! #div/0! #ref! #num! #name? #null! #error! #n/a inf -inf +inf infinity -infinity -nan 1.#qnan
-    ? ?? --- \u2013 \u2014 * ** x
+# In the name of a column of numbers: the range that such a quantity has, whatever was seen of it.
+NATURAL_BOUNDS = {
+    _words("age alter edad idade"): (0.0, 130.0),
+    _words("weeks wochen semaines semanas"): (0.0, 53.0),
+    _words("percent percentage pct prozent"): (0.0, 100.0),
+    _words("latitude lat"): (-90.0, 90.0),
+    _words("longitude lon lng"): (-180.0, 180.0),
+    _words("month monat mois mes"): (1.0, 12.0),
+}
+
+# In the label of a row that sums up others.
+SUMMARY_WORDS = frozenset(
+    _words("""
+    total totals subtotal subtotals sum sums summe gesamt gesamtsumme gesamtergebnis zwischensumme teilsumme insgesamt
+    endsumme totale totali subtotale totaux totaal subtotaal suma somma soma razem ogolem lacznie celkem osszesen toplam
+    jumlah itogo summa yhteensa ialt итого всего сумма 合計 小計 総計 合计 总计 小计 总和 합계 총계
 """)
+)
+
+# Spellings of missing, but only in a column that else holds numbers or dates; beyond schema.MISSING.
+MISSING_AMONG_NUMBERS = frozenset(
+    _words("""
+    unknown none nil missing na n.a. n.a n/a n.d. n.d nd n/d undefined null (null) <na> nat nan k.a. k.a s.d.
+    s/d n.v. n/v
+    ? ?? ??? --- ---- \u2013 \u2014 \u2026 ... * ** # x xx xxx void blank empty nodata tbd tba
+    #value! #div/0! #ref! #num! #name? #null! #error! #n/a inf -inf +inf infinity -infinity -nan 1.#qnan
+    unbekannt unbek. fehlt fehlend inconnu manquant desconocido desconhecido ignorado mancante ignoto onbekend ontbreekt
+    saknas ok\u00e4nd ukjent ukendt puuttuu brak hi\u00e1nyzik chyb\u00ed eksik yok bilinmiyor
+    нет н/д неизвестно немає 无 無 なし 不明 없음
+""")
+    + _phrases("""
+    n. a., k. a., s. d., n. d., n. v., not available, not applicable, not known, not recorded, no data, no value,
+    missing value, keine angabe, keine daten, nicht verf\u00fcgbar, ohne angabe, sin dato, sin datos, no disponible,
+    sem dados, non disponibile, non disponible, non renseign\u00e9, niet beschikbaar, brak danych, нет данных,
+    не указано
+""")
+)

@@ -20,7 +20,9 @@ from gitmodel.backtest.report import in_short, markdown, picture
 from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
 from gitmodel.backtest.timeline import Slice, Timeline, by_time, by_version
 from gitmodel.base.markdown import figure, title
-from gitmodel.base.project import RULES, UserError, say, some_rows, write_json, write_text
+from gitmodel.base.project import RULES, UserError, say, some_rows
+from gitmodel.base.writing import write_json, write_text
+from gitmodel.contract.clusters import clusters, codes_of, effective
 from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.origin import of_project
 from gitmodel.contract.schema import Schema, load
@@ -28,11 +30,13 @@ from gitmodel.contract.table import rows
 from gitmodel.estimator import inputs, predict
 from gitmodel.metrics.bootstrap import resampled, usable
 from gitmodel.metrics.builtin import headline, significant
+from gitmodel.metrics.decision import Decision
 from gitmodel.metrics.metric import Metric
 from gitmodel.metrics.own import known
 from gitmodel.metrics.scored import Scored
 from gitmodel.pipeline.prepare import checked, labelled, read_clean
-from gitmodel.pipeline.train import Data, build, fit, read_train, targets
+from gitmodel.pipeline.train import Learning, model_of, read_train, targets
+from gitmodel.results.predictions import decision_here
 from gitmodel.rules import GateRules
 
 DRAWS = 500
@@ -62,7 +66,7 @@ def command(args: argparse.Namespace) -> None:
             write_text(path, write(found))
     if args.json:
         write_json(args.json, as_json(found))
-    say(in_short(found))
+    say(*in_short(found).split("\n"))
 
 
 def backtest(schema: Schema, slices: int) -> Backtest:
@@ -70,14 +74,16 @@ def backtest(schema: Schema, slices: int) -> Backtest:
     table = labelled(checked(read_clean(schema), schema), schema)
     timeline = by_time(table, schema, slices) if schema.time else by_version(table, schema)
     rules, params = judging.read_gate(), read_train()
-    judging.require_metrics(rules, known(schema), str(RULES))
+    decision = decision_here(schema)
+    metrics = judged(schema, rules, decision)
     with threadpool_limits(1, user_api="blas"):
         predictions = list(trained_and_measured(timeline, schema, params))
-    metrics = judged(schema, rules)
     comparisons = len(metrics) * max(len(timeline.later) - 1, 1)
     level = (1 - rules.confidence) / comparisons  # Bonferroni: over all of them
     truth = true_values(timeline.table[schema.target], schema)
-    agings = [aging(m, timeline, truth, predictions, schema, rules.margins.get(m.name), level) for m in metrics]
+    agings = [
+        aging(m, timeline, truth, predictions, schema, decision, rules.margins.get(m.name), level) for m in metrics
+    ]
     agings = [found for found in agings if found.ages]
     if not agings:
         names = ", ".join(metric.name for metric in metrics)
@@ -86,9 +92,10 @@ def backtest(schema: Schema, slices: int) -> Backtest:
     return Backtest(verdict, sentence, timeline.order, timeline.window, timeline.later, agings, timeline.notes)
 
 
-def judged(schema: Schema, rules: GateRules) -> list[Metric]:
+def judged(schema: Schema, rules: GateRules, decision: Decision) -> list[Metric]:
     """Return the metrics to measure: those with a margin, or else the first of the task."""
-    metrics = known(schema)
+    metrics = known(schema, decision)
+    judging.require_metrics(rules, metrics, str(RULES))
     return [metric for name, metric in metrics.items() if name in rules.margins] or [metrics[headline(schema.task)]]
 
 
@@ -98,12 +105,11 @@ def trained_and_measured(
     """Yield (slice before which a model was trained, slice, what it predicts there), for every slice from then on."""
     features = of_project(rows(timeline.table[schema.features()]), schema)
     given, target = inputs(timeline.table, features), targets(timeline.table, schema)
+    known = Learning(timeline.table, features, given, target, weights_of(timeline.table, schema))
     for position, first in enumerate(tqdm(timeline.later, desc="training", leave=False, disable=None)):
         before = slice(max(first.start - timeline.window, 0), first.start)
         require_classes(target[before], schema, first)
-        data = Data.of(given[before], features, params, timeline.table[before])
-        weight = weights_of(timeline.table[before], schema)
-        model = fit(build(data, params), given[before], target[before], schema, weight)
+        model = model_of(known.some(np.arange(before.start, before.stop)), params)
         for later in range(position, len(timeline.later)):
             part = slice(timeline.later[later].start, timeline.later[later].stop)
             yield position, later, predict(model, given[part])
@@ -121,6 +127,7 @@ def aging(
     truth: np.ndarray,
     predictions: Sequence[tuple[int, int, np.ndarray]],
     schema: Schema,
+    decision: Decision,
     margin: float | None,
     level: float,
 ) -> Aging:
@@ -130,8 +137,10 @@ def aging(
     for trained, measured, predicted in predictions:
         part = timeline.later[measured]
         rows_of_part = slice(part.start, part.stop)
-        scored = Scored(truth[rows_of_part], predicted, schema, weights_of(timeline.table[rows_of_part], schema))
-        if metric.defined(scored) and (values := measured_with_noise(metric, scored)) is not None:
+        table = timeline.table[rows_of_part]
+        scored = decision.scored(truth[rows_of_part], predicted, schema, weights_of(table, schema))
+        values = measured_with_noise(metric, scored, clusters(table, schema)) if metric.defined(scored) else None
+        if values is not None:
             points[trained, measured], draws[trained, measured] = values[0], values[1:]
     later = range(len(timeline.later))
     oldest = max((measured - trained for trained, measured in points), default=0)
@@ -168,17 +177,24 @@ def between_slices(losses: Sequence[Sequence[float]], level: float) -> float:
     return float(stdtrit(freedom, 1 - level)) * (squares / freedom) ** 0.5
 
 
-def measured_with_noise(metric: Metric, scored: Scored) -> np.ndarray | None:
+def measured_with_noise(metric: Metric, scored: Scored, codes: np.ndarray | None = None) -> np.ndarray | None:
     """Return a metric (1 + DRAWS,): on all rows, then on rows drawn with replacement, the same for every model.
 
-    A draw that does not define it is NaN; None where that are too many.
+    Rows of one cluster of (n,) codes are drawn together. A draw that does not define it is NaN; None where that are too
+    many.
     """
-    noise = min(1.0, (MOST_ROWS / len(scored)) ** 0.5)  # of all rows, from that of some
-    some = scored.take(np.linspace(0, len(scored) - 1, min(len(scored), MOST_ROWS)).astype(int))
+    taken = np.linspace(0, len(scored) - 1, min(len(scored), MOST_ROWS)).astype(int)
+    some, of_some = scored.take(taken), codes_of(codes, taken)
     if not metric.defined(some):
         return None
-    (drawn,), whole = resampled([metric.of(some)], len(some), DRAWS), metric.value(scored)
+    (drawn,), whole = resampled([metric.of(some)], len(some), DRAWS, of_some), metric.value(scored)
+    noise = min(1.0, (worth(of_some, some) / worth(codes, scored)) ** 0.5)  # of all rows, from that of some
     return None if usable(drawn) is None else np.append(whole, whole + (drawn - metric.value(some)) * noise)
+
+
+def worth(codes: np.ndarray | None, scored: Scored) -> float:
+    """Return how many independent rows, or clusters of equal size, the rows are."""
+    return float(len(scored)) if codes is None else effective(codes)
 
 
 def verdict_of(loss: float, low: float, high: float, margin: float | None) -> str:

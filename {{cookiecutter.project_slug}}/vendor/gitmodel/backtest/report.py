@@ -1,8 +1,8 @@
 """What `model backtest` found, for people: on the terminal, in Markdown, drawn."""
 
 from gitmodel.backtest.result import AGES, LASTS, UNKNOWN, Age, Aging, Backtest
+from gitmodel.base import outlet
 from gitmodel.base.markdown import escape, figure, number, table, title
-from gitmodel.base.project import one_line
 from gitmodel.plots.svg import BLUE, ORANGE, canvas, render, shorten, styled
 
 HEADLINES = {
@@ -16,12 +16,12 @@ WIDTHS = (16, 10, 10, 34)
 
 def in_short(found: Backtest) -> str:
     """Return the findings as a table for the terminal."""
-    lines = [f"{HEADLINES[found.verdict]}: {one_line(found.sentence)}", ""]
+    lines = [f"{HEADLINES[found.verdict]}: {found.sentence}", ""]
     for aging in found.metrics:
         lines += [f"  {title(aging.metric)}, {direction(aging)}", "  " + columns("age", "fresh", "aged", "worse by")]
         lines += ["  " + columns(row.time, number(row.fresh), number(row.aged), loss(row)) for row in aging.ages]
         lines.append("")
-    return "\n".join([*lines, basis(found), *found.notes])
+    return outlet.lines([*lines, basis(found), *found.notes])
 
 
 def markdown(found: Backtest) -> str:

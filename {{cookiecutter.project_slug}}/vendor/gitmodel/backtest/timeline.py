@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from gitmodel.base.files import parse_yaml
 from gitmodel.base.project import UserError, some
 from gitmodel.contract.cleaning import cleaned
 from gitmodel.contract.identity import identity_columns, row_hash
@@ -17,7 +17,7 @@ from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import convert, read_cells
 from gitmodel.git.cache import object_path, stored
 from gitmodel.git.commits import git, read_at
-from gitmodel.pipeline.prepare import add_row_id
+from gitmodel.pipeline.side import add_row_id
 
 FEWEST_ROWS = 50  # of a slice: smaller ones go with the next
 
@@ -120,7 +120,7 @@ def versions(table: Path) -> Iterator[tuple[str, Path]]:
 
 def cached(content: bytes, pointer: Path) -> Path:
     """Return the file in DVC's cache that an older content of TABLE.dvc names; UserError if it is not here."""
-    digest = yaml.safe_load(content)["outs"][0]["md5"]
+    digest = parse_yaml(content)["outs"][0]["md5"]
     found = object_path(stored(), digest)
     if not found.exists():
         raise UserError(f"an older version of the table is not here: run `dvc fetch --all-commits {pointer}`")

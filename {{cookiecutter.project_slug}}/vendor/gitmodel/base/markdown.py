@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from gitmodel.base import outlet
+
 TITLES = {
     "roc_auc": "ROC AUC",
     "brier": "Brier score",
@@ -15,11 +17,7 @@ TITLES = {
 LONGEST = 60_000  # a comment on GitHub may have 65,536 characters
 MOST_TEXT = 200  # characters of a text that comes from data
 CODE = re.compile("`([^`]+)`")
-SPECIAL = re.compile(  # marks, links, and what starts a list or a heading
-    r"[\\`*\[\]{}<>#|~$&@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.|^[-+=]|^\d+[.)](?=\s|$)"
-)
 MOST_WHOLE = 1e15  # beyond it a number is written with its power of ten
-MENTIONS = frozenset("@#")  # read once more after Markdown: a space of no width keeps them from names and numbers
 
 
 def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> str:
@@ -41,23 +39,18 @@ def folded(summary: str, text: str) -> str:
 
 def escape(value: object) -> str:
     """Return any text as one line of Markdown that means nothing but itself, in tables too."""
-    return _escaped(" ".join(str(value).split())) or "(empty)"
+    return outlet.markdown(str(value).strip()) or "(empty)"
 
 
 def cut(text: object, most: int = MOST_TEXT) -> str:
     """Return a text from data, files or people: escaped, and not too long."""
-    return escape(short(str(text), most))
-
-
-def short(text: str, most: int) -> str:
-    """Return the beginning of a text that is too long."""
-    return text if len(text) <= most else f"{text[:most]}..."
+    return escape(outlet.short(str(text), most))
 
 
 def prose(sentence: str) -> str:
     """Return a sentence as Markdown; what it has between backticks is code, and all else means nothing but itself."""
-    parts = CODE.split(" ".join(sentence.split()))  # every other one is code
-    shown = [f"`{part}`" if place % 2 and part.strip() else _escaped(part) for place, part in enumerate(parts)]
+    parts = CODE.split(outlet.one_line(sentence))  # every other one is code
+    shown = [f"`{part}`" if place % 2 and part.strip() else outlet.markdown(part) for place, part in enumerate(parts)]
     return "".join(shown) or "(empty)"
 
 
@@ -80,9 +73,6 @@ def figure(value: float, digits: int = 4, sign: str = "") -> str:
     return f"{value:{sign},.0f}" if whole else f"{value:{sign},.{digits}g}"
 
 
-def _escaped(text: str) -> str:
-    return SPECIAL.sub(lambda found: "".join(map(_entity, found[0])), text)
-
-
-def _entity(mark: str) -> str:
-    return f"&#{ord(mark)};" + "&#8203;" * (mark in MENTIONS)
+def cell(value: float) -> str:
+    """Return a number of a table's column, to six digits: without commas, for 1961 may be a year."""
+    return figure(value, 6).replace(",", "")

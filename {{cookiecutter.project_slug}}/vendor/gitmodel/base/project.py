@@ -1,17 +1,17 @@
 """What every stage and command needs: where files are, the parameters, messages and errors."""
 
-import json
 import os
-import shutil
+import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from hashlib import md5
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
+from gitmodel.base.files import parse_yaml, read_bytes
+from gitmodel.base.machine import lack, told
+from gitmodel.base.outlet import install, json_text, line
 
 PARAMS = Path("params.yaml")
 RULES = Path("rules.yaml")
@@ -24,45 +24,99 @@ MODEL = Path("models/model.skops")
 FEATURES = Path("models/features.json")
 BASELINES = {"trivial": Path("models/trivial.skops"), "linear": Path("models/linear.skops")}
 BUNDLE = Path("models/bundle")
+VALIDATION = Path("models/validation.parquet")
+MEMBER = "of."  # in it, before the name of a model that is one of several
 METRICS = Path("reports/metrics.json")
 PREDICTIONS = Path("reports/predictions.csv")
 PLOTS = Path("reports/plots")
 CARD = Path("reports/MODEL_CARD.md")
 REQUIREMENTS = Path("requirements.txt")
 CHUNK_BYTES = 1 << 20
+INSTALL = "uv pip install --constraint requirements.txt --no-build-isolation --editable '.[{}]'"  # an extra
+MOST_TEST_ROWS = 1_000_000  # unless `prepare.max_test_rows` says another number
 MOST_ROWS, MOST_CELLS = 20_000, 1_000_000  # of predictions.csv, which Git keeps as long as it keeps the table
 
 
 class UserError(Exception):
-    """A mistake that the person can mend; its text names the cause and the remedy."""
+    """A mistake that the person can mend: its text names the cause and the remedy, further lines may follow."""
+
+    def __str__(self) -> str:
+        """Return all of it."""
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that are meant: a line end within one is of the data."""
+        return [str(line) for line in self.args]
 
 
-def run(main: Callable[[], object]) -> NoReturn:
-    """Call `main` and end the process: status 0, or 1 with the text of a UserError on stderr."""
+def run(main: Callable[[], object], failed: int = 1) -> NoReturn:
+    """Call `main` and end the process: status 0, or `failed` with the error on stderr.
+
+    That is the text of a UserError, or in one line what the machine lacks or what is wrong with a path.
+    """
+    install()
     try:
         main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    except KeyboardInterrupt:
+        end(UserError("interrupted: what was not finished did not happen"), 128 + signal.SIGINT)
+    except Exception as error:
+        end(plain(error), failed)
     sys.exit(0)
 
 
-def say(message: str) -> None:
-    """Tell the person what happens, at once even when the output is piped; if nobody reads on, the work goes on."""
+def plain(error: Exception) -> UserError:
+    """Return an error as a person is told it; one of the library itself is raised again."""
+    if missing := lack(error):
+        return UserError(missing)
+    if isinstance(error, UserError):
+        return error
+    if found := told(error):
+        return UserError(found)
+    raise error
+
+
+def end(error: UserError, status: int) -> NoReturn:
+    """End the process with an error on stderr; an output that cannot be written does not matter any more."""
+    with suppress(OSError):
+        tell_error(*error.lines)
     try:
-        print(message, flush=True)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
+
+
+def say(*lines: object) -> None:
+    """Tell the person what happens, at once even when the output is piped; if nobody reads on, the work goes on."""
+    _print("\n".join(map(line, lines)))
+
+
+def say_json(content: object) -> None:
+    """Tell a program, or a person who reads JSON."""
+    _print(json_text(content, indent=2))
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def warn(message: str) -> None:
+def warn(message: object) -> None:
     """Tell the person on stderr what may be wrong."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    tell(f"warning: {message}")
 
 
-def one_line(text: object) -> str:
-    """Return any text as one line without control characters: what terminals and CI logs obey means nothing in it."""
-    return " ".join("".join(mark if mark.isprintable() else " " for mark in str(text)).split())
+def tell_error(message: object, *more: object) -> None:
+    """Tell the person on stderr what is wrong."""
+    tell(f"error: {message}", *more)
+
+
+def tell(*lines: object) -> None:
+    """Tell the person something on stderr, next to an output for programs."""
+    print("\n".join(map(line, lines)), file=sys.stderr, flush=True)
 
 
 def some(count: int, what: str, whats: str = "") -> str:
@@ -83,14 +137,22 @@ def most_predictions(classes: int) -> int:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; UserError if it is missing, broken or something else."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return mapping_of(read_bytes(path), path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run this in the project's folder, or restore it with Git") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def mapping_of(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the mapping in the bytes of a YAML file, called `path` in messages; UserError as `read_yaml` has it."""
+    try:
+        found = parse_yaml(content)
+    except ValueError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(found, dict):
         raise UserError(f"{path} must hold `key: value` lines")
-    return content
+    return found
 
 
 def md5_of(path: Path, seen: Callable[[int], object] = lambda size: None) -> str:
@@ -101,48 +163,3 @@ def md5_of(path: Path, seen: Callable[[int], object] = lambda size: None) -> str
             digest.update(chunk)
             seen(len(chunk))
     return digest.hexdigest()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, which takes its place only if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    draft = Path(name)
-    try:
-        yield draft
-        draft.chmod(0o644)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside `path`, which takes its place only if the block succeeds."""
-    draft, former = (path.with_name(f".{path.name}.{suffix}") for suffix in ("draft", "former"))
-    if former.exists() and not path.exists():  # a run was killed between the two renames below
-        former.rename(path)
-    for leftover in (draft, former):
-        shutil.rmtree(leftover, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        if path.exists():
-            path.rename(former)
-        draft.rename(path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    shutil.rmtree(former, ignore_errors=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with LF line ends, whole or not at all."""
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8", newline="\n")
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON that people can read and Git can compare; NaN is refused."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

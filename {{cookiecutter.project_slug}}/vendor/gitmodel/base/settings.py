@@ -29,9 +29,13 @@ Confidence = Annotated[float, Field(gt=0.5, lt=1, description="a number between 
 AboveZero = Annotated[float, Field(gt=0, description="a number above 0")]
 FromZero = Annotated[float, Field(ge=0, description="a number from 0 on")]
 Count = Annotated[int, Field(ge=1, description="a whole number from 1 on")]
+Folds = Annotated[int, Field(ge=0, le=100, description="a number of parts such as 5, or 0 for no validation")]
+FEWEST_FOLDS = 2  # to learn from some rows, and to see on others what it brings
 Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 on")]
 Switch = Annotated[bool, Field(description="true or false")]
+Texts = Annotated[list[str], Field(min_length=1, description="a list of names, such as [linear, random_forest]")]
 Text = Annotated[str, Field(min_length=1, description="a text in quotes")]
+Mark = Annotated[str, Field(max_length=1, pattern=r"^[\x01-\x7f]*$", description="one letter in quotes, or none")]
 
 Kind = TypeVar("Kind")
 

@@ -5,25 +5,56 @@ which holds the SHA-256 of all others. Needs onnxruntime, numpy and PyYAML, and 
 form ships as model.skops instead, and needs what the manifest names as its `runtime`.
 """
 
-import json
 from collections.abc import Mapping
-from hashlib import sha256
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 import onnxruntime
 
-from gitmodel.base.project import BUNDLE, LOCK, UserError, one_line
-from gitmodel.contract import schema as contract
+from gitmodel.base.outlet import words
+from gitmodel.base.project import BUNDLE, UserError
+from gitmodel.bundle.contents import (
+    FORMAT,
+    MANIFEST,
+    ONNX,
+    PROFILE,
+    SCHEMA,
+    SKOPS,
+    Contents,
+    digest,
+    features_of,
+    read_manifest,
+    read_verified,
+    remedy,
+    version,
+)
 from gitmodel.contract.features import Features
-from gitmodel.contract.origin import require_code, restore
+from gitmodel.contract.origin import require_code
+from gitmodel.metrics import interval
+from gitmodel.metrics.decision import MOST_LIKELY, SECTION, restored
 
-FORMAT, READABLE = 2, (1, 2)
-ONNX, SKOPS = "model.onnx", "model.skops"  # a bundle holds one of them
-SCHEMA, PROFILE, MANIFEST = "schema.yaml", "profile.json", "manifest.json"
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "ONNX",
+    "PROFILE",
+    "SCHEMA",
+    "SKOPS",
+    "Bundle",
+    "Contents",
+    "Model",
+    "OnnxModel",
+    "digest",
+    "features_of",
+    "native",
+    "read_manifest",
+    "read_verified",
+    "version",
+]
 CHUNK_ROWS = 50_000
 
 
@@ -54,7 +85,7 @@ class OnnxModel:
         try:
             found: list[np.ndarray] = self.session.run(outputs, {name: matrices[name] for name in self._inputs})
         except Exception as error:  # onnxruntime has no common class of errors
-            raise UserError(f"{ONNX} cannot predict these rows ({one_line(error)[:150]})") from None
+            raise UserError(f"{ONNX} cannot predict these rows ({words(error)[:150]})") from None
         return found
 
     def matrices(self, numbers: np.ndarray, categories: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,28 +94,41 @@ class OnnxModel:
 
 
 class Bundle:
-    """A model ready to predict: `model`, `features`, `schema`, `manifest` and `classes`.
+    """A model ready to predict: `model`, `features`, `schema`, `manifest`, `classes`, `decision` and `interval`.
 
     The classes are in the order of the columns of probabilities; a regression has none.
     """
 
     onnx: type[OnnxModel] = OnnxModel
 
-    def __init__(self, model: Model, features: Features, manifest: dict[str, Any]) -> None:
-        """Keep what predicts; `load` is the usual way."""
+    def __init__(
+        self, model: Model, features: Features, manifest: dict[str, Any], contents: Contents | None = None
+    ) -> None:
+        """Keep what predicts; `load` is the usual way, and gives `contents`: the bytes that all of it was made of."""
         self.model, self.features, self.schema, self.manifest = model, features, features.schema, manifest
-        self.classes, self._columns = self.schema.classes, self.schema.features()
+        self.classes, self._columns, self.contents = self.schema.classes, self.schema.features(), contents
+        self.decision = restored(manifest.get(SECTION), self.schema, MANIFEST)
+        self.interval = interval.restored(manifest.get(interval.INTERVAL), MANIFEST)
 
     @classmethod
     def load(cls, directory: Path = BUNDLE, verify: bool = True, threads: int = 1) -> Self:
         """Load a bundle, each file checked against the manifest; UserError if one is missing, changed or extra."""
-        directory = Path(directory)
-        manifest = read_manifest(directory)
-        name = ONNX if ONNX in manifest["files"] else SKOPS
-        content = read_verified(directory)[name] if verify else _read(directory / name)
-        features = features_of(directory)
-        model = cls.onnx(content, threads) if name == ONNX else native(content, features, manifest, directory)
-        return cls(model, features, manifest)
+        return cls.of(Contents.read(directory, verify), threads)
+
+    @classmethod
+    def of(cls, contents: Contents, threads: int = 1) -> Self:
+        """Return the bundle in files that were read; OtherCode if it needs other code than is here."""
+        features, content = contents.features(), contents.files[contents.model]
+        if contents.model == ONNX:
+            return cls(cls.onnx(content, threads), features, contents.manifest, contents)
+        model = native(content, features, contents.manifest, contents.directory)
+        return cls(model, features, contents.manifest, contents)
+
+    @property
+    def loaded_from(self) -> Contents:
+        """The files that a loaded bundle was made of."""
+        assert self.contents, "this bundle was never a folder"
+        return self.contents
 
     def predict(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return probabilities (n, classes), or values (n,) of a regression, for n typed rows (name -> (n,) array)."""
@@ -97,17 +141,27 @@ class Bundle:
         return np.concatenate([np.empty((0, len(self.classes)) if self.classes else 0), *parts])
 
     def labels(self, predictions: np.ndarray) -> np.ndarray:
-        """Return the (n,) most likely classes of probabilities (n, classes); of equal ones the first."""
-        found: np.ndarray = np.array(self.classes, dtype=object)[predictions.argmax(axis=1)]
+        """Return the (n,) labels of probabilities (n, classes), by the decision of this bundle."""
+        found: np.ndarray = np.array(self.classes, dtype=object)[self.decision.of(predictions)]
         return found
 
+    def bounds(self, predictions: np.ndarray) -> dict[str, list[Any]]:
+        """Return `low` and `high`, n numbers each, or `classes`, n lists; nothing where the bundle has no interval."""
+        if self.interval is None:
+            return {}
+        if self.classes:
+            sets = self.interval.sets(predictions, self.decision.of(predictions)).tolist()
+            return {"classes": [[*compress(self.classes, row)] for row in sets]}
+        low, high = self.interval.bounds(predictions)
+        return {"low": low.tolist(), "high": high.tolist()}
+
     def labelled(self, rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the (n,) labels as the model's file has them, which other programs read, and (n, classes)."""
+        """Return the (n,) labels of the model's file, which are the most likely classes, and (n, classes)."""
         if isinstance(self.model, OnnxModel):
             labels, predicted = self.model.run(*self.features.encode(rows), "label", "probabilities")
             return labels, predicted
         predicted = self.predict(rows)
-        return self.labels(predicted), predicted
+        return np.array(self.classes, dtype=object)[MOST_LIKELY.of(predicted)], predicted
 
     def _predict(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         return self.model(*self.features.encode(columns))
@@ -136,70 +190,6 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def digest(directory: Path = BUNDLE) -> str:
-    """Return `sha256:...` of the manifest, which holds the hash of every other file: the identity of the bundle."""
-    return f"sha256:{sha256(_read(Path(directory) / MANIFEST)).hexdigest()}"
-
-
-def version(directory: Path = BUNDLE) -> str:
-    """Return what a bundle is called that nobody gave a version: the first 12 digits of its digest."""
-    return digest(directory).removeprefix("sha256:")[:12]
-
-
-def read_manifest(directory: Path = BUNDLE) -> dict[str, Any]:
-    """Return manifest.json; UserError if there is no bundle, or none that this code can read."""
-    directory = Path(directory)
-    try:
-        manifest: dict[str, Any] = json.loads(_read(directory / MANIFEST))
-        version, files = manifest["format"], manifest["files"]
-        sound = {SCHEMA, PROFILE} <= files.keys() and len({ONNX, SKOPS} & files.keys()) == 1
-        sound = sound and all(Path(name).name == name for name in files)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        sound = False
-    if not sound:
-        raise UserError(f"{directory / MANIFEST} is damaged: {_remedy()}")
-    if version not in READABLE:
-        raise UserError(f"{directory} has format {version}, this code up to {FORMAT}: use the bundle's own code")
-    return manifest
-
-
-def features_of(directory: Path = BUNDLE, called: str = "") -> Features:
-    """Return the features of a bundle, called so in messages; OtherCode if the code here makes other ones."""
-    described = read_manifest(directory).get("features", {})
-    return restore(described, contract.load(Path(directory) / SCHEMA), called or directory)
-
-
-def read_verified(directory: Path = BUNDLE) -> dict[str, bytes]:
-    """Return the content of each file that the manifest names; UserError if one is missing, changed or extra."""
-    directory = Path(directory)
-    files = read_manifest(directory)["files"]
-    extra = sorted(path.name for path in directory.iterdir() if path.name not in {*files, MANIFEST})
-    if extra:
-        raise UserError(f"{directory / extra[0]} is not in the manifest: remove it, or {_remedy()}")
-    contents = {}
-    for name, expected in files.items():
-        contents[name] = _read(directory / name)
-        if sha256(contents[name]).hexdigest() != expected.get("sha256"):
-            raise UserError(f"{directory / name} was changed after the bundle was made: {_remedy()}")
-    return contents
-
-
-def _remedy() -> str:
-    if LOCK.exists():
-        return "restore it with `dvc checkout --force`, or make it anew with `dvc repro --force package`"
-    return "fetch it anew from where it came from (its release, or `model checkout` in the project)"
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        remedy = "run `dvc repro`, or `dvc pull` if it is in the remote" if LOCK.exists() else _remedy()
-        raise UserError(f"{path} is missing: {remedy}") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-
-
 def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -208,4 +198,4 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common class of errors
-        raise UserError(f"{ONNX} cannot be loaded ({str(error).splitlines()[0][:150]}): {_remedy()}") from None
+        raise UserError(f"{ONNX} cannot be loaded ({str(error).splitlines()[0][:150]}): {remedy()}") from None

@@ -14,8 +14,10 @@ from scipy.optimize import isotonic_regression
 from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.contract.schema import Schema
 from gitmodel.metrics import bootstrap
-from gitmodel.metrics.builtin import BUILT_IN, significant
-from gitmodel.metrics.scored import Scored, positive_code
+from gitmodel.metrics.builtin import BUILT_IN, MEAN_COST, significant
+from gitmodel.metrics.decision import MOST_LIKELY, Decision
+from gitmodel.metrics.own import built_in
+from gitmodel.metrics.scored import positive_code
 
 MOST_BINS, MOST_COUNTS = 20, 400  # of one class, of all classes together
 DRAWS = 100
@@ -80,6 +82,7 @@ def estimate(
     draws: int = DRAWS,
     clusters: np.ndarray | None = None,
     weight: np.ndarray | None = None,
+    decision: Decision = MOST_LIKELY,
 ) -> dict[str, tuple[float, float]]:
     """Return metric -> its expected value for n rows without labels, and the standard error of that.
 
@@ -87,10 +90,11 @@ def estimate(
     that it might be of, weighted by the chance of that, and by its (n,) weight. Rows of one of the (n,) clusters are
     drawn together.
     """
-    names, classes = metrics_of(schema.task), len(schema.classes)
+    wanted, classes = {*metrics_of(schema.task), MEAN_COST}, len(schema.classes)
+    metrics = {name: metric for name, metric in built_in(schema, decision).items() if name in wanted}
     maybe, truth = np.repeat(predicted, classes, axis=0), np.tile(np.arange(classes), len(predicted))
-    scored = Scored(truth, maybe, schema)
-    functions = [BUILT_IN[schema.task][name].of(scored) for name in names]
+    scored = decision.scored(truth, maybe, schema)
+    functions = [metric.of(scored) for metric in metrics.values()]
     given = np.ones(len(predicted)) if weight is None else weight
     weights = (chances(predicted, known, schema) * given[:, None]).reshape(-1, 1)
     values = [float(function(weights)[0]) for function in functions]
@@ -100,8 +104,8 @@ def estimate(
         redrawn = (chances(predicted, _redrawn(known, random), schema) for _ in range(w.shape[1]))
         both = np.stack([chance * column[:, None] for chance, column in zip(redrawn, w.T, strict=True)], axis=-1)
         drawn.append([function(both.reshape(-1, w.shape[1])) for function in functions])
-    errors = np.concatenate(drawn, axis=1).std(axis=1).tolist() if drawn else [0.0] * len(names)
-    return dict(zip(names, zip(values, errors, strict=True), strict=True))
+    errors = np.concatenate(drawn, axis=1).std(axis=1).tolist() if drawn else [0.0] * len(metrics)
+    return dict(zip(metrics, zip(values, errors, strict=True), strict=True))
 
 
 def _edges(chance: np.ndarray, most: int) -> np.ndarray:

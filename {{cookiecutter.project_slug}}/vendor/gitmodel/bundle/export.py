@@ -20,20 +20,38 @@ from skl2onnx.common.shape_calculator import (
     calculate_linear_classifier_output_shapes,
     calculate_linear_regressor_output_shapes,
 )
+from skl2onnx.operator_converters.target_encoder import convert_sklearn_target_encoder
+from skl2onnx.shape_calculators.target_encoder import calculate_sklearn_target_encoder_output_shapes
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gitmodel.base.project import UserError, one_line
+from gitmodel.base.outlet import words
+from gitmodel.base.project import UserError
+from gitmodel.blend import Blend
+from gitmodel.bundle.merge import weighted_mean
 from gitmodel.contract.encoding import category_names, number_names
 from gitmodel.contract.schema import Schema
+from gitmodel.means import CategoryMeans
 
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 
 
 def to_onnx(model: BaseEstimator, schema: Schema) -> bytes:
     """Return a fitted model as a serialised ONNX model; UserError if a step of it has no converter, or a wrong one."""
+    content: bytes = _converted(model, schema).SerializeToString(deterministic=True)
+    return content
+
+
+def _converted(model: BaseEstimator, schema: Schema) -> onnx.ModelProto:
+    """Return the graph of one estimator, or of several as one."""
+    if isinstance(model, Blend):
+        parts = [_converted(member, schema) for _, member in model.members]
+        mean = weighted_mean(parts, model.weights, "probabilities" if schema.classes else "prediction")
+        if schema.classes:
+            _label_by_probability(mean, schema.classes)
+        return _canonical(mean)
     steps, scale, offset = _taken_apart(model)
     sizes = {"numbers": len(number_names(schema)), "categories": len(category_names(schema))}
     kinds = {"numbers": FloatTensorType, "categories": StringTensorType}
@@ -48,15 +66,14 @@ def to_onnx(model: BaseEstimator, schema: Schema) -> bytes:
                 _label_by_probability(converted, schema.classes)
             else:
                 _scale_output(converted, scale, offset)
-            content: bytes = _canonical(converted).SerializeToString(deterministic=True)
+            return _canonical(converted)
     except Exception as error:  # converters fail in many ways
         raise UserError(f"the estimator has no ONNX form ({cause(error)})") from None
-    return content
 
 
 def cause(error: Exception) -> str:
     """Return why a conversion failed: the type that has no converter, if that is why, else the start of the error."""
-    text = one_line(error)
+    text = words(error)
     found = re.search(r"type '<class '([\w.]+)'>'", text)
     return f"skl2onnx knows no converter for {found[1]}" if found else text[:150]
 
@@ -145,7 +162,9 @@ def _rounded_down(exact: np.ndarray) -> np.ndarray:
 
 
 def _learn_converters() -> None:
-    """Teach skl2onnx the estimators of XGBoost and LightGBM, if a model may hold them."""
+    """Teach skl2onnx the encoder of `means`, and the estimators of XGBoost and LightGBM, if a model may hold them."""
+    shapes = calculate_sklearn_target_encoder_output_shapes
+    update_registered_converter(CategoryMeans, "CategoryMeans", shapes, convert_sklearn_target_encoder)
     if "xgboost" in sys.modules:
         import xgboost
         from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost

@@ -3,11 +3,16 @@
 Predicts exactly what `Bundle` does. Needs onnx and pandas, so that it is not for serving.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from gitmodel.bundle.bundle import Bundle, OnnxModel
+from gitmodel.bundle.contents import Contents
 from gitmodel.contract.labels import codes_of
 
 STRINGS, CODES = "categories", "codes"
@@ -36,10 +41,28 @@ class FastBundle(Bundle):
 
     onnx = FastModel
 
+    def __reduce__(self) -> tuple[Callable[..., "FastBundle"], tuple[Contents]]:
+        """Go to another process as the files that it was made of."""
+        return FastBundle.known, (self.loaded_from,)
+
+    @classmethod
+    def known(cls, contents: Contents) -> "FastBundle":
+        """Return the bundle in files; the one that was asked for last is kept."""
+        if _LAST.get("digest") != contents.digest:
+            _LAST.update(digest=contents.digest, bundle=cls.of(contents))
+        found: FastBundle = _LAST["bundle"]
+        return found
+
+
+_LAST: dict[str, Any] = {}
+
 
 def with_codes(content: bytes) -> tuple[bytes, dict[int, list[str]]]:
     """Return a model that takes codes, and the values of each column of them; as it was, and {}, if it cannot be."""
-    model = onnx.load_from_string(content)
+    try:
+        model = onnx.load_from_string(content)
+    except DecodeError:  # the session says what is wrong with it
+        return content, {}
     columns = _one_hot_columns(model.graph)
     if not columns:
         return content, {}

@@ -1,5 +1,6 @@
 """What a bundle holds beside the model: manifest.json, and profile.json, which monitoring compares with."""
 
+from collections.abc import Iterator
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 
 from gitmodel.base.project import TEST, TRAIN, md5_of
 from gitmodel.base.settings import read_params
-from gitmodel.bundle.bundle import FORMAT
+from gitmodel.bundle.contents import DECIDING, FORMAT
 from gitmodel.bundle.parity import Parity
 from gitmodel.bundle.profile import profile
 from gitmodel.bundle.worth import Worth
@@ -21,7 +22,10 @@ from gitmodel.contract.origin import describe
 from gitmodel.contract.table import rows
 from gitmodel.metrics import own
 from gitmodel.metrics.builtin import beats, significant
+from gitmodel.metrics.decision import SECTION
+from gitmodel.metrics.interval import INTERVAL
 
+CELLS_AT_ONCE = 2_000_000  # of the training rows, while their columns are described
 PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
@@ -29,13 +33,17 @@ def manifest_of(features: Features, name: str, metrics: dict[str, Any], parity: 
     """Return what the bundle says of itself, apart from its files."""
     schema, params = features.schema, read_params()
     sizes = {part: pq.ParquetFile(path).metadata.num_rows for part, path in (("train", TRAIN), ("test", TEST))}
+    if INTERVAL in metrics:  # rows of data/train.parquet that nothing learned from
+        sizes["set_aside"] = metrics[INTERVAL]["rows"]
+        sizes["train"] -= sizes["set_aside"]
     return {
-        "format": FORMAT,
+        "format": DECIDING if SECTION in metrics else FORMAT,
         "name": name,
         "task": schema.task,
         "target": schema.target,
         "classes": list(schema.classes),
         "positive": schema.positive,
+        **{made: metrics[made] for made in (SECTION, INTERVAL) if made in metrics},
         "features": describe(features),
         "beats_trivial": beats(metrics, schema.task, "trivial"),
         "beats_linear": beats(metrics, schema.task, "linear"),
@@ -68,20 +76,28 @@ def profile_of(
 
     `test` says how the model fared on its test rows, `gitmodel.bundle.performance`.
     """
-
-    def values(name: str) -> np.ndarray:  # one column in memory at a time
-        return rows(pd.read_parquet(TRAIN, columns=[name]))[name]
-
     schema, derived, worth = features.schema, features.derived, Worth(features.schema)
-    known = {name: values(name) for name in (schema.group, schema.weight) if name}
+    known = dict(training_columns([name for name in (schema.group, schema.weight) if name]))
     for found in list(known.values())[:1]:
         worth.add(known, len(found))
     weight = weights_of(known, schema)
     weight = None if weight is None else weight / weight.mean()
-    columns = {name: profile(values(name), column, weight) for name, column in schema.columns.items()}
+    columns = {
+        name: profile(values, schema.columns[name], weight) for name, values in training_columns([*schema.columns])
+    }
     columns |= {name: profile(values, derived[name], weight) for name, values in derived_values(features).items()}
     slices = {"test": performance, "slices": metrics["slices"]}
     return {"worth": significant(worth.share), "columns": columns, "predictions": predictions, **slices}
+
+
+def training_columns(names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each of these columns of the training rows, (n,): of many rows one at a time is in memory."""
+    with pq.ParquetFile(TRAIN) as training:  # its end, which names all columns, is read once
+        at_once = max(1, CELLS_AT_ONCE // max(training.metadata.num_rows, 1))
+        for start in range(0, len(names), at_once):
+            some = names[start : start + at_once]
+            found = rows(training.read(some).to_pandas())
+            yield from ((name, found[name]) for name in some)
 
 
 def derived_values(features: Features) -> dict[str, np.ndarray]:

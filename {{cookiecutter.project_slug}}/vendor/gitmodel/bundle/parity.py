@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from gitmodel.base.project import UserError, one_line, some_rows
+from gitmodel.base.outlet import words
+from gitmodel.base.project import UserError, some_rows
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Schema
@@ -105,10 +106,7 @@ def hard_rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 
 def _with(frame: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
-    frame = frame.copy()
-    for name, value in values.items():
-        frame[name] = value
-    return frame
+    return pd.DataFrame({name: values.get(name, column) for name, column in frame.items()}, index=frame.index)
 
 
 def _missing(values: pd.Series) -> pd.Series:
@@ -127,7 +125,7 @@ def _expected(model: BaseEstimator, frame: pd.DataFrame, features: Features) -> 
     try:
         expected = predict(model, given)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        cause = one_line(error)[:150]
+        cause = words(error)[:150]
         raise UserError(f"the trained model fails on missing, new or extreme values ({cause}): {FAILS}") from None
     silent = ~np.isfinite(expected).reshape(len(frame), -1).all(axis=1)
     if silent.any():

@@ -1,6 +1,6 @@
 """How the model fared on its test rows, as profile.json holds it: what quality, bias and health compare with."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,23 +15,27 @@ from gitmodel.bundle.worth import Worth, groups_of
 from gitmodel.contract.clusters import blocks, effective
 from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics import bootstrap
-from gitmodel.metrics.builtin import BUILT_IN, significant
+from gitmodel.metrics.builtin import significant
+from gitmodel.metrics.decision import MOST_LIKELY, Decision
+from gitmodel.metrics.errors import measured
 from gitmodel.metrics.metric import Metric
+from gitmodel.metrics.own import built_in
 from gitmodel.metrics.scored import Scored
 
 SATURATED = 1e-6  # as near to 0 or 1 as that
-DRAWS = 200
 
 
 class Performance:
     """Takes in the test rows with their predictions, part by part."""
 
-    def __init__(self, schema: Schema, min_rows: int, metrics: Iterable[Metric] = ()) -> None:
+    def __init__(
+        self, schema: Schema, min_rows: int, metrics: Iterable[Metric] = (), decision: Decision = MOST_LIKELY
+    ) -> None:
         """Start without rows; groups of fewer than `min_rows` will be left out. `metrics` are those of a user."""
-        self._schema, self._min_rows = schema, min_rows
-        self._metrics = [*BUILT_IN[schema.task].values(), *metrics]
-        self._sample, self._sums, self._saturated = Sample(most_predictions(len(schema.classes))), Sums(schema), 0
+        self._schema, self._min_rows, self._decision = schema, min_rows, decision
+        self._metrics = [*built_in(schema, decision).values(), *metrics]
+        self._sample, self._saturated = Sample(most_predictions(len(schema.classes))), 0
+        self._sums = Sums(schema, decision)
         self._worth = Worth(schema)
 
     def add(self, columns: Mapping[str, np.ndarray], predicted: np.ndarray) -> None:
@@ -52,7 +56,7 @@ class Performance:
         rows, schema = self._sample.rows, self._schema
         codes = pd.factorize(groups)[0] if schema.group else blocks(times) if schema.time else None
         found: dict[str, Any] = {"rows": rows}
-        scored = Scored(truth, predicted, schema, weight if schema.weight else None)
+        scored = self._decision.scored(truth, predicted, schema, weight if schema.weight else None)
         metrics = [metric for metric in self._metrics if metric.defined(scored)]
         errors = measured(scored, metrics, codes)[1] * np.sqrt(len(truth) / rows)
         named = zip(metrics, errors.tolist(), strict=True)
@@ -61,29 +65,16 @@ class Performance:
         found["groups"] = self._sums.describe(self._min_rows, self._worth.share)
         if schema.classes and len(truth) >= FEWEST_ROWS:
             found["saturated"] = significant(self._saturated / rows)
-            found |= calibration(scored, codes)
+            found |= calibration(scored, codes, self._decision)
         return found
 
 
-def measured(
-    scored: Scored, metrics: Sequence[Metric], clusters: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return each metric of n rows, and its standard error: the standard deviation over bootstrap samples.
-
-    Rows of one of the (n,) clusters are drawn together. The error is NaN where too many samples do not define a metric.
-    """
-    functions, ones = [metric.of(scored) for metric in metrics], np.ones((len(scored), 1))
-    drawn = map(bootstrap.usable, bootstrap.resampled(functions, len(scored), DRAWS, clusters))
-    errors = [np.nan if values is None else values.std() for values in drawn]
-    return np.array([function(ones)[0] for function in functions]), np.array(errors)
-
-
-def calibration(scored: Scored, clusters: np.ndarray | None) -> dict[str, Any]:
+def calibration(scored: Scored, clusters: np.ndarray | None, decision: Decision) -> dict[str, Any]:
     """Return outcomes by probability, of each class and of what `ece` compares, and the metrics to expect from them."""
     schema, weight = scored.schema, independent(scored.weight, clusters)
     known = calibrations(scored.truth, scored.predicted, schema, weight)
     some = slice(most_rows(len(schema.classes)))
-    expected = estimate(scored.predicted[some], known, schema, draws=0)
+    expected = estimate(scored.predicted[some], known, schema, draws=0, decision=decision)
     return {
         "calibration": known,
         "reliability": count(*scored.confidence, weight=weight),

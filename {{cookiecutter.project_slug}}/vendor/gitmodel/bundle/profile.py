@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gitmodel.contract.schema import Column, is_missing
+from gitmodel.metrics.decision import MOST_LIKELY, Decision
 
 Weight = np.ndarray | None  # of rows, (n,); None: all count the same
 
@@ -108,9 +109,9 @@ def categories(values: np.ndarray, weight: Weight = None) -> dict[str, Any]:
 class PredictionProfile:
     """The distribution of predictions, part by part: probabilities in 20 equal bins for each class, or values."""
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    def __init__(self, classes: tuple[str, ...], decision: Decision = MOST_LIKELY) -> None:
         """Start at zero; no classes: a regression."""
-        self.classes = classes
+        self.classes, self._decision = classes, decision
         self.rows = 0
         self.bins = np.zeros((len(classes), BINS))
         self.labels = np.zeros(len(classes))
@@ -126,7 +127,7 @@ class PredictionProfile:
             return
         bins = np.clip((predicted * BINS).astype(int), 0, BINS - 1)
         self.bins += np.stack([np.bincount(column, weight, BINS) for column in bins.T])
-        self.labels += np.bincount(predicted.argmax(axis=1), weight, len(self.classes))
+        self.labels += np.bincount(self._decision.of(predicted), weight, len(self.classes))
 
     @property
     def weight(self) -> Weight:

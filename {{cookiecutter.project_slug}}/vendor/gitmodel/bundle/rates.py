@@ -10,6 +10,7 @@ from gitmodel.bundle.profile import FEWEST_ROWS
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import NO_VALUE
 from gitmodel.metrics.builtin import significant
+from gitmodel.metrics.decision import MOST_LIKELY, Decision
 from gitmodel.metrics.scored import Scored, positive_code
 
 MOST_GROUPS = 1_000  # of a column: later values are not told apart
@@ -27,8 +28,9 @@ class Rate:
 class Sums:
     """Rows, sums and squares of each rate, by column and group: `groups[column][value][rate]`, and `all[rate]`."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, decision: Decision = MOST_LIKELY) -> None:
         """Start at zero."""
+        self._decision = decision
         self.groups: dict[str, dict[str, dict[str, np.ndarray]]] = {}
         self.all: dict[str, np.ndarray] = {}
         self._schema = schema
@@ -43,7 +45,8 @@ class Sums:
         """Add n rows, with (n,) weights or without; `truth` as `Rows` has it. Those without a prediction count not."""
         usable = np.isfinite(predicted.reshape(len(predicted), -1)).all(axis=1)
         given = (np.ones(len(usable)) if weight is None else weight)[usable]
-        measured = parts(predicted[usable], None if truth is None else truth[usable], self._schema)
+        found = predicted[usable]
+        measured = parts(found, self._decision.of(found), None if truth is None else truth[usable], self._schema)
         for name, (values, among) in measured.items():
             _add(self.all, name, _sums(values[among], np.zeros(among.sum(), dtype=int), 1, given[among])[0])
         for column in [name for name in self._schema.sensitive if name in columns]:
@@ -86,12 +89,14 @@ class Sums:
         }
 
 
-def parts(predicted: np.ndarray, truth: np.ndarray | None, schema: Schema) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return name -> (n,) values and the (n,) mask of the rows among which they count."""
+def parts(
+    predicted: np.ndarray, decided: np.ndarray, truth: np.ndarray | None, schema: Schema
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return name -> (n,) values and the (n,) mask of the rows among which they count; `decided` are (n,) labels."""
     everyone, found = np.ones(len(predicted), dtype=bool), {}
     positive = positive_code(schema)
     if schema.task == "binary":
-        chosen = predicted.argmax(axis=1) == positive
+        chosen = decided == positive
         found["selection_rate"] = chosen.astype(float), everyone
     if truth is None:
         return found
@@ -103,7 +108,7 @@ def parts(predicted: np.ndarray, truth: np.ndarray | None, schema: Schema) -> di
         found["true_positive_rate"] = chosen.astype(float), known & (truth == positive)
         found["false_positive_rate"] = chosen.astype(float), known & (truth != positive)
     confidence, outcome = Scored(truth, predicted, schema).confidence
-    found["error"] = (predicted.argmax(axis=1) != truth).astype(float), known
+    found["error"] = (decided != truth).astype(float), known
     found["calibration"] = confidence - outcome, known
     return found
 

@@ -2,46 +2,32 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gitmodel import rules
-from gitmodel.base.markdown import figure
-from gitmodel.base.project import BUNDLE, RULES, UserError, one_line, say, some, write_json
-from gitmodel.bundle.bundle import Bundle
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import BUNDLE, RULES, UserError, plain, say, tell_error
+from gitmodel.base.writing import write_json
+from gitmodel.bundle.contents import Contents
+from gitmodel.canary import compare, paired
 from gitmodel.canary.answers import Answers, read_answers
-from gitmodel.canary.compare import Compare, errors, latency, metrics, predictions
-from gitmodel.canary.looks import FIRST, GO, STOP, WAIT, Judgement, Look, judge
+from gitmodel.canary.compare import PREDICTIONS, errors, latency
+from gitmodel.canary.looks import Compared, judge
+from gitmodel.canary.pairs import paired as pairs_of
+from gitmodel.canary.report import CANNOT_JUDGE, EXIT_STATUS, FORMAT, Outcome, as_json, told
 from gitmodel.contract.schema import Schema
 from gitmodel.metrics import own
+from gitmodel.metrics.decision import MOST_LIKELY, Decision
 from gitmodel.monitor import rules as limits
 from gitmodel.monitor.command import later_labels
 
-CANNOT_JUDGE = "cannot judge"
-EXIT_STATUS = {GO: 0, STOP: 1, CANNOT_JUDGE: 2, WAIT: 3}
-FORMAT = 1
 TEXT = """Judge a canary by the log of `model serve --canary`: compare its answers with those of the main model over the
 same time. Without labels: refused requests, latency, how predictions are distributed. With --label-file: the metrics
-that have a margin in rules.yaml, instead of the distribution. Look as often as you like: the answer does not depend on
-it. Exit status: 0 go, it is surely not two margins worse; 1 stop, it is worse by more than a margin, not by chance; 2
-cannot judge; 3 wait, more requests will tell. After `go`, use `model promote`; after `stop`, serve without --canary."""
-ADVICE = {
-    GO: "let it serve: `model promote VERSION prod`",
-    STOP: "take it off: serve without --canary",
-    WAIT: "let it go on answering its share, and look again",
-}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A judgement, and of whom."""
-
-    judgement: Judgement
-    main: Answers
-    canary: Answers
-    notes: list[str]
+that have a margin in rules.yaml, instead of the distribution. If the bundles of both are here, or a version's tag leads
+to them, both predict the logged rows of both and are compared on the same rows, which tells much sooner. Look as often
+as you like: the answer does not depend on it. Exit status: 0 go, it is surely not two margins worse; 1 stop, it is
+worse by more than a margin, not by chance; 2 cannot judge; 3 wait, more requests will tell. After `go`, use `model
+promote`; after `stop`, serve without --canary."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle",
         type=Path,
-        default=BUNDLE,
+        action="append",
         metavar="DIR",
-        help="a bundle of the task, of either (default: %(default)s)",
+        help=f"the bundle of main or canary; twice for both (default: {BUNDLE}, models/*, versions by digest)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result for machines here")
     parser.set_defaults(command=command)
@@ -68,103 +54,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(args: argparse.Namespace) -> None:
     """Judge, say the verdict, end with its exit status."""
     try:
-        outcome = judged(args.log, args.bundle, args.label_file)
-    except UserError as error:
+        outcome = judged(args.log, args.bundle or [], args.label_file)
+    except Exception as error:
+        known = plain(error)
         if args.json:
-            write_json(args.json, {"format": FORMAT, "verdict": CANNOT_JUDGE, "reason": one_line(error)})
-        print(f"error: {one_line(error)}", file=sys.stderr)
+            write_json(args.json, {"format": FORMAT, "verdict": CANNOT_JUDGE, "reason": one_line(known)})
+        tell_error(known)
         sys.exit(EXIT_STATUS[CANNOT_JUDGE])
     if args.json:
         write_json(args.json, as_json(outcome))
-    say("\n".join(told(outcome)))
+    say(*told(outcome))
     sys.exit(EXIT_STATUS[outcome.judgement.verdict])
 
 
-def judged(logs: list[Path], directory: Path, label_file: Path | None) -> Outcome:
-    """Return what the logs say of the canary; UserError if they cannot."""
-    schema, settings = Bundle.load(directory).schema, limits.load()
+def judged(logs: list[Path], given: list[Path], label_file: Path | None) -> Outcome:
+    """Return what the logs say of the canary, with these bundles at hand; UserError if they cannot."""
+    schema, decision = contract_of(given[0] if given else BUNDLE)
+    settings = limits.load()
     labels = later_labels(label_file, schema)
     main, canary = read_answers(logs, schema, labels)
-    compared = comparisons(schema, settings, labels is not None)
+    notes = [] if labels is None else labels.notes()
+    pairs = pairs_of(logs, (main, canary), labels, given, settings.skew)
+    compared = comparisons(schema, settings, labels is not None, pairs.answers, decision)
     judgement = judge(main, canary, compared, 1 - settings.confidence)
-    return Outcome(judgement, main, canary, [] if labels is None else labels.notes())
+    return Outcome(judgement, main, canary, [*notes, *pairs.notes], pairs.answers)
 
 
-def comparisons(schema: Schema, settings: limits.MonitorRules, labelled: bool) -> dict[str, tuple[Compare, bool]]:
-    """Return what is compared, and whether it counts requests with labels; UserError if no metric has a margin."""
-    gate = rules.read_gate()
-    found: dict[str, tuple[Compare, bool]] = {
+def contract_of(directory: Path) -> tuple[Schema, Decision]:
+    """Return contract and decision of a bundle, which may need other code than is here to predict."""
+    contents = Contents.read(directory)
+    return contents.schema(), contents.decision()
+
+
+def comparisons(
+    schema: Schema,
+    settings: limits.MonitorRules,
+    labelled: bool,
+    pairs: tuple[Answers, Answers] | None = None,
+    decision: Decision = MOST_LIKELY,
+) -> dict[str, Compared]:
+    """Return what is compared, on `pairs` if there are some; UserError if no metric has a margin."""
+    gate, way = rules.read_gate(), paired if pairs else compare
+    found: dict[str, Compared] = {
         "errors": (errors(settings.errors), False),
         "latency": (latency(gate.latency), False),
     }
     if not labelled:
-        return found | {"predictions": (predictions(schema, settings.canary_drift), False)}
-    rules.require_metrics(gate, own.names(), str(RULES))
-    judged_by = dict(metrics(schema, own.known(schema), gate.margins))
-    if not judged_by:
+        about_rows = {PREDICTIONS: way.predictions(schema, settings.canary_drift)}
+    else:
+        rules.require_metrics(gate, own.names(), str(RULES))
+        about_rows = dict(way.metrics(schema, own.known(schema, decision), gate.margins))
+    if not about_rows:
         raise UserError(f"no metric has a margin in {RULES}, so that labels tell nothing: run `model margins`")
-    return found | {name: (compare, True) for name, compare in judged_by.items()}
-
-
-def told(outcome: Outcome) -> Iterator[str]:
-    """Yield the verdict and what it is made of, line by line."""
-    judgement, main, canary = outcome.judgement, outcome.main, outcome.canary
-    yield f"{judgement.verdict.capitalize()}: {_why(judgement)}; {ADVICE[judgement.verdict]}"
-    for name, answers in (("main", main), ("canary", canary)):
-        labelled = f", {int(answers.labelled.sum()):,} rows with a label" if answers.labelled.any() else ""
-        version = f"{one_line(answers.version)} ({one_line(answers.digest)})"
-        yield f"  {name}: {version}, {some(len(answers), 'request')}{labelled}"
-    yield from (f"  {_line(name, look)}" for name, look in judgement.looks.items())
-    yield from (f"  note: {one_line(note)}" for note in outcome.notes)
-
-
-def _why(judgement: Judgement) -> str:
-    after = f"after {some(judgement.requests, 'request')} to it"
-    if judgement.verdict == STOP:
-        names = [name for name, look in judgement.looks.items() if look and look.verdict == STOP]
-        return f"{', '.join(names)} worse than the margin, and not by chance, {after}"
-    if judgement.verdict == GO:
-        return f"surely not two margins worse in anything that is compared, {after}"
-    more = [look.more if look else FIRST for look in judgement.looks.values() if not look or look.verdict == WAIT]
-    if None in more:
-        return "these margins are finer than any number of requests can tell"
-    return f"too early to tell; about {max(filter(None, more)):,} more requests to it may"
-
-
-def _line(name: str, look: Look | None) -> str:
-    if look is None:
-        return f"{name}: not compared until then: too few requests, or too few labels of each class"
-    found = look.found
-    figures = f"{figure(found.main)} with main, {figure(found.canary)} with the canary"
-    worse = f"{'worse' if found.worse > 0 else 'better'} by {figure(abs(found.worse), 3)}"
-    return f"{name}: {figures}: {worse}, margin {figure(found.margin, 3)} ({look.verdict}, {look.requests:,} requests)"
-
-
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return the result for machines."""
-    judgement = outcome.judgement
-    return {
-        "format": FORMAT,
-        "verdict": judgement.verdict,
-        "reason": _why(judgement),
-        "exit_status": EXIT_STATUS[judgement.verdict],
-        "requests": judgement.requests,
-        **{name: _whom(answers) for name, answers in (("main", outcome.main), ("canary", outcome.canary))},
-        "comparisons": {name: _numbers(look) for name, look in judgement.looks.items()},
-        "notes": outcome.notes,
-    }
-
-
-def _whom(answers: Answers) -> Mapping[str, Any]:
-    labelled = int(answers.labelled.sum())
-    return {"version": answers.version, "digest": answers.digest, "requests": len(answers), "labelled": labelled}
-
-
-def _numbers(look: Look | None) -> Mapping[str, Any] | None:
-    if look is None:
-        return None
-    found = look.found
-    numbers = {
-        name: float(f"{getattr(found, name):.6g}") for name in ("main", "canary", "worse", "error", "p", "margin")
-    }
-    return {**numbers, "verdict": look.verdict, "requests": look.requests, "more": look.more}
+    for name, each in about_rows.items():
+        found[name] = (each, labelled, *pairs) if pairs else (each, labelled)
+    return found

@@ -1,20 +1,21 @@
 """How much worse a canary is than the main model, in what counts: errors, latency, predictions and, by labels, metrics.
 
-The two answer other requests, chosen by a hash: their rows are two independent samples.
+The two answer other requests, chosen by a hash: their rows are two independent samples. `paired` compares what both say
+of the same rows.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 from statistics import NormalDist
 
 import numpy as np
 
-from gitmodel.bundle.performance import measured
 from gitmodel.canary.answers import Answers
 from gitmodel.contract.schema import Schema
+from gitmodel.metrics.errors import measured
 from gitmodel.metrics.metric import Metric
-from gitmodel.metrics.scored import Scored, positive_code
+from gitmodel.metrics.scored import positive_code
 from gitmodel.monitor.distance import chance, distance, more
 
 BINS, DRAWS = 20, 200
@@ -66,7 +67,7 @@ def latency(times: float) -> Compare:
         means, error = [float(part.mean()) for part in logs], sqrt(sum(part.var(ddof=1) / len(part) for part in logs))
         worse = means[1] - means[0]
         before, now = (float(np.exp(mean)) for mean in means)
-        return Difference(LATENCY, before, now, worse, error, _tail(worse, error), log(times))
+        return Difference(LATENCY, before, now, worse, error, tail(worse, error), log(times))
 
     return compare
 
@@ -77,9 +78,8 @@ def predictions(schema: Schema, limit: float) -> Compare:
     def compare(main: Answers, canary: Answers) -> Difference | None:
         if not len(main.predicted) or not len(canary.predicted):
             return None
-        values = [_values(a.predicted, schema) for a in (main, canary)]
-        halves = [np.quantile(v, np.linspace(0, 1, BINS // 2 + 1)[1:-1]) for v in values]
-        edges = np.unique(np.concatenate(halves))
+        values = [values_of(a, schema) for a in (main, canary)]
+        edges = edges_of(values)
         before, now = (np.bincount(np.searchsorted(edges, v), minlength=len(edges) + 1).astype(float) for v in values)
         random = np.random.default_rng(0)
         drawn = [distance(_redrawn(before, random), _redrawn(now, random)) for _ in range(DRAWS)]
@@ -96,12 +96,12 @@ def metrics(schema: Schema, known: Mapping[str, Metric], margins: Mapping[str, f
 
     def of(metric: Metric, margin: float) -> Compare:
         def compare(main: Answers, canary: Answers) -> Difference | None:
-            rows = [Scored(a.truth[a.labelled], a.predicted[a.labelled], schema) for a in (main, canary)]
+            rows = [a.scored(schema, a.labelled) for a in (main, canary)]
             if not all(len(scored) and metric.judgeable(scored, len(schema.classes)) for scored in rows):
                 return None
             (before, now), spread = np.array([measured(scored, [metric]) for scored in rows])[:, :, 0].T.tolist()
             error, worse = float(np.hypot(*spread)), -float(metric.gain(before, now))
-            return Difference(metric.name, before, now, worse, error, _tail(worse, error), margin)
+            return Difference(metric.name, before, now, worse, error, tail(worse, error), margin)
 
         return compare
 
@@ -110,11 +110,15 @@ def metrics(schema: Schema, known: Mapping[str, Metric], margins: Mapping[str, f
             yield name, of(known[name], margin)
 
 
-def _values(predicted: np.ndarray, schema: Schema) -> np.ndarray:
-    """Return (m,) numbers: the probability of the positive class, the code of the most likely one, or the values."""
-    if not schema.classes:
-        return predicted
-    return predicted[:, positive_code(schema)] if schema.task == "binary" else predicted.argmax(axis=1).astype(float)
+def edges_of(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the edges of bins that hold equally many predictions of each model."""
+    return np.unique(np.concatenate([np.quantile(v, np.linspace(0, 1, BINS // 2 + 1)[1:-1]) for v in values]))
+
+
+def values_of(answers: Answers, schema: Schema) -> np.ndarray:
+    """Return (m,) numbers: the probability of the positive class, the code of the label, or the values."""
+    binary = schema.task == "binary"
+    return answers.predicted[:, positive_code(schema)] if binary else answers.decided.astype(float)
 
 
 def _redrawn(counts: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -127,5 +131,6 @@ def _variance(count: int, of: int) -> float:
     return share * (1 - share) / (of + 2)
 
 
-def _tail(worse: float, error: float) -> float:
+def tail(worse: float, error: float) -> float:
+    """Return how likely chance alone makes a canary look so much worse, by the normal distribution."""
     return NormalDist().cdf(-worse / error) if error > 0 else float(worse <= 0)

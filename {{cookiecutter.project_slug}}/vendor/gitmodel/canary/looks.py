@@ -17,6 +17,8 @@ from gitmodel.canary.compare import Compare, Difference
 FIRST, ENOUGH = 100, 1_000  # requests to stop by, and to go on by
 MOST = 40  # looks
 GO, STOP, WAIT = "go", "stop", "wait"
+Compared = tuple[Compare, bool] | tuple[Compare, bool, Answers, Answers]
+"""What compares, whether it counts requests with labels, and the answers of both to the same rows if it takes those."""
 TOO_MUCH = 2.0  # margins: a canary that is so much worse must not go on
 
 
@@ -82,15 +84,16 @@ def level_of(number: int, error: float) -> float:
     return error / (number * (number + 1))
 
 
-def judge(main: Answers, canary: Answers, compared: Mapping[str, tuple[Compare, bool]], error: float) -> Judgement:
-    """Return what the looks so far say; `compared` holds what compares, and whether it counts requests with labels.
+def judge(main: Answers, canary: Answers, compared: Mapping[str, Compared], error: float) -> Judgement:
+    """Return what the looks so far say of what is compared.
 
     All must be `go` at the same time, one `stop` is enough; what was decided first stays.
     """
     found = [
         (name, look)
-        for name, (compare, by_label) in compared.items()
-        for look in looks(main, canary, compare, by_label, error, len(compared))
+        for name, (compare, by_label, *pairs) in compared.items()
+        for first, second in [pairs or [main, canary]]
+        for look in looks(first, second, compare, by_label, error, len(compared))
     ]
     last: dict[str, Look | None] = dict.fromkeys(compared)
     for moment in sorted({look.moment for _, look in found}):

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gitmodel import rules
+from gitmodel import rules, weak
 from gitmodel.base.markdown import escape, folded, table
-from gitmodel.base.project import CARD, PLOTS, write_text
-from gitmodel.bundle.bundle import digest
+from gitmodel.base.project import CARD, PLOTS
+from gitmodel.base.writing import write_text
+from gitmodel.bundle.contents import digest
 from gitmodel.card.groups import Group, gaps, gaps_table, groups_by_rates, slices
 from gitmodel.card.metadata import metadata
 from gitmodel.card.prose import Prose, read_prose
 from gitmodel.card.sections import (
+    brought,
     calibration,
     data,
     derived_columns,
@@ -25,6 +27,7 @@ from gitmodel.card.sections import (
     parameters,
     predicts,
     read_importance,
+    several,
     years,
 )
 from gitmodel.contract.schema import Schema
@@ -81,6 +84,8 @@ def render(content: Content) -> str:
         "## How good it is",
         f"On {manifest['data']['rows']['test']:,} test rows that it was not trained on:",
         metrics_table(manifest),
+        *filter(None, [brought(content.metrics.get("validation", {}))]),
+        *several(content.metrics.get("validation", {})),
         *_pictures(content, *sorted({*content.pictures} - {*OWN_SECTION}, key=_first)),
         *_measured(content),
         *_section(prose, "Limits"),
@@ -110,7 +115,9 @@ sha256sum models/bundle/manifest.json  # the digest above
 def _measured(content: Content) -> Iterator[str]:
     """Yield for whom it is good, whether its probabilities are true, and what it goes by."""
     yield "## For whom"
-    yield from slices(content.metrics["slices"])
+    yield from slices(content.metrics["slices"], content.schema.slices)
+    if weakest := content.metrics.get("weak"):
+        yield f"Found by search, the {escape(weak.sentence(weakest, bool(content.schema.classes)))}."
     yield "### Gaps between groups of people"
     yield from gaps_table(content.schema, content.groups, gaps(content.groups))
     if "ece" in content.metrics["test"]:

@@ -1,6 +1,6 @@
 """For whom the model is good: metrics by group, and the gaps between groups of people by which the gate judges."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,11 +30,12 @@ class Group:
     rates: dict[str, float]
 
 
-def slices(found: dict[str, dict[str, dict[str, float]]]) -> Iterator[str]:
-    """Yield the results by group, folded when there are many."""
+def slices(found: dict[str, dict[str, dict[str, float]]], wanted: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the results by group, folded when there are many; `wanted` are the columns of `slices:`."""
     groups = [(column, value, result) for column, values in found.items() for value, result in values.items()]
     if not groups:
-        yield "_No group is measured by itself: name columns under `slices:` in schema.yaml._"
+        few = "those of `slices:` have fewer test rows than `evaluate.min_slice_rows` in params.yaml"
+        yield f"_No group is measured by itself: {few if wanted else 'name columns under `slices:` in schema.yaml'}._"
         return
     names = list(dict.fromkeys(name for _, _, result in groups for name in result))
     body = [

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field
 
+from gitmodel.base.files import parse_yaml, read_text
 from gitmodel.base.project import PROSE, UserError
 from gitmodel.base.settings import build, meant
 
@@ -45,7 +45,7 @@ class Prose:
 def read_prose() -> Prose:
     """Return the content of card.md; UserError if it is missing, or has a heading that the card has no place for."""
     try:
-        return parsed(PROSE.read_text(encoding="utf-8"))
+        return parsed(read_text(PROSE))
     except FileNotFoundError:
         raise UserError(f"{PROSE} is missing: restore it with Git") from None
     except UnicodeDecodeError:
@@ -69,9 +69,9 @@ def parsed(text: str) -> Prose:
 def front_matter(text: str) -> dict[str, Any]:
     """Return the settings between the lines `---`."""
     try:
-        content = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{PROSE} does not start with valid YAML: {' '.join(str(error).split())}") from None
+        content = parse_yaml(text) or {}
+    except ValueError as error:
+        raise UserError(f"{PROSE} does not start with valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{PROSE} must hold `key: value` lines between its lines `---`")
     return content

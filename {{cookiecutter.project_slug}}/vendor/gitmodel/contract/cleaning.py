@@ -13,9 +13,14 @@ CLEAN = "clean in prepare.py"
 def cleaned(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells of a table as `clean` mends them, and say how many rows it leaves out."""
     table = mended(cells)
-    if len(table) != len(cells):
-        say(f"{CLEAN} left {len(table):,} of {some_rows(len(cells))}")
+    say_left(len(table), len(cells))
     return table.reset_index(drop=True)
+
+
+def say_left(left: int, rows: int) -> None:
+    """Say how many rows `clean` left, if that is not all."""
+    if left != rows:
+        say(f"{CLEAN} left {left:,} of {some_rows(rows)}")
 
 
 def mended(cells: pd.DataFrame) -> pd.DataFrame:

@@ -12,9 +12,19 @@ import pandas as pd
 from gitmodel.contract.identity import bits, identity_columns, mix, row_hash
 from gitmodel.contract.schema import Schema
 
+HASH, CLUSTER = "\0row", "\0cluster"  # columns of hashes that were made before; no file can name one so
+
+
+def hashed(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return rows with the hash of each, and that of its group where rows have one, as further columns."""
+    row = row_hash(table[identity_columns(schema)])
+    return table.assign(**{HASH: row, **({CLUSTER: group_hash(table[schema.group], row)} if schema.group else {})})
+
 
 def cluster_hash(table: pd.DataFrame, schema: Schema) -> np.ndarray:
     """Return the (n,) uint64 hash of the group of each row: of the row itself without a group, or without its value."""
+    if (known := CLUSTER if schema.group else HASH) in table:
+        return table[known].to_numpy()
     alone = row_hash(table[identity_columns(schema)])
     if not schema.group:
         return alone
@@ -26,10 +36,19 @@ def group_hash(values: pd.Series, alone: np.ndarray) -> np.ndarray:
     return np.where(values.isna(), alone, mix(bits(values)))
 
 
+def salted(hashes: np.ndarray, salt: int = 0) -> np.ndarray:
+    """Return hashes (n,) in whose order rows are drawn; another salt has another order, 0 that of the hashes."""
+    return mix(hashes ^ mix(np.array([salt], dtype=np.uint64))) if salt else hashes
+
+
 def drawn(hashes: np.ndarray, share: float, salt: int = 0) -> np.ndarray:
-    """Return the (n,) mask of about a share of hashes; another salt draws others, 0 takes the hashes as they are."""
-    salted = mix(hashes ^ mix(np.array([salt], dtype=np.uint64))) if salt else hashes
-    return np.asarray(salted < np.uint64(share * 2**64))
+    """Return the (n,) mask of about a share of hashes, the smallest ones with their salt."""
+    return np.asarray(salted(hashes, salt) < np.uint64(share * 2**64))
+
+
+def turns(table: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Return the (n,) uint64 order in which rows are drawn for the test; the rows of a group have one."""
+    return salted(cluster_hash(table, schema), schema.salt)
 
 
 def clusters(table: pd.DataFrame, schema: Schema) -> np.ndarray | None:

@@ -37,6 +37,16 @@ def category_names(schema: Schema) -> list[str]:
     return schema.features("category")
 
 
+def positions(schema: Schema) -> dict[str, slice]:
+    """Return where each feature stands in the matrix of numbers, or in that of categories."""
+    found, numbers = {}, 0
+    for name in schema.features(*NUMBERS):
+        width = len(PARTS.get(schema.columns[name].type, "1"))
+        found[name] = slice(numbers, numbers + width)
+        numbers += width
+    return found | {name: slice(at, at + 1) for at, name in enumerate(category_names(schema))}
+
+
 def encode(rows: Mapping[str, np.ndarray], schema: Schema) -> tuple[np.ndarray, np.ndarray]:
     """Encode n typed rows (name -> (n,) array) as numbers (n, k) float32 and categories (n, m) str objects.
 
@@ -49,8 +59,10 @@ def encode(rows: Mapping[str, np.ndarray], schema: Schema) -> tuple[np.ndarray, 
     position = 0
     with np.errstate(over="ignore"):  # what float32 cannot hold is cut below
         for name in names:
-            make = MAKERS.get(schema.columns[name].type)
+            make, start = MAKERS.get(schema.columns[name].type), schema.columns[name].start
             block = make(rows[name]) if make else rows[name][:, None]
+            if start:
+                block = np.column_stack([block[:, 0] - start, block[:, 1:]])
             numbers[:, position : position + block.shape[1]] = block
             position += block.shape[1]
     np.minimum(np.maximum(numbers, -LARGEST, out=numbers), LARGEST, out=numbers)

@@ -30,6 +30,17 @@ def weights_of(table: Mapping[str, Any] | pd.DataFrame, schema: Schema) -> np.nd
     return found
 
 
+def labelled_rows(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the rows that have a target to learn or to test by."""
+    missing, ignored = unlabelled(table, schema)
+    return table[~(missing | ignored)]
+
+
+def unlabelled(table: pd.DataFrame, schema: Schema) -> tuple[pd.Series, pd.Series]:
+    """Return the masks of the rows whose target is missing, and of those of a class that is ignored."""
+    return table[schema.target].isna(), table[schema.target].isin(list(schema.ignored_classes))
+
+
 def codes_of(texts: Any, values: Sequence[str], other: int = -1) -> np.ndarray:
     """Return the positions of n texts among `values`, and `other` for those that are none of them, or missing."""
     codes = pd.Index(values, dtype=object).get_indexer(np.asarray(texts, dtype=object))

@@ -3,13 +3,13 @@
 A bundle holds no code. It holds the hash of the code that made its features, and predicts with no other.
 """
 
-import json
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from gitmodel import seam
+from gitmodel.base.files import parse_json, read_text
 from gitmodel.base.project import FEATURES, UserError
 from gitmodel.contract.code import MISSING, code_hash, versions
 from gitmodel.contract.encoding import fingerprint
@@ -42,7 +42,7 @@ def of_project(rows: seam.Rows, schema: Schema) -> Features:
 def of_model(schema: Schema) -> Features:
     """Return the features that models/model.skops was trained on."""
     try:
-        described = json.loads(FEATURES.read_text(encoding="utf-8"))
+        described = parse_json(read_text(FEATURES))
     except (OSError, ValueError):
         raise UserError(f"{FEATURES} is missing or damaged: run `dvc repro --force train`") from None
     return restore(described, schema, FEATURES)

@@ -8,26 +8,37 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
+from gitmodel.base.files import require_in
 from gitmodel.base.project import SCHEMA, UserError, read_yaml, some_rows
-from gitmodel.base.settings import Seed, Switch, Text, build, meant
+from gitmodel.base.settings import Mark, Seed, Switch, Text, build, meant
+from gitmodel.contract.source import TableSource, sources_of
 
 TYPES = ("number", "integer", "boolean", "category", "text", "datetime")
 TASKS = ("binary", "multiclass", "regression")
 ANSWERS = ("reject", "flag")
+MONOTONE = {"increasing": 1, "decreasing": -1}  # what a larger value may do to the prediction
 KNOWN = ("before", "after")  # the prediction is made: when the value of a column is known
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".")
+MISSING = (
+    *("", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "Null", "NULL", "None", "?", "-", "--", "."),
+    *("\\N", "(null)", "(NULL)", "<null>", "[NULL]", "<NA>", "NaT"),  # of databases and of pandas
+    *("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"),  # of spreadsheets
+    *("-nan", "-NaN", "1.#QNAN", "-1.#QNAN", "1.#IND", "-1.#IND"),  # of C
+)
+ORDERS = ("", "day-first", "month-first")  # of a date like 1/2/2024, which is read in no order unless it is said
 MOST_SHOWN, MOST_COMPARED = 5, 1_000  # allowed values, in a message
 TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
 FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
 
 
 Limit = Annotated[int | float | None, Field(description="a number")]
+Offset = Annotated[int | float | str | None, Field(description="a number, or of a datetime a moment in quotes")]
+Lines = Annotated[int, Field(ge=0, description="a number of lines")]
 MaybeText = Annotated[str | None, Field(description="a text in quotes")]
 
 
@@ -43,6 +54,15 @@ class Column:
     feature: Switch = True
     known: Text = "before"
     personal: Switch = False
+    monotone: MaybeText = None
+    offset: Offset = None
+
+    @property
+    def start(self) -> float:
+        """What is subtracted before the model sees a value; of moments in days since 1970."""
+        if isinstance(self.offset, str):
+            return float(moment(self.offset).astype("int64")) / 86_400e6
+        return float(self.offset or 0)
 
     @property
     def dtype(self) -> Any:
@@ -61,6 +81,14 @@ class Reading:
     encoding: Text = "utf-8"
     decimal: Text = "."
     thousands: str = ""
+    units: tuple[str, ...] = ()
+    dates: str = ""
+    quote: Mark = '"'  # "": a quote is a letter like any other
+    escape: Mark = ""  # what stands before a quote in a quoted cell, where quotes are not doubled
+    comment: Mark = ""  # lines that begin with it are left out
+    skip: Lines = 0  # so many lines above the header are left out
+    multiline: Switch = False  # quoted cells may run over several lines, even if those look like rows
+    sheet: str = ""  # of a workbook with several; "": the only one that has cells
     missing: tuple[str, ...] = MISSING
 
 
@@ -87,6 +115,7 @@ class Schema:
     ignored: dict[str, str] = field(default_factory=dict)
     ignored_classes: dict[str, str] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
+    source: tuple[TableSource, ...] = ()
     _features: dict[tuple[str, ...], list[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -109,6 +138,11 @@ class Schema:
                 if column.feature and name != self.target and (not types or column.type in types)
             ]
         return [*self._features[types]]
+
+    @property
+    def monotone(self) -> dict[str, int]:
+        """Column -> 1 if a larger value must not lower the number or the chance of the positive class, -1: raise it."""
+        return {n: MONOTONE[column.monotone] for n, column in self.columns.items() if column.monotone is not None}
 
     def unlabelled(self) -> "Schema":
         """Return the contract of rows that have no target yet, such as those to predict; ids may repeat in them."""
@@ -164,7 +198,11 @@ class Violation:
 
     def __str__(self) -> str:
         """Return the sentence that a person reads."""
-        return f"`{self.column}`: {self.said} in {some_rows(self.count)}, such as {self.example}{self.hint}"
+        return self.sentence(self.count)
+
+    def sentence(self, rows: int) -> str:
+        """Return it for so many rows."""
+        return f"`{self.column}`: {self.said} in {some_rows(rows)}, such as {self.example}{self.hint}"
 
     @property
     def hint(self) -> str:
@@ -174,7 +212,13 @@ class Violation:
 
 def load(path: Path = SCHEMA) -> Schema:
     """Read schema.yaml; UserError names the line's key and what is wrong with it."""
-    return parse(read_yaml(path), path)
+    schema = parse(read_yaml(path), path)
+    if path == SCHEMA:
+        try:
+            require_in(Path(schema.table), Path())
+        except OSError as error:
+            raise UserError(f"{schema.table} cannot be the table: {error.strerror}; copy the file there") from None
+    return schema
 
 
 def parse(content: dict[str, Any], path: Path = SCHEMA) -> Schema:
@@ -297,10 +341,18 @@ def _build(content: dict[str, Any], where: str) -> Schema:
         content[key] = {str(name): str(reason) for name, reason in _mapping(key, content, where).items()}
     if isinstance(content.get("test_from"), date):  # what YAML makes of a date without quotes
         content["test_from"] = content["test_from"].isoformat()
+    content["source"] = sources_of(content.get("source"), where)
+    return build(Schema, content | {"reading": reading_in(content, where)}, "", where)
+
+
+def reading_in(content: dict[str, Any], where: str) -> Reading:
+    """Return what the content of a schema.yaml says about how tables are written."""
     reading = _mapping("reading", content, where)
-    if "missing" in reading:
-        reading["missing"] = _texts("reading.missing", reading["missing"], where)
-    return build(Schema, content | {"reading": build(Reading, reading, "reading.", where)}, "", where)
+    for key in {"missing", "units"} & reading.keys():
+        reading[key] = _texts(f"reading.{key}", reading[key], where)
+    if reading.get("dates", "") not in ORDERS:
+        raise UserError(f"reading.dates in {where} is {reading['dates']!r}: {meant(reading['dates'], ORDERS[1:])}")
+    return build(Reading, reading, "reading.", where)
 
 
 def _column(name: str, spec: object, where: str) -> Column:
@@ -310,6 +362,10 @@ def _column(name: str, spec: object, where: str) -> Column:
     column = build(Column, {**spec, "values": values or None}, f"columns.{name}.", where)
     if column.known not in KNOWN:
         raise UserError(f"columns.{name}.known in {where} is {column.known!r}: {meant(column.known, KNOWN)}")
+    if column.monotone is not None and column.monotone not in MONOTONE:
+        raise UserError(
+            f"columns.{name}.monotone in {where} is {column.monotone!r}: {meant(column.monotone, MONOTONE)}"
+        )
     if column.known == "after":
         column = replace(column, feature=False)
     if column.type not in TYPES:
@@ -338,6 +394,9 @@ def _texts(key: str, values: object, where: str) -> tuple[str, ...]:
 
 def _problems(schema: Schema) -> Iterator[str]:
     """Yield what does not fit together."""
+    table = PureWindowsPath(schema.table)  # it knows both kinds of slashes
+    if table.drive or table.root or ".." in table.parts:
+        yield f"table: {schema.table} is not in the project: `model adopt TABLE --target COLUMN` copies it into data/"
     named = {"target": [schema.target], "identity": schema.identity, "slices": schema.slices}
     named |= {"sensitive": schema.sensitive, "logged": schema.logged}
     single = {"time": schema.time, "group": schema.group, "weight": schema.weight}
@@ -365,6 +424,33 @@ def _problems(schema: Schema) -> Iterator[str]:
         if schema.columns[name].type not in ("category", "boolean"):
             yield f"{name!r} cannot be a slice: it is neither category nor boolean"
     yield from _target_problems(schema)
+    yield from _monotone_problems(schema)
+    yield from _offset_problems(schema)
+
+
+def _offset_problems(schema: Schema) -> Iterator[str]:
+    for name, column in schema.columns.items():
+        if column.offset is None:
+            continue
+        fits = column.type == "datetime" if isinstance(column.offset, str) else column.type in ("number", "integer")
+        if name == schema.target or not fits:
+            yield f"`offset` stands at {name!r}: it is a number for a number, a moment in quotes for a datetime"
+            continue
+        try:
+            _ = column.start
+        except ValueError:
+            yield f"`offset` of {name!r} is {column.offset!r}: give a moment of ISO 8601, such as 2026-01-31"
+
+
+def _monotone_problems(schema: Schema) -> Iterator[str]:
+    for name in schema.monotone:
+        column = schema.columns[name]
+        if column.type not in ("number", "integer", "boolean"):
+            yield f"`monotone` stands at {name!r}, a {column.type}: it is for numbers and booleans"
+        if name not in schema.features():
+            yield f"`monotone` stands at {name!r}, which is not learned from: leave it out"
+        if schema.task == "multiclass":
+            yield f"`monotone` stands at {name!r}, but with more than two classes nothing rises or falls: leave it out"
 
 
 def _group_problems(schema: Schema) -> Iterator[str]:

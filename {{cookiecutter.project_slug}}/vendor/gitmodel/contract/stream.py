@@ -1,13 +1,12 @@
 """Any table file, or many of them, in parts that fit in memory; `contract.table` reads whole ones."""
 
-import csv
 import glob
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,38 +18,45 @@ import pyarrow.parquet
 
 from gitmodel import seam
 from gitmodel.base.project import UserError
+from gitmodel.contract import text
+from gitmodel.contract.charset import encoding_of
 from gitmodel.contract.cleaning import CLEAN, mended, rows_kept
+from gitmodel.contract.kinds import is_parquet, require_table
+from gitmodel.contract.opening import TextFile
 from gitmodel.contract.schema import Reading
-from gitmodel.contract.table import (
-    clean_names,
-    column_names,
-    encoding_of,
-    first_line,
-    header,
-    is_parquet,
-    require_table,
-    sniff,
-    text_cells,
-    text_options,
-)
+from gitmodel.contract.table import sniff, text_cells
+from gitmodel.contract.text import clean_names, first_line, header_of
 
 PART_ROWS, PART_CELLS = 50_000, 1_000_000
+PIECE_CELLS = 4_000_000  # of a Parquet file, that one worker of a cluster reads
 BLOCK_BYTES = 1 << 23
 WORKERS = min(os.cpu_count() or 1, 4)  # each holds a part of the rows, and one thread reads for all
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".parquet")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table file that can be read: its columns, how a text file is written, how many rows a Parquet file has."""
+    """A table file that can be read: its columns, how a text file is written, how many rows a Parquet file has.
+
+    It may be a piece of a Parquet file: some `groups` of rows, the `first` of which has that number in the file.
+    """
 
     path: Path
     names: list[str]
     reading: Reading | None = None
     rows: int | None = None
+    groups: list[int] | None = None
+    first: int = 1
     raw: list[str] | None = None  # the columns of the file, where `clean` makes other ones of them
+    address: str = ""  # where its rows are from, if its path is a draft
+
+    @property
+    def called(self) -> str:
+        """What people know it by."""
+        return self.address or str(self.path)
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def find(pattern: str, leave_out: set[Path]) -> list[Path]:
     """
     path = Path(pattern)
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and _shown(file.relative_to(path))]
+        found = [file for file in path.rglob("*") if _ending(file) in ENDINGS and _shown(file.relative_to(path))]
     elif path.exists() or not glob.has_magic(pattern):
         return [path]
     else:
@@ -90,7 +96,7 @@ def find(pattern: str, leave_out: set[Path]) -> list[Path]:
 def look_at(path: Path, reading: Reading, needed: list[str]) -> Source:
     """Look at a file's head; `reading` is tried first, what does not show the columns `needed` by it is sniffed."""
     require_table(path)
-    return _parquet_source(path) if is_parquet(path) else _text_source(path, reading, set(needed))
+    return parquet_source(path) if is_parquet(path) else _text_source(path, reading, set(needed))
 
 
 def open_source(path: Path, reading: Reading, needed: list[str]) -> Source:
@@ -99,6 +105,32 @@ def open_source(path: Path, reading: Reading, needed: list[str]) -> Source:
     if missing := [name for name in needed if name not in source.names]:
         raise UserError(f"{path} lacks {_listed(missing)}: give it the columns that the model was trained on")
     return source
+
+
+def as_said(path: Path, reading: Reading) -> Source:
+    """Return a file that is written as `reading` says; its columns are those that `clean` leaves."""
+    require_table(path)
+    if is_parquet(path):
+        return with_clean(parquet_source(path))
+    return with_clean(Source(path, header_of(path, reading).names, reading))
+
+
+def pieces(source: Source) -> list[Source]:
+    """Cut a Parquet file where groups of rows end, into pieces of PIECE_CELLS, or more if one group has more."""
+    if source.reading or source.address or source.groups is not None:
+        return [source]  # a draft is where others do not see it
+    known = pa.parquet.read_metadata(source.path)
+    sizes = [known.row_group(number).num_rows for number in range(known.num_row_groups)]
+    starts = np.cumsum([0, *sizes])
+    found, most = list[Source](), PIECE_CELLS // max(known.num_columns, 1)
+    groups = list[int]()
+    for number in range(len(sizes)):
+        groups.append(number)
+        rows = int(starts[number + 1] - starts[groups[0]])
+        if number + 1 == len(sizes) or rows + sizes[number + 1] > most:
+            found.append(replace(source, groups=groups, rows=rows, first=int(starts[groups[0]]) + 1))
+            groups = []
+    return found
 
 
 def with_clean(source: Source) -> Source:
@@ -151,6 +183,12 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int
         pool.shutdown(cancel_futures=True)
 
 
+def _ending(path: Path) -> str:
+    """Return the ending of a file's name, without that of its compression."""
+    name = path.name.lower()
+    return Path(next((name.removesuffix(packed) for packed in PACKED if name.endswith(packed)), name)).suffix
+
+
 def _shown(path: Path) -> bool:
     return not any(part.startswith((".", "_")) for part in path.parts)
 
@@ -160,7 +198,8 @@ def _listed(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:5]) + more
 
 
-def _parquet_source(path: Path) -> Source:
+def parquet_source(path: Path) -> Source:
+    """Return a Parquet file as it can be read; UserError if it is damaged."""
     try:
         with pa.parquet.ParquetFile(path) as file:
             return Source(path, clean_names(file.schema_arrow.names), rows=file.metadata.num_rows)
@@ -169,25 +208,23 @@ def _parquet_source(path: Path) -> Source:
 
 
 def _text_source(path: Path, reading: Reading, needed: set[str]) -> Source:
-    encoding = encoding_of(path)
-    if encoding == "latin-1" and not reading.encoding.lower().startswith("utf"):
-        encoding = reading.encoding  # any byte is Latin-1: another alphabet of one byte a letter is not found out
-    reading = replace(reading, encoding=encoding)
-    if not needed <= set(clean_names(header(path, reading))):
-        reading = replace(sniff(path), missing=reading.missing)
-    return Source(path, column_names(path, reading), reading, None if _has_rows(path, reading) else 0)
-
-
-def _has_rows(path: Path, reading: Reading) -> bool:
-    with path.open(encoding=reading.encoding, newline="") as file:
-        return any(islice(csv.reader(file, delimiter=reading.separator), 1, None))
+    reading = replace(reading, encoding=encoding_of(path, reading.encoding))
+    with TextFile(path, reading) as file:
+        file.read(1)
+        reading = replace(reading, separator=file.separator or reading.separator)
+    names = header_of(path, reading).names
+    if not needed <= set(names):
+        reading = replace(sniff(path, reading), units=reading.units, dates=reading.dates, missing=reading.missing)
+        names = header_of(path, reading).names
+    return Source(path, names, reading, None if any(islice(text.numbered(path, reading), 1, None)) else 0)
 
 
 def _parquet_parts(source: Source, names: list[str], rows: int) -> Iterator[Part]:
     with pa.parquet.ParquetFile(source.path, pre_buffer=False) as file:
         as_named = file.schema_arrow.names == source.names
-        first = 1
-        for batch in file.iter_batches(rows, columns=names if as_named else None):
+        batches = (file.iter_batches(rows, piece.groups, names if as_named else None) for piece in pieces(source))
+        first = source.first
+        for batch in chain.from_iterable(batches):  # no part is of two pieces: each is the same on a cluster
             table = pa.Table.from_batches([batch])
             if not as_named:
                 table = table.rename_columns(source.names)
@@ -200,16 +237,13 @@ def _text_parts(source: Source, reading: Reading, names: list[str], rows: int) -
     if source.rows == 0:
         return
     bad_rows: list[pa.csv.InvalidRow] = []
-    options = text_options(reading, source.names, bad_rows, block_size=BLOCK_BYTES, use_threads=False)
-    options[2].include_columns = names
     first = 1
-    with pa.csv.open_csv(source.path, *options) as reader:
-        for batch in reader:
-            for start in range(0, batch.num_rows, rows):
-                table = pa.Table.from_batches([batch.slice(start, rows)])
-                numbers, misfits = _numbered(first, table.num_rows, bad_rows)
-                first = int(numbers[-1]) + 1
-                yield Part(source, numbers, text_cells(table, reading), misfits)
+    for batch in text.batches(source.path, reading, names, bad_rows, block_size=BLOCK_BYTES, use_threads=False):
+        for start in range(0, batch.num_rows, rows):
+            table = pa.Table.from_batches([batch.slice(start, rows)])
+            numbers, misfits = _numbered(first, table.num_rows, bad_rows)
+            first = int(numbers[-1]) + 1
+            yield Part(source, numbers, text_cells(table, reading), misfits)
     _, misfits = _numbered(first, 0, bad_rows)
     if misfits:
         yield Part(source, np.arange(0), pd.DataFrame(columns=names), misfits)

@@ -3,10 +3,11 @@
 import argparse
 import sys
 
-from gitmodel.base.project import say, some
-from gitmodel.doctor import needs, owners, protection, pushed
+from gitmodel.base.project import say, some, tell_error
+from gitmodel.doctor import gitlab, needs, owners, protection, pushed
 from gitmodel.doctor.findings import MISSING, UNKNOWN, Check, look
 from gitmodel.doctor.forge import CannotAsk, Forge, opened
+from gitmodel.gitlab.api import on_gitlab
 
 TEXT = """Ask GitHub, with gh, for what must be there so that nothing gets past the checks: the rules of main and of
 the tags, the owners in CODEOWNERS and their review, what the workflows need (secrets, variables, permissions,
@@ -44,11 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def doctor(args: argparse.Namespace) -> None:
-    """Examine the repository on GitHub; end with status 2 if it cannot be asked."""
+    """Examine the repository on its forge; end with status 2 if it cannot be asked."""
+    if on_gitlab():
+        return gitlab.doctor()
     try:
         examine(opened())
     except CannotAsk as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell_error(error)
         sys.exit(2)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from gitmodel.base.project import UserError, one_line
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError
 from gitmodel.git.programs import call, last_line
 
 MOST = "per_page=100"  # rows of a page
@@ -88,11 +89,11 @@ class Forge:
     @cached_property
     def secrets(self) -> set[str]:
         """Return the names of the secrets that workflows see."""
-        return self._shared("secrets")
+        return set(self._shared("secrets"))
 
     @cached_property
-    def variables(self) -> set[str]:
-        """Return the names of the variables that workflows see."""
+    def variables(self) -> dict[str, str]:
+        """Return name -> value of the variables that workflows see."""
         return self._shared("variables")
 
     def _asked(self, path: str, *words: str) -> list[Any]:
@@ -100,9 +101,10 @@ class Forge:
             self.answers[path] = _ask(*words, path)
         return self.answers[path]
 
-    def _shared(self, kind: str) -> set[str]:
-        places = [f"actions/{kind}"] + [f"actions/organization-{kind}"] * self.belongs_to_an_organisation
-        return {row["name"] for place in places for row in self.rows(place, kind)}
+    def _shared(self, kind: str) -> dict[str, str]:
+        places = [f"actions/organization-{kind}"] * self.belongs_to_an_organisation
+        places.append(f"actions/{kind}")  # the last one counts
+        return {row["name"]: row.get("value", "") for place in places for row in self.rows(place, kind)}
 
 
 def opened() -> Forge:

@@ -10,9 +10,9 @@ from gitmodel.doctor import pushed, workflows
 from gitmodel.doctor.findings import ASK, Unknown
 from gitmodel.doctor.forge import Forge
 from gitmodel.doctor.protection import MAIN, PROTECT
-from gitmodel.rules import RetrainRules, read_rules
+from gitmodel.gitlab.acceptance import LABEL
+from gitmodel.rules import RetrainRules, read_gate, read_rules
 
-LABEL = "accept-regression"
 REMOTE_SECRET, TOKEN = "DVC_CONFIG_LOCAL", "RETRAIN_TOKEN"
 SIGNING, PUBLIC = "MODEL_SIGNING_KEY", "MODEL_PUBLIC_KEY"
 CLOUDS = {  # of an address -> the variable that says which role to take there
@@ -21,6 +21,7 @@ CLOUDS = {  # of an address -> the variable that says which role to take there
     "azure": "AZURE_CLIENT_ID",
 }
 HOSTED = re.compile(r"(ubuntu|windows|macos)-[\w.-]+")
+UNREPEATED = f"{RULES} says `repeat_training: false`"
 SETTINGS = "in the repository's settings (Actions, General)"
 
 
@@ -32,12 +33,15 @@ def label(forge: Forge) -> Iterator[str]:
 
 def credentials(forge: Forge) -> Iterator[str]:
     """Yield a fault if the workflows cannot reach DVC's remote."""
-    remote = pushed.dvc_remote()
+    remote, elsewhere = pushed.dvc_remote(), not read_gate().repeat_training
     scheme, found, _ = str(remote.get("url", "")).partition("://")
+    if elsewhere and not remote:
+        problem = f"{UNREPEATED}, and DVC has no remote to fetch the model from"
+        yield f"{problem}: `dvc remote add --default storage ADDRESS`, then `dvc push`"
     if not remote or remote.get("allow_anonymous_login") or REMOTE_SECRET in forge.secrets:
         return
     if not found or scheme == "file":
-        if pushed.pointers() and is_hosted():
+        if (elsewhere or pushed.pointers()) and is_hosted(forge):
             problem = f"DVC's remote is {remote['url']}, a folder that GitHub's runners do not have"
             yield f"{problem}: `dvc remote modify` it to an address, then `dvc push`"
     elif scheme in CLOUDS:
@@ -53,8 +57,8 @@ def credentials(forge: Forge) -> Iterator[str]:
 def variables(forge: Forge) -> Iterator[str]:
     """Yield a fault for each variable that another one, which is set, makes necessary."""
     for switch, group in sorted(workflows.together().items()):
-        if switch in forge.variables and group - forge.variables:
-            yield f"{switch} is set, and its step needs more: set {_variables(group - forge.variables)}"
+        if switch in forge.variables and (others := group - forge.variables.keys()):
+            yield f"{switch} is set, and its step needs more: set {_variables(others)}"
 
 
 def signing(forge: Forge) -> Iterator[str]:
@@ -104,6 +108,8 @@ def merging(forge: Forge) -> Iterator[str]:
     """Yield a fault for each thing that keeps `retrain: auto_merge: true` from merging."""
     if not parse(RetrainRules, read_rules(), "retrain", str(RULES)).auto_merge:
         return
+    if not read_gate().repeat_training:
+        yield f"{UNREPEATED}, so nothing merges by itself: set `auto_merge: false`"
     if TOKEN not in forge.secrets:
         yield f"the checks of a pull request by retrain.yml do not start by themselves: `gh secret set {TOKEN}`"
     if "allow_auto_merge" not in forge.about:
@@ -114,8 +120,8 @@ def merging(forge: Forge) -> Iterator[str]:
 
 def runners(forge: Forge) -> Iterator[str]:
     """Yield a fault for each kind of runner that jobs ask for and that is not there."""
-    for labels in workflows.runners():
-        if is_hosted(labels):
+    for labels in workflows.runners(forge.variables):
+        if _hosts(labels):
             continue
         if any("${{" in label for label in labels):
             raise Unknown(f"a job chooses its runner by {_listed(labels)}: see that each choice exists")
@@ -128,16 +134,22 @@ def runners(forge: Forge) -> Iterator[str]:
 
 
 def pages(forge: Forge) -> Iterator[str]:
-    """Yield a fault if a workflow publishes pages, and there is no place for them."""
-    publishing = [name for name, text in workflows.texts().items() if workflows.PAGES in text]
+    """Yield a fault if a workflow publishes pages that is not off, and there is no place for them."""
+    texts = {name: text for name, text in workflows.texts().items() if workflows.PAGES in text}
+    on = workflows.PUBLISH in forge.variables
+    publishing = [name for name, text in texts.items() if on or f"vars.{workflows.PUBLISH} != " not in text]
     if publishing and forge.found("pages") is None:
         yield f"{_listed(publishing)} publishes pages, which are off: turn them on (Settings, Pages, GitHub Actions)"
 
 
-def is_hosted(labels: list[str] | None = None) -> bool:
-    """Tell whether GitHub has the runner that labels name; without labels: all that jobs ask for."""
-    kinds = workflows.runners() if labels is None else [labels]
-    return all(len(kind) == 1 and HOSTED.fullmatch(kind[0]) for kind in kinds)
+def is_hosted(forge: Forge) -> bool:
+    """Tell whether GitHub has all runners that jobs ask for."""
+    return all(map(_hosts, workflows.runners(forge.variables)))
+
+
+def _hosts(labels: list[str]) -> bool:
+    """Tell whether GitHub has the runner that labels name."""
+    return len(labels) == 1 and HOSTED.fullmatch(labels[0]) is not None
 
 
 def _has(runner: dict[str, Any], labels: list[str]) -> bool:

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from gitmodel.base.project import UserError, one_line
+from gitmodel.base.files import read_text
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError
 from gitmodel.doctor.findings import Unknown
 from gitmodel.doctor.forge import Forge, Refused
 
@@ -50,7 +52,7 @@ def lonely(lines: Lines) -> Iterator[str]:
 def read() -> Lines:
     """Return the lines of CODEOWNERS; UserError if the file is missing."""
     try:
-        text = FILE.read_text(encoding="utf-8")
+        text = read_text(FILE)
     except FileNotFoundError:
         raise UserError(f"{FILE} is missing: restore it with Git") from None
     words = [line.partition("#")[0].split() for line in text.splitlines()]

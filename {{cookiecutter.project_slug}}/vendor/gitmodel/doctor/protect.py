@@ -1,19 +1,22 @@
 """`model protect`, which `make protect` calls: put the rules in .github on GitHub; refuse what cannot work."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gitmodel.base.project import UserError, one_line, say
+from gitmodel.base.files import parse_json
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError, say, tell_error
+from gitmodel.doctor import gitlab
 from gitmodel.doctor.command import examine
 from gitmodel.doctor.forge import CannotAsk, Forge, Refused, opened
-from gitmodel.doctor.needs import LABEL
 from gitmodel.doctor.owners import lonely, no_owners, read
 from gitmodel.doctor.protection import two_person
 from gitmodel.git.programs import call, last_line
+from gitmodel.gitlab.acceptance import LABEL
+from gitmodel.gitlab.api import on_gitlab
 
 TEXT = """Let nothing into main but pull requests whose checks pass, keep version tags where they are, and make the
 label that accepts a regression: with gh, from .github/ruleset.json and .github/ruleset-tags.json; again: harmless.
@@ -34,17 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def protect(args: argparse.Namespace) -> None:
     """Set the rules, then examine the repository; UserError if GitHub refuses, or if the rules could not work."""
+    if on_gitlab():
+        return gitlab.protect()
     try:
         forge = opened()
         if faults := list(impossible(forge)):
-            raise UserError("\nerror: ".join(faults))
+            raise UserError(faults[0], *(f"error: {fault}" for fault in faults[1:]))
         make_label(forge)
         for path in RULES:
-            set_rules(forge, adapted(json.loads(path.read_text(encoding="utf-8")), len(forge.maintainers)))
+            set_rules(forge, adapted(parse_json(path.read_text(encoding="utf-8")), len(forge.maintainers)))
     except Refused as error:
         raise UserError(f"GitHub refused ({error}): it takes an administrator, and a plan that has rulesets") from None
     except CannotAsk as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell_error(error)
         sys.exit(2)
     say(DONE)
     examine(forge)

@@ -10,7 +10,7 @@ from gitmodel.doctor.owners import COVERED
 from gitmodel.doctor.protection import MAIN
 from gitmodel.git.programs import call, committed
 from gitmodel.verify import lock, storage
-from gitmodel.verify.command import remote_of, repository
+from gitmodel.verify.storage import remote_of, repository
 
 
 def git_remote(forge: Forge) -> Iterator[str]:

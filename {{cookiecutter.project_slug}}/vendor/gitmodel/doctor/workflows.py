@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ from gitmodel.base.project import read_yaml
 FOLDER = Path(".github/workflows")
 OPENS = re.compile(r"/pulls\" -f title=")  # how a workflow opens a pull request
 PAGES = "actions/deploy-pages@"
+PUBLISH = "PUBLISH_SITE"  # the variable that turns pages.yml on
+CHOICE = re.compile(
+    r"\$\{\{.*\bvars\.(\w+) \|\| '([^']+)' \}\}", re.DOTALL
+)  # of a runner: a variable, or the usual one
 
 
 def texts() -> dict[str, str]:
@@ -28,12 +33,18 @@ def job_names() -> set[str]:
     return {str(job.get("name")) for job in jobs()}
 
 
-def runners() -> list[list[str]]:
-    """Return the labels of each kind of runner that a job asks for."""
+def runners(variables: Mapping[str, str]) -> list[list[str]]:
+    """Return the labels of each kind of runner that a job asks for, with these variables of the repository."""
     asked = [job["runs-on"] for job in jobs() if "runs-on" in job]
     labels = [one.get("labels", []) if isinstance(one, dict) else one for one in asked]
-    lists = [[one] if isinstance(one, str) else list(one) for one in labels]
+    lists = [[chosen(one, variables)] if isinstance(one, str) else list(one) for one in labels]
     return [list(one) for one in sorted({tuple(one) for one in lists})]
+
+
+def chosen(label: str, variables: Mapping[str, str]) -> str:
+    """Return the label that a variable chooses; the label as it is, if none does."""
+    found = CHOICE.fullmatch(label.strip())
+    return variables.get(found[1]) or found[2] if found else label
 
 
 def used(kind: str) -> set[str]:

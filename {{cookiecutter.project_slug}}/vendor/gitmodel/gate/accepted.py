@@ -5,14 +5,14 @@ the newest version that the registry has on that line and that is not retired; i
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
-import yaml
 
-from gitmodel.base.project import BUNDLE, LOCK, PREDICTIONS, SCHEMA, UserError, some
+from gitmodel.base.files import parse_yaml
+from gitmodel.base.project import BUNDLE, LOCK, METRICS, PARAMS, PREDICTIONS, SCHEMA, UserError, some
 from gitmodel.contract import schema as contract
 from gitmodel.contract.schema import Schema
 from gitmodel.gate.floors import FEWEST_ROWS
@@ -20,10 +20,12 @@ from gitmodel.gate.results import Results, output
 from gitmodel.gate.serving import registry_of, serving
 from gitmodel.git.commits import git, read_each
 from gitmodel.git.snapshot import read_output
-from gitmodel.results.predictions import Predictions, parse
+from gitmodel.metrics.decision import SECTION
+from gitmodel.results.predictions import Predictions, decision_in, parse
 
 MOST_STATES = 10
 MOST_COMMITS = 200  # that are looked at: not each change of dvc.lock is one of the model
+STATE = "an accepted state"
 AWAY = "the predictions are neither in Git, nor in DVC's cache, nor in its remote"
 
 
@@ -41,23 +43,27 @@ class Accepted:
 
 @dataclass(frozen=True)
 class State:
-    """An accepted state on the base's test rows: its commit, the (m,) positions it knows, its predictions of them."""
+    """An accepted state on the base's test rows: its commit, the (m,) positions it knows, its predictions of them.
+
+    `decided` are the (m,) codes of its labels; numbers are what they are.
+    """
 
     commit: str
     positions: np.ndarray
     predicted: np.ndarray
+    decided: np.ndarray
 
 
 def states(base: Results, commit: str, notes: list[str]) -> list[State]:
     """Return the accepted states on the base's test rows, newest first; `notes` says which cannot be compared."""
     wanted = accepted(base, commit)
-    contents = read_each([(state.commit, path) for state in wanted for path in (SCHEMA, PREDICTIONS)])
+    contents = read_each([(state.commit, path) for state in wanted for path in (SCHEMA, PREDICTIONS, METRICS)])
     found: list[State] = []
     missing: dict[str, list[str]] = {}
-    for state, schema, content in zip(wanted, contents[::2], contents[1::2], strict=True):
+    for state, schema, content, metrics in zip(wanted, contents[::3], contents[1::3], contents[2::3], strict=True):
         try:
             predicted = content or kept_by_dvc(state, fetch=AWAY not in missing)
-            found.append(on_rows_of(base, state.commit, parsed(base.schema, schema, predicted)))
+            found.append(on_rows_of(base, state.commit, parsed(base.schema, schema, predicted, metrics)))
         except NoRival as error:
             missing.setdefault(str(error), []).append(state.commit[:9])
     for why, names in missing.items():
@@ -95,14 +101,17 @@ def commits_since_release(base: Results, commit: str) -> list[str]:
     registry = registry_of(base)
     released = {version.tag.commit for version in registry.versions.values() if not version.retired} if registry else ()
     last = next((name for name in line if name in released), "")
-    options = ("--first-parent", "--no-show-signature", "--format=%H", f"--max-count={MOST_COMMITS}")
+    options = ("--first-parent", "--format=%H", f"--max-count={MOST_COMMITS}")
     changed = git("log", *options, f"{last}..{commit}" if last else commit, "--", LOCK.as_posix()).split()
     return [*changed, last] if last else changed
 
 
 def key(lock: dict[str, Any]) -> str:
-    """Return what tells one model from another: the hash of its predictions, or else of its bundle."""
-    return str(output(lock, PREDICTIONS).get("md5") or output(lock, BUNDLE).get("md5") or "")
+    """Return what tells one model from another: the hash of its predictions or else its bundle, and its decision."""
+    found = str(output(lock, PREDICTIONS).get("md5") or output(lock, BUNDLE).get("md5") or "")
+    params = ((lock.get("stages") or {}).get("evaluate") or {}).get("params") or {}
+    decision = (params.get(PARAMS.as_posix()) or {}).get(SECTION)
+    return f"{found} {decision}" if found and decision else found
 
 
 def lock_of(commit: str) -> dict[str, Any]:
@@ -113,8 +122,8 @@ def lock_of(commit: str) -> dict[str, Any]:
 def mapping(content: bytes | None) -> dict[str, Any]:
     """Return a mapping in YAML; nothing if it is none."""
     try:
-        found = yaml.load(content or b"", Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        found = parse_yaml(content or b"")
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -127,13 +136,14 @@ def kept_by_dvc(state: Accepted, fetch: bool) -> bytes:
         raise NoRival(AWAY) from None
 
 
-def parsed(ours: Schema, settings: bytes | None, content: bytes) -> Predictions:
-    """Return sound predictions of the same question as ours."""
+def parsed(ours: Schema, settings: bytes | None, content: bytes, metrics: bytes | None) -> Predictions:
+    """Return sound predictions of the same question as ours, with the decision in the state's metrics.json."""
     try:
         schema = contract.parse(mapping(settings), SCHEMA)
         if question(schema) != question(ours):
             raise NoRival("another target, task or other classes")
-        return parse(content, "an accepted state", schema)
+        found = parse(content, STATE, schema)
+        return replace(found, decision=decision_in(metrics or b"{}", STATE, schema))
     except NoRival:
         raise
     except UserError:
@@ -153,4 +163,5 @@ def on_rows_of(base: Results, commit: str, other: Predictions) -> State:
     same = np.asarray(base.truth[ours] == other.truth[theirs], dtype=bool)
     if same.sum() < FEWEST_ROWS:
         raise NoRival(f"fewer than {FEWEST_ROWS} of their test rows are among the base's")
-    return State(commit, ours[same], other.predicted[theirs[same]])
+    same_rows = other.take(theirs[same])
+    return State(commit, ours[same], same_rows.predicted, same_rows.chosen)

@@ -1,14 +1,18 @@
 """Whether all that a change says of its model is one: bundle, trained model, predictions.csv, and what is committed."""
 
 from dataclasses import replace
+from math import isclose
 
 import numpy as np
 
-from gitmodel.base.project import PREDICTIONS
+from gitmodel.base.files import parse_json
+from gitmodel.base.project import METRICS, PREDICTIONS
 from gitmodel.gate.answers import Answers
-from gitmodel.gate.results import Results
+from gitmodel.gate.results import NEARLY_EQUAL, Results
 from gitmodel.git.commits import CannotJudge, read_at
-from gitmodel.results.predictions import NEARLY_ONE, parse
+from gitmodel.metrics.decision import SECTION, Decision
+from gitmodel.metrics.interval import INTERVAL, restored
+from gitmodel.results.predictions import NEARLY_ONE, decision_in, parse
 from gitmodel.verify.results import TOLERANCE
 
 
@@ -38,7 +42,17 @@ def snapped(predicted: np.ndarray, base: Results) -> np.ndarray:
 
 
 def require_agreement(answers: Answers, candidate: Results, base: Results) -> None:
-    """Raise CannotJudge unless bundle, trained model and predictions.csv of a change say the same."""
+    """Raise CannotJudge unless bundle, trained model, predictions.csv and metrics.json of a change say the same."""
+    if answers.decision != candidate.metrics.get(SECTION):
+        raise CannotJudge(
+            f"the bundle of this change makes labels in another way than {METRICS} in {candidate.where} says: run `dvc"
+            " repro --force evaluate package`"
+        )
+    if answers.interval != candidate.metrics.get(INTERVAL):
+        raise CannotJudge(
+            f"the bundle of this change promises another {INTERVAL} than {METRICS} in {candidate.where} says: run `dvc"
+            " repro --force evaluate package`"
+        )
     if apart_by(answers.own, candidate.predicted, candidate):
         raise CannotJudge(
             f"{PREDICTIONS} in {candidate.where} is not what the bundle of this change predicts: run `dvc repro --force"
@@ -55,10 +69,21 @@ def require_agreement(answers: Answers, candidate: Results, base: Results) -> No
 
 
 def require_committed(made: Results, head: str) -> None:
-    """Raise CannotJudge unless the predictions in a commit are those that were made from it.
+    """Raise CannotJudge unless decision, interval and predictions in a commit are those that were made from it.
 
     Predictions that DVC keeps are not at hand here; `model verify` compares them where they are made.
     """
+    metrics = read_at(head, METRICS)
+    if metrics and not alike(decision_in(metrics, f"commit {head[:9]}", made.schema), made.decision):
+        raise CannotJudge(
+            f"{METRICS} of commit {head[:9]} has another decision than is made from it: run `dvc repro`, then commit"
+            " dvc.lock and reports/"
+        )
+    if metrics and not as_sure(parse_json(metrics).get(INTERVAL), made.metrics.get(INTERVAL)):
+        raise CannotJudge(
+            f"{METRICS} of commit {head[:9]} has another {INTERVAL} than is made from it: run `dvc repro`, then commit"
+            " dvc.lock and reports/"
+        )
     content = read_at(head, PREDICTIONS)
     if content is None:
         return
@@ -69,6 +94,22 @@ def require_committed(made: Results, head: str) -> None:
             f"{PREDICTIONS} of commit {head[:9]} is not what is made from it: run `dvc repro`, then commit dvc.lock and"
             " reports/"
         )
+
+
+def alike(one: Decision, other: Decision) -> bool:
+    """Tell whether two decisions are one, but for the rounding of another processor."""
+    cuts = [made.threshold or 0.0 for made in (one, other)]
+    same = replace(one, threshold=None) == replace(other, threshold=None)
+    return same and abs(cuts[0] - cuts[1]) <= TOLERANCE
+
+
+def as_sure(one: object, other: object) -> bool:
+    """Tell whether two intervals are one, but for the rounding of another processor."""
+    made, again = (restored(described, METRICS.name) for described in (one, other))
+    if made is None or again is None:
+        return made is again
+    same = (made.level, made.rows) == (again.level, again.rows)
+    return same and isclose(made.quantile, again.quantile, rel_tol=NEARLY_EQUAL, abs_tol=2 * TOLERANCE)
 
 
 def apart_by(one: np.ndarray, other: np.ndarray, version: Results, tolerance: float = TOLERANCE) -> bool:

@@ -5,7 +5,6 @@ change's packages installed; see `gate.questions` and `gate.handover` for what t
 neither labels, ids nor the order of rows reach the change's code.
 """
 
-import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,11 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import BUNDLE, FEATURES, MODEL, SCHEMA, UserError, run, write_json
+from gitmodel.base.files import parse_json
+from gitmodel.base.project import BUNDLE, FEATURES, MODEL, SCHEMA, UserError, run
+from gitmodel.base.writing import write_json
 from gitmodel.contract import schema as contract
 from gitmodel.contract.features import DeriveError
 from gitmodel.contract.schema import Schema
@@ -26,6 +28,8 @@ from gitmodel.contract.table import rows as arrays
 from gitmodel.gate.test_rows import keys, keys_of_ids
 from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.git.own_code import OwnCode, OwnCodeFailed
+from gitmodel.metrics.decision import SECTION
+from gitmodel.metrics.interval import INTERVAL
 
 CODE = ("src", "vendor", "pyproject.toml", "requirements.txt")  # what predicting needs besides the bundle
 ROWS, OWN_ROWS, SUPPLIED, ANSWERS, TOLD = "rows.parquet", "own.parquet", "supplied.parquet", "answers.npz", "told.json"
@@ -39,7 +43,8 @@ class Answers:
 
     `trained` is what the trained model itself predicts for the base's rows, where it was trained apart; `unsupplied`
     counts the rows for which no value of a new column is known; `microseconds` is the time for one row, of base and
-    change.
+    change. `decision` is what the manifest says of how labels are made; None: the most likely class. `interval`
+    is what it says of intervals; None: there are none.
     """
 
     base: np.ndarray
@@ -47,6 +52,8 @@ class Answers:
     trained: np.ndarray | None = None
     unsupplied: int = 0
     microseconds: tuple[float, float] | None = None
+    decision: dict[str, Any] | None = None
+    interval: dict[str, Any] | None = None
 
     def parted(self, rows: int) -> tuple["Answers", np.ndarray]:
         """Return the answers for the first of the base's rows, and what the bundle predicts for the rest."""
@@ -107,6 +114,8 @@ def answer(
                 trained(bundle, mixed, order) if len(mixed) and has_trained(folder) else None,
                 unknown,
                 speeds(bundle, frame, rows, former),
+                bundle.manifest.get(SECTION),
+                bundle.manifest.get(INTERVAL),
             )
     except (OwnCodeFailed, DeriveError) as error:
         raise CannotJudge(f"the bundle of this change cannot predict with its own code ({error})") from None
@@ -192,13 +201,14 @@ def main(questions: str, candidate: str, answers: str) -> None:
         return
     known = {"base": found.base, "own": found.own} | ({} if found.trained is None else {"trained": found.trained})
     np.savez(output / ANSWERS, allow_pickle=False, **known)
-    write_json(output / TOLD, {"unsupplied": found.unsupplied, "microseconds": found.microseconds})
+    told = {"unsupplied": found.unsupplied, "microseconds": found.microseconds}
+    write_json(output / TOLD, told | {SECTION: found.decision, INTERVAL: found.interval})
 
 
 def read(folder: Path) -> Answers:
     """Return the answers in a folder, which are data of a change; CannotJudge if they are none."""
     try:
-        told = json.loads((folder / TOLD).read_text(encoding="utf-8"))
+        told = parse_json((folder / TOLD).read_text(encoding="utf-8"))
         if "error" in told:
             raise (Incomparable if told["acceptable"] else CannotJudge)(str(told["error"]))
         with np.load(folder / ANSWERS, allow_pickle=False) as found:
@@ -210,6 +220,8 @@ def read(folder: Path) -> Answers:
             arrays.get("trained"),
             int(told["unsupplied"]),
             (float(times[0]), float(times[1])) if times else None,
+            told.get(SECTION),
+            told.get(INTERVAL),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise CannotJudge(f"the predictions of this change are missing or damaged ({error}): run it again") from None

@@ -102,9 +102,9 @@ def compared(
                 margin=rules.margins[metric.name],
                 commit=state.commit,
             )
-            predicted = pairs.base.predicted.copy()
-            predicted[state.positions] = state.predicted
-            version = replace(pairs.base, predicted=predicted)
+            predicted, decided = pairs.base.predicted.copy(), pairs.base.chosen.copy()
+            predicted[state.positions], decided[state.positions] = state.predicted, state.decided
+            version = replace(pairs.base, predicted=predicted, decided=decided)
             found = of_metric(metric, finding, Pairs(version, pairs.candidate), positions)
             former = whole[1] if positions is everywhere else metric.of(scored(pairs.base, positions))
             found = replace(found, after=whole[0]) if positions is everywhere else found  # measured once for all states

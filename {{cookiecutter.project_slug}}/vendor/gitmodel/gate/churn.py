@@ -1,7 +1,7 @@
 """Churn: how many of the base's decisions a change makes otherwise, whether that is better or worse on the whole.
 
-A decision is the most likely class. A number counts as another one if it moves by more than a tenth of the spread
-(standard deviation) of the target.
+A decision is the label, which each version makes in its own way. A number counts as another one if it moves by more
+than a tenth of the spread (standard deviation) of the target.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,6 @@ from scipy.special import bdtrc
 from gitmodel.gate.chance import Spread, freedom
 from gitmodel.gate.judge import INCONCLUSIVE, PASS, REGRESSION, GateFinding
 from gitmodel.gate.results import Pairs
-from gitmodel.gate.suspicions import guesses
 from gitmodel.metrics.bootstrap import draws_for, resampled
 from gitmodel.metrics.weighted import mean
 from gitmodel.rules import GateRules
@@ -38,7 +37,7 @@ class Churn:
 def churn(pairs: Pairs) -> Churn:
     """Return how many of the base's decisions change."""
     base, truth, changed = pairs.base, pairs.base.truth, changed_rows(pairs)
-    before, after = (guesses(version.predicted, base) for version in (base, pairs.candidate))
+    before, after = base.chosen, pairs.candidate.chosen
     if base.schema.classes:
         errors = [before != truth, after != truth]
     else:
@@ -49,7 +48,7 @@ def churn(pairs: Pairs) -> Churn:
 
 def changed_rows(pairs: Pairs) -> np.ndarray:
     """Return the (n,) mask of rows for which the decision is another one."""
-    before, after = (guesses(version.predicted, pairs.base) for version in (pairs.base, pairs.candidate))
+    before, after = pairs.base.chosen, pairs.candidate.chosen
     if pairs.base.schema.classes:
         return np.asarray(before != after)
     return np.asarray(np.abs(after - before) > MOVED * pairs.base.truth.std())

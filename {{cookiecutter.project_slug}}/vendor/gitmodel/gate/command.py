@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gitmodel.base.project import UserError, one_line, say, some, write_json, write_text
+from gitmodel.base.outlet import one_line, words
+from gitmodel.base.project import UserError, plain, say, some, tell_error
+from gitmodel.base.writing import write_json, write_text
 from gitmodel.gate.judge import REGRESSION
 from gitmodel.gate.judgement import CANNOT_JUDGE, INCOMPARABLE, Judgement, as_json
 from gitmodel.gate.report import in_short, markdown
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(args: argparse.Namespace) -> None:
     """Judge, write the reports, say the verdict, end with its exit status."""
-    judgement = Judgement(accepted=one_line(args.accept))
+    judgement = Judgement(accepted=words(args.accept))
     settle(judgement, lambda: judge_by_base(args, judgement))
     try:
         if args.report:
@@ -48,13 +50,13 @@ def command(args: argparse.Namespace) -> None:
             write_json(args.json, as_json(judgement))
     except OSError as error:
         where = error.filename2 or error.filename
-        print(f"error: the report cannot be written to {where}: {error.strerror}", file=sys.stderr)
+        tell_error(f"the report cannot be written to {where}: {error.strerror}")
         sys.exit(2)
     status = judgement.exit_status
     if status == 2:
-        print(f"error: {judgement.reason}", file=sys.stderr)
+        tell_error(judgement.reason)
     else:
-        say(in_short(judgement))
+        say(*in_short(judgement).split("\n"))
     sys.exit(status)
 
 
@@ -67,8 +69,8 @@ def settle(judgement: Judgement, compare: Callable[[], None]) -> None:
             compare()
     except Incomparable as error:
         judgement.verdict, judgement.reason = INCOMPARABLE, one_line(error)
-    except UserError as error:
-        judgement.verdict, judgement.reason = CANNOT_JUDGE, one_line(error)
+    except Exception as error:
+        judgement.verdict, judgement.reason = CANNOT_JUDGE, one_line(plain(error))
 
 
 def judge_by_base(args: argparse.Namespace, judgement: Judgement) -> None:
@@ -145,7 +147,9 @@ def train_again(commit: str, count: int, judgement: Judgement) -> None:
         judgement.notes.append("not trained with other seeds: the base has no model")
         return
     try:
-        judgement.seeds = over_seeds(base, from_folder(), commit, count, judgement.rules, known(base.schema))
+        judgement.seeds = over_seeds(
+            base, from_folder(), commit, count, judgement.rules, known(base.schema, base.decision)
+        )
     except UserError as error:
         judgement.notes.append(f"not trained with other seeds: {one_line(error)}")
         return

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import BUNDLE, LOCK, TEST, TRAIN, some, some_rows
+from gitmodel.base.project import BUNDLE, LOCK, MOST_TEST_ROWS, TEST, TRAIN, some, some_rows
 from gitmodel.base.settings import flat
 from gitmodel.contract.table import groups
 from gitmodel.gate import accepted, churn, must_pass, suspicions
@@ -21,7 +21,14 @@ from gitmodel.gate.agreement import require_agreement, sound
 from gitmodel.gate.answers import Answers, answer, apart, supplied
 from gitmodel.gate.budgets import budgets
 from gitmodel.gate.chain import accumulated
-from gitmodel.gate.definitions import recomputed, redefined, require_metrics, rules_with_margins
+from gitmodel.gate.definitions import (
+    decided_otherwise,
+    promised,
+    recomputed,
+    redefined,
+    require_metrics,
+    rules_with_margins,
+)
 from gitmodel.gate.floors import FEWEST_ROWS, floors, lowered, new_and_missed
 from gitmodel.gate.fresh import on_fresh_rows
 from gitmodel.gate.judge import PASS, REGRESSION, GateFinding, judge, overall
@@ -46,7 +53,7 @@ from gitmodel.gate.test_rows import RowChanges, base_rows, row_changes, table_of
 from gitmodel.git.commits import CannotJudge, Incomparable
 from gitmodel.metrics.builtin import BETTER, beats, headline
 from gitmodel.metrics.metric import Metric
-from gitmodel.metrics.own import known
+from gitmodel.metrics.own import built_in, known
 from gitmodel.results.rows import read_table, rows_of
 
 
@@ -101,7 +108,7 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     """Fill in the judgement of a change against a commit."""
     judgement.base, ask = commit, ask or ask_here
     base, candidate = from_commit(commit), change.measured
-    metrics = known((base or candidate).schema)
+    metrics = known((base or candidate).schema, (base or candidate).decision)
     require_metrics(candidate, base)
     if base is None:
         return first(commit, change, judgement, ask)
@@ -112,7 +119,7 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     judgement.loosened += renamed(base.params, candidate.params)
     judgement.moved = moved((base.schema, base.params), (candidate.schema, candidate.params))
     require_comparable(base, candidate)
-    require_consistent(candidate, recomputed(candidate, {name: metrics[name] for name in metrics if name in BETTER}))
+    require_consistent(candidate, recomputed(candidate, built_in(candidate.schema, candidate.decision)))
     note_new(base, candidate, judgement.notes)
     judgement.notes += redefined(candidate, metrics)
     rows, must = base_rows(base, commit), must_pass.of_base(base)
@@ -121,11 +128,12 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     answers, said = must_pass.parted(ask(change, base, must_pass.joined(rows, must), commit), len(rows), must)
     answers = sound(answers, base, candidate)
     require_agreement(answers, candidate, base)
+    judgement.notes += decided_otherwise(base, candidate) + promised(base, candidate, answers.base)
     trained = None if same_rows(base, change.results) else table_of(base, commit, TRAIN)
     changes = fate(base, rows, trained, change)
     note_rows(changes, answers, len(base.ids), judgement)
     judgement.suspicions += suspicions.of_columns(base, change.train, candidate.schema)
-    judgement.suspicions += suspicions.of_errors(base, answers.base, candidate.schema)
+    judgement.suspicions += suspicions.of_errors(base, candidate.decision.of(answers.base), candidate.schema)
     if trained is not None:
         judgement.suspicions += suspicions.of_copies(base, rows, trained, change.train)
     pairs = versions(base, change, answers, changes, rows, judgement)
@@ -133,7 +141,7 @@ def against(commit: str, change: Change, judgement: Judgement, ask: Ask | None =
     earlier = accumulated(pairs["base"], states(base, judgement), judgement.rules, metrics, judgement.notes)
     judgement.findings = judge(pairs, found, base.schema.sensitive, judgement.rules, metrics, earlier)
     note_unmeasured(judgement, pairs["base"].unchanged)
-    judgement.findings += must_pass.findings(must, said, commit)
+    judgement.findings += must_pass.findings(must, said, candidate.decision, commit)
     judgement.must_pass = must_pass.counts(must, judgement.findings)
     judgement.findings += floors(pairs["base"].candidate, judgement.rules, metrics)
     judgement.findings += churn.flips(pairs["base"], judgement.rules)
@@ -155,13 +163,13 @@ def tell(pairs: dict[str, Pairs], change: Change, metrics: Mapping[str, Metric],
 def first(commit: str, change: Change, judgement: Judgement, ask: Ask) -> None:
     """Judge a change whose base has no model: by floors and baselines, and by whether it is what it says."""
     candidate = change.measured
-    metrics = known(candidate.schema)
+    metrics = known(candidate.schema, candidate.decision)
     require_consistent(candidate, recomputed(candidate, metrics))
     must = must_pass.of_commit(commit)
     answers, said = must_pass.parted(ask(change, None, must_pass.joined(None, must), commit), 0, must)
     require_agreement(answers, candidate, candidate)
-    judgement.rules = read_rules(commit) or candidate.rules
-    judgement.findings = must_pass.findings(must, said)
+    judgement.rules = read_rules(commit) or replace(candidate.rules, repeat_training=True)
+    judgement.findings = must_pass.findings(must, said, candidate.decision)
     judgement.findings += floors(candidate, judgement.rules, metrics)
     judgement.findings += baselines(None, candidate)
     judgement.must_pass = must_pass.counts(must, judgement.findings)
@@ -180,7 +188,8 @@ def fate(base: Results, rows: pd.DataFrame, trained: pd.DataFrame | None, change
     """Return what became of the base's test rows; `trained` are its training rows, None if no row changed."""
     if trained is None:
         return RowChanges(kept=len(rows), fresh=frozenset(base.ids))
-    return row_changes(base, rows, trained, change.train, change.test, change.results.schema)
+    most = (change.results.params.get("prepare") or {}).get("max_test_rows", MOST_TEST_ROWS)
+    return row_changes(base, rows, trained, change.train, change.test, change.results.schema, most)
 
 
 def note_rows(changes: RowChanges, answers: Answers, total: int, judgement: Judgement) -> None:
@@ -190,6 +199,7 @@ def note_rows(changes: RowChanges, answers: Answers, total: int, judgement: Judg
         "kept": changes.kept,
         "relabelled": changes.relabelled,
         "gone": changes.gone,
+        "beyond": changes.beyond,
         "trained_on": changes.trained_on,
         "changed_cells": changes.changed_cells,
         "new": changes.new,
@@ -211,11 +221,6 @@ def versions(
     base: Results, change: Change, answers: Answers, changes: RowChanges, rows: pd.DataFrame, judgement: Judgement
 ) -> dict[str, Pairs]:
     """Return what is compared: the base's rows, where they differ the change's own, and the version that serves."""
-    if len(base.ids) < FEWEST_ROWS and not np.array_equal(base.predicted, answers.base):
-        raise Incomparable(
-            f"{some_rows(len(base.ids))} to test on, at least {FEWEST_ROWS} are needed: add rows, or accept the change"
-            " with a reason"
-        )
     candidate = change.results
     judged = replace(
         candidate,
@@ -226,6 +231,11 @@ def versions(
         weight=base.weight,
     )
     found = {"base": Pairs(base, judged)}
+    if len(base.ids) < FEWEST_ROWS and not found["base"].unchanged:
+        raise Incomparable(
+            f"{some_rows(len(base.ids))} to test on, at least {FEWEST_ROWS} are needed: add rows, or accept the change"
+            " with a reason"
+        )
     own = replace(candidate, predicted=answers.own)
     if changes.new or changes.relabelled:
         found |= own_pairs(base, own, changes.fresh, change, judgement)
@@ -236,7 +246,7 @@ def own_pairs(
     base: Results, own: Results, fresh: frozenset[str], change: Change, judgement: Judgement
 ) -> dict[str, Pairs]:
     """Return both versions on the test rows of the change that the base was not trained on, with their labels there."""
-    known = np.isin(own.ids, list(fresh))
+    known = pd.Index(own.ids).isin(fresh)
     if known.sum() < FEWEST_ROWS:
         return {}
     own, frame = own.take(np.flatnonzero(known)), rows_of(change.results.ids, change.test)[known]
@@ -249,7 +259,7 @@ def own_pairs(
 
 def joined(judged: Results, own: Results) -> Results:
     """Return the predictions for the base's rows, and for those of the change that are not among them."""
-    rest = own.take(np.flatnonzero(~np.isin(own.ids, judged.ids)))
+    rest = own.take(np.flatnonzero(~pd.Index(own.ids).isin(judged.ids)))
     parts = [(getattr(judged, name), getattr(rest, name)) for name in ("ids", "labels", "predicted")]
     ids, labels, predicted = (np.concatenate(pieces) for pieces in parts)
     return replace(judged, ids=ids, labels=labels, predicted=predicted, clusters=None, weight=None)

@@ -4,14 +4,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import isclose
 
+import numpy as np
+
 from gitmodel import rules
-from gitmodel.base.markdown import figure
-from gitmodel.base.project import RULES, most_predictions
+from gitmodel.base.markdown import figure, title
+from gitmodel.base.project import METRICS, PARAMS, RULES, UserError, most_predictions
 from gitmodel.gate.judge import scored
 from gitmodel.gate.margins import proposed
 from gitmodel.gate.results import NEARLY_EQUAL, Results
+from gitmodel.git.commits import CannotJudge
+from gitmodel.metrics import interval
 from gitmodel.metrics.builtin import BETTER, BUILT_IN
+from gitmodel.metrics.conformal import worth_of
+from gitmodel.metrics.interval import INTERVAL, Interval
 from gitmodel.metrics.metric import BuiltIn, Metric
+from gitmodel.metrics.scored import Scored
 from gitmodel.rules import GateRules
 
 Metrics = Mapping[str, Metric]
@@ -38,6 +45,46 @@ def redefined(candidate: Results, metrics: Metrics) -> list[str]:
                 " base's definition, by which both are judged"
             )
     return notes
+
+
+def decided_otherwise(base: Results, candidate: Results) -> list[str]:
+    """Return a note if a change makes labels in another way than the base, and one if it says what errors cost."""
+    before, after, notes = base.decision, candidate.decision, []
+    if replace(before, found_on=0) != replace(after, found_on=0):
+        said = [made.short(version.schema) for made, version in ((before, base), (after, candidate))]
+        notes.append(f"labels are decided otherwise: {said[0]} before, {said[1]} now")
+    if before.costs and before.costs != after.costs:
+        notes.append(f"{PARAMS} says other costs of errors than the base, by whose costs both are judged")
+    return notes
+
+
+def promised(base: Results, candidate: Results, predicted: np.ndarray) -> list[str]:
+    """Return what a change promises of its intervals, if it has some, and what the base's test rows say of that.
+
+    `predicted` is what the change predicts for them. It is said, and judged by nothing: whoever sets the rows aside
+    anew promises the same of another model.
+    """
+    before, after = (interval_in(version) for version in (base, candidate))
+    if after is None:
+        return ["there are no intervals any more"] if before else []
+    decided = candidate.decision.of(predicted)
+    rows = Scored(base.truth, predicted, base.schema, base.weight, decided)
+    coverage, size = after.coverage.value(rows), after.size(base.schema)
+    short = after.is_short(coverage, worth_of(rows, base.clusters))
+    found = f"{figure(coverage)} of the base's test rows, {title(size.name)} {figure(size.value(rows))}"
+    if before:
+        was = before.size(base.schema).value(scored(base))
+        found += f" ({figure(was)} before)"
+    surely = ", surely less often," if short else ""
+    return [f"intervals that promise to hold the truth of {figure(after.level)} hold it{surely} in {found}"]
+
+
+def interval_in(version: Results) -> Interval | None:
+    """Return what a version promises; CannotJudge if its metrics.json is damaged."""
+    try:
+        return interval.restored(version.metrics.get(INTERVAL), f"{METRICS} in {version.where}")
+    except UserError as error:
+        raise CannotJudge(str(error)) from None
 
 
 def rules_with_margins(base: Results, metrics: Metrics, notes: list[str]) -> GateRules:

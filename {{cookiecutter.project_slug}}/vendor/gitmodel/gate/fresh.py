@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from gitmodel.base.markdown import figure, title
 from gitmodel.base.project import UserError
@@ -38,7 +39,7 @@ def on_fresh_rows(pairs: Pairs | None, known: np.ndarray, rules: GateRules, metr
 
     None if they are too few, or define no metric.
     """
-    rows = np.flatnonzero(~np.isin(pairs.base.ids, known)) if pairs else np.empty(0)
+    rows = np.flatnonzero(~pd.Index(pairs.base.ids).isin(known)) if pairs else np.empty(0)
     if pairs is None or len(rows) < FEWEST_ROWS:
         return None
     found: list[GateFinding] = []

@@ -21,10 +21,10 @@ from gitmodel.base.project import (
     SCHEMA,
     TEST,
     TRAIN,
-    replacing_folder,
     run,
     say,
 )
+from gitmodel.base.writing import replacing_folder
 from gitmodel.gate.answers import CODE, OWN_ROWS, SUPPLIED, copy, supplied
 from gitmodel.gate.must_pass import supplied_too
 from gitmodel.gate.results import from_folder, schema_of

@@ -9,12 +9,14 @@ for accuracy where they do not; Holm 1979 over all comparisons). `pass`: the los
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from math import ceil, log2, sqrt
 from statistics import NormalDist
 
 import numpy as np
 
-from gitmodel.base.project import PREDICTIONS, RULES, one_line, some_rows
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import PREDICTIONS, RULES, some_rows
 from gitmodel.contract.clusters import codes_of, effective
 from gitmodel.gate import chance
 from gitmodel.gate.results import Pairs, Results, stacked
@@ -24,7 +26,7 @@ from gitmodel.metrics.groups import gap, measurable, rates
 from gitmodel.metrics.metric import LOWER, BuiltIn, Metric, Undefined, gain
 from gitmodel.metrics.scored import Scored
 from gitmodel.metrics.significance import holm
-from gitmodel.metrics.weighted import Weighted
+from gitmodel.metrics.weighted import Means, Weighted, together
 from gitmodel.rules import GateRules
 
 PASS, INCONCLUSIVE, REGRESSION = "pass", "inconclusive", "regression"
@@ -78,7 +80,7 @@ class Comparison:
     before: Weighted
     after: Weighted
     both: Callable[[], Weighted]
-    lost_won: tuple[int, int] | None = None  # rows that only one version gets right
+    lost_won: tuple[int, int] | None = None  # rows that only one version gets right, if all rows count the same
 
 
 def judge(
@@ -150,7 +152,7 @@ def of_metric(metric: Metric, finding: GateFinding, pairs: Pairs, positions: np.
     """Return the comparison of a metric on some of the pairs."""
     versions = [scored(version, positions) for version in (pairs.base, pairs.candidate)]
     lost_won = None
-    if metric.name == "accuracy":
+    if metric.name == "accuracy" and versions[0].weight is None:
         right = [version.chosen == version.truth for version in versions]
         lost_won = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
     finding = replace(finding, rows=len(positions))
@@ -168,10 +170,11 @@ def nowhere(w: np.ndarray) -> np.ndarray:
     return np.full(w.shape[1], np.nan)
 
 
-def scored(version: Results, rows: np.ndarray | slice = slice(None)) -> Scored:
+def scored(version: Results, rows: np.ndarray | None = None) -> Scored:
     """Return the rows of a version, or some of them, as metrics take them."""
-    weight = None if version.weight is None else version.weight[rows]
-    return Scored(version.truth[rows], version.predicted[rows], version.schema, weight)
+    if rows is None or np.array_equal(rows, np.arange(len(version.ids))):
+        return version.scored
+    return version.scored.take(rows)
 
 
 def of_gaps(pairs: Pairs, groups: Groups, rules: GateRules) -> Iterator[Comparison]:
@@ -240,24 +243,35 @@ def losses_of_draws(comparisons: Sequence[Comparison], base: Results) -> list[np
     """
     found: list[list[np.ndarray]] = [[] for _ in comparisons]
     rows = len(base.ids)
-    done, draws = 0, bootstrap.draws_for(rows, base.predicted.size // max(rows, 1))
-    for w in bootstrap.weights(rows, draws, base.clusters) if comparisons else ():
-        taken, part = None, w
-        known: dict[tuple[Weighted, int], np.ndarray] = {}
-        for comparison, losses in zip(comparisons, found, strict=True):
-            left = min(most_draws(comparison, rows), draws) - done
-            if left <= 0:
-                continue
-            if comparison.positions is not taken:  # those of one group follow one another
-                taken = comparison.positions
-                part, known = w if len(taken) == rows else w[taken], {}
-            for function in (comparison.before, comparison.after):
-                if (function, left) not in known:
-                    known[function, left] = function(part[:, :left])
-            before, after = known[comparison.before, left], known[comparison.after, left]
-            losses.append(-gain(comparison.finding.better, before, after))
+    draws = bootstrap.draws_for(rows, base.predicted.size // max(rows, 1))
+    alike = groupby(zip(comparisons, found, strict=True), lambda pair: id(pair[0].positions))
+    parts = [list(part) for _, part in alike]  # the comparisons of one group follow one another
+    means = [means_of([comparison for comparison, _ in part]) for part in parts]
+    done = 0
+    for w in bootstrap.weights(rows, draws, base.clusters) if parts else ():
+        for part, of_means in zip(parts, means, strict=True):
+            positions = part[0][0].positions
+            shown = w if len(positions) == rows else w[positions]
+            known = {(function, shown.shape[1]): values for function, values in of_means(shown).items()}
+            for comparison, losses in part:
+                left = min(most_draws(comparison, rows), draws) - done
+                if left <= 0:
+                    continue
+                # Those that share sums know the weights by their identity.
+                some = shown if left >= shown.shape[1] else shown[:, :left]
+                both = [(function, some.shape[1]) for function in (comparison.before, comparison.after)]
+                known |= {key: key[0](some) for key in both if key not in known}
+                losses.append(-gain(comparison.finding.better, *(known[key] for key in both)))
         done += w.shape[1]
     return [np.concatenate(losses) for losses in found]
+
+
+def means_of(comparisons: Sequence[Comparison]) -> Callable[[np.ndarray], dict[Weighted, np.ndarray]]:
+    """Return a function from weights to the values (draws,) of all that are means, which share a pass over them."""
+    functions = [one for comparison in comparisons for one in (comparison.before, comparison.after)]
+    means = [function for function in dict.fromkeys(functions) if isinstance(function, Means)]
+    values = together(means) if means else lambda w: []
+    return lambda w: dict(zip(means, values(w), strict=True))
 
 
 def most_draws(comparison: Comparison, rows: int) -> int:

@@ -12,11 +12,14 @@ from math import floor, log10, sqrt
 
 import numpy as np
 
-from gitmodel.base.project import RULES, UserError, say, write_text
+from gitmodel.base.files import read_text
+from gitmodel.base.project import RULES, UserError, say
+from gitmodel.base.writing import seen, write_text
 from gitmodel.gate.judge import scored
 from gitmodel.gate.results import Results, from_folder
 from gitmodel.gate.too_few import sight
 from gitmodel.metrics.bootstrap import draws_for, resampled, usable
+from gitmodel.metrics.builtin import MEAN_COST
 from gitmodel.metrics.metric import BuiltIn, Metric
 from gitmodel.metrics.own import known
 from gitmodel.results.rows import read_test
@@ -38,23 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def write_margins(args: argparse.Namespace) -> None:
     """Replace `gate.margins` in rules.yaml by what the test rows can resolve; with --missing, keep what is there.
 
-    A built-in metric that somebody left out stays out; a metric of the user's own gets its margin.
+    A built-in metric that somebody left out stays out; the mean cost and a metric of the user's own get their margin.
     """
+    read = seen(RULES)
     results = from_folder()
     results = results.beside(read_test())
-    metrics: Iterable[Metric] = known(results.schema).values()
+    every = known(results.schema, results.decision)
+    metrics: Iterable[Metric] = every.values()
     kept = results.rules.margins if args.missing else {}
     if kept:
-        metrics = [metric for metric in metrics if metric.name not in kept and not isinstance(metric, BuiltIn)]
+        metrics = [metric for name, metric in every.items() if name not in kept and is_asked_for(metric)]
         if not metrics:
             return
     margins = {**kept, **proposed(results, metrics)}
     if margins == kept:
         return
-    text = with_margins(RULES.read_text(encoding="utf-8"), margins, len(results.ids))
+    text = with_margins(read_text(RULES), margins, len(results.ids))
     shown = ", ".join(f"{name} {margin:g}" for name, margin in margins.items())
     said = [f"{RULES}: how much worse a metric may get before the gate blocks: {shown}"]
-    found = sight(results, replace(results.rules, margins=margins), known(results.schema))
+    found = sight(results, replace(results.rules, margins=margins), every)
     if found:
         said.append(str(found))
     if found and not found.enough and not results.rules.margins and not results.rules.strict:
@@ -62,8 +67,13 @@ def write_margins(args: argparse.Namespace) -> None:
         said.append(
             f"{RULES}: strict: true, so what these rows cannot tell blocks, too; set it to false if you add rows"
         )
-    write_text(RULES, text)
-    say("\n".join(said))
+    write_text(RULES, text, read)
+    say(*said)
+
+
+def is_asked_for(metric: Metric) -> bool:
+    """Tell whether it is there because somebody asked for it: their own metric, or costs of their own."""
+    return not isinstance(metric, BuiltIn) or metric.name == MEAN_COST
 
 
 def proposed(results: Results, metrics: Iterable[Metric]) -> dict[str, float]:

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from gitmodel.base.markdown import figure
-from gitmodel.base.project import UserError, one_line, some_rows
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import BUNDLE, UserError, some_rows
+from gitmodel.bundle.contents import read_manifest
 from gitmodel.contract.identity import hexadecimal, row_hash
 from gitmodel.contract.schema import Schema
 from gitmodel.gate.answers import MUST_PASS, Answers, lacking
@@ -21,6 +23,7 @@ from gitmodel.gate.rescore import bring_bundle, score
 from gitmodel.gate.results import Results, read_rules, schema_of
 from gitmodel.git.commits import CannotJudge, Incomparable, read_at
 from gitmodel.git.snapshot import laid_out
+from gitmodel.metrics.decision import SECTION, Decision, restored
 from gitmodel.rules import GateRules
 from gitmodel.verify.must_pass import MustPass, parse
 
@@ -96,18 +99,18 @@ def parted(answers: Answers, rows: int, must: MustPass | None) -> tuple[Answers,
     return first, said
 
 
-def wrong(must: MustPass, predicted: np.ndarray) -> np.ndarray:
-    """Return the (n,) mask of rows on which predictions are not what they must be."""
+def wrong(must: MustPass, predicted: np.ndarray, decision: Decision) -> np.ndarray:
+    """Return the (n,) mask of rows on which labels or numbers are not what they must be."""
     if must.schema.classes:
-        return np.asarray(predicted.argmax(axis=1) != must.answers)
+        return np.asarray(decision.of(predicted) != must.answers)
     return np.asarray(~(np.abs(predicted - must.answers) <= must.within))
 
 
-def findings(must: MustPass | None, said: np.ndarray | None, base: str = "") -> list[GateFinding]:
+def findings(must: MustPass | None, said: np.ndarray | None, decision: Decision, base: str = "") -> list[GateFinding]:
     """Return a finding for each wrong row: a regression, or what the model of the commit `base` fails too."""
     if must is None or said is None:
         return []
-    failed = wrong(must, said)
+    failed = wrong(must, said, decision)
     before = np.zeros(len(must), dtype=bool)
     if failed.any() and base:
         before = failed_by(must, base)
@@ -119,7 +122,7 @@ def findings(must: MustPass | None, said: np.ndarray | None, base: str = "") -> 
             group=must.names[place],
             rows=1,
             verdict=INCONCLUSIVE if before[place] else REGRESSION,
-            text=f"{must.where}, {must.names[place]}: {shown(must, said, place)}",
+            text=f"{must.where}, {must.names[place]}: {shown(must, said, place, decision)}",
         )
         for place in np.flatnonzero(failed).tolist()
     ]
@@ -130,15 +133,16 @@ def failed_by(must: MustPass, commit: str) -> np.ndarray:
     try:
         with laid_out(commit) as folder:
             bring_bundle(folder)
-            return wrong(must, score(must.frame[must.schema.features()], folder))
-    except Incomparable:
+            said = score(must.frame[must.schema.features()], folder)
+            return wrong(must, said, restored(read_manifest(folder / BUNDLE).get(SECTION), must.schema, commit[:9]))
+    except UserError:
         return np.zeros(len(must), dtype=bool)
 
 
-def shown(must: MustPass, said: np.ndarray, place: int) -> str:
+def shown(must: MustPass, said: np.ndarray, place: int, decision: Decision) -> str:
     """Return what a prediction must be, and what it is."""
     if classes := must.schema.classes:
-        chosen = int(said[place].argmax())
+        chosen = int(decision.of(said[[place]])[0])
         return f"must be {classes[int(must.answers[place])]}, is {classes[chosen]} ({figure(said[place][chosen], 2)})"
     return f"must be {figure(must.answers[place], 6)} within {figure(must.within[place])}, is {figure(said[place], 6)}"
 

@@ -13,18 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from gitmodel.base.project import (
-    BUNDLE,
-    PREDICTIONS,
-    SCHEMA,
-    TEST,
-    TRAIN,
-    UserError,
-    replacing_folder,
-    run,
-    say,
-    some_rows,
-)
+from gitmodel.base.project import BUNDLE, PREDICTIONS, SCHEMA, TEST, TRAIN, UserError, run, say, some_rows
+from gitmodel.base.writing import replacing_folder
 from gitmodel.gate.accepted import accepted, states
 from gitmodel.gate.answers import CODE, ROWS, copy
 from gitmodel.gate.must_pass import joined, of_base, of_commit

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, listed, short, table, title
-from gitmodel.base.project import one_line, some
+from gitmodel.base import outlet
+from gitmodel.base.markdown import LONGEST, MOST_TEXT, cut, figure, folded, listed, table, title
+from gitmodel.base.outlet import short
+from gitmodel.base.project import some
 from gitmodel.gate import churn, must_pass
 from gitmodel.gate.judge import ACCEPTED, INCONCLUSIVE, PASS, REGRESSION, GateFinding, is_open, overall
 from gitmodel.gate.judgement import Judgement
@@ -26,12 +28,13 @@ ABSOLUTE = {  # what blocks by itself, however good the base was; the first that
     "must_pass": "❌ The model is wrong on rows that must pass",
     "floor": "❌ The model is below its floor",
     "flips": "❌ The model changes more decisions than allowed",
-    "budget": "❌ The model is larger or slower than allowed",
+    "budget": "❌ The model, or its training, costs more than allowed",
 }
 UNFIT = {"must_pass", "floor", "flips"}  # what no comparison with the base outweighs
 FIRST_TOLD = {"must_pass": -1, "floor": 0, "slice": 2}  # of the kinds of findings; the others are 1
 LOOSER = "❌ The rule is loosened, the model is not worse"
 MOVED = "❌ This change moves how the model is measured"
+UNREPEATED = "; training not repeated: nobody has checked that it saw no test row"
 SUSPECT = "❌ The test results may be too good"
 WHERE = {
     "base": "",
@@ -58,7 +61,7 @@ def in_short(judgement: Judgement) -> str:
     lines += [f"  moved: {line}" for line in judgement.moved]
     lines += [f"  to decide: {decision(judgement)}"] if decision(judgement) else []
     lines += [f"  accepted: {judgement.accepted}"] if judgement.accepted else []
-    return "\n".join(line[:2] + one_line(line) if line.startswith("  ") else line for line in lines)
+    return outlet.lines(lines)
 
 
 def markdown(judgement: Judgement) -> str:
@@ -106,12 +109,12 @@ def found_out(judgement: Judgement) -> list[str]:
 
 
 def headline(judgement: Judgement) -> str:
-    """Return the verdict in words, with the test rows that the change lost.
+    """Return the verdict in words, with the test rows that the change lost, and whether training was repeated.
 
     `better` where no metric on all rows lost and one won beyond chance; neither `better` nor `worse` where the two
     cannot be compared fairly.
     """
-    return f"{title_of(judgement)}{lost(judgement)}"
+    return f"{title_of(judgement)}{lost(judgement)}{'' if judgement.rules.repeat_training else UNREPEATED}"
 
 
 def title_of(judgement: Judgement) -> str:
@@ -160,6 +163,8 @@ def rows_told(judgement: Judgement) -> list[str]:
     rows = judgement.rows
     told = {
         "gone": "{n} of the base's test rows are no longer in the table; the change is judged on them all the same",
+        "beyond": "{n} of the base's test rows come after the prepare.max_test_rows that are tested on: newer rows came"
+        " before them; the change is judged on them all the same",
         "relabelled": "{n} of the base's test rows have another label now; the change is judged by the former ones",
         "changed_cells": "{n} of the base's test rows have other values in the table now; the former ones are judged",
         "unsupplied": "{n} of the base's test rows have no value of a new column: it counts as missing",

@@ -1,14 +1,13 @@
 """The results of one version of the model, as committed or as they stand: metrics, predictions, contract, rules."""
 
-import json
 from dataclasses import dataclass, field, replace
 from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from gitmodel.base.files import no_constant, parse_json, parse_yaml, read_bytes
 from gitmodel.base.project import LOCK, METRICS, PARAMS, PREDICTIONS, RULES, SCHEMA, UserError, most_predictions
 from gitmodel.base.settings import MOVED
 from gitmodel.contract import schema as contract
@@ -17,7 +16,10 @@ from gitmodel.gate.rules import require_known, rules_of
 from gitmodel.git.commits import CannotJudge, Incomparable, read_at
 from gitmodel.git.snapshot import read_output
 from gitmodel.metrics.builtin import headline
+from gitmodel.metrics.decision import SECTION, Decision, restored
 from gitmodel.results.predictions import HERE, Predictions, Reader, need, parse
+from gitmodel.results.training import TRAINING, Training
+from gitmodel.results.training import parse as parse_training
 from gitmodel.rules import GateRules, rules_before
 
 HANDED_OVER = (METRICS, PREDICTIONS, LOCK)  # as the change made them; all else is what its commit holds
@@ -33,13 +35,14 @@ class Results(Predictions):
     lock: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     must_pass: bytes | None = None  # the file of the rows that must pass
+    training: Training | None = None  # what it took, if that is known
 
 
 def from_folder(folder: Path = Path(), where: str = HERE) -> Results:
     """Return the results that lie in a folder, by default in the work tree."""
 
     def read(path: Path) -> bytes | None:
-        return (folder / path).read_bytes() if (folder / path).exists() else None
+        return read_bytes(folder / path) if (folder / path).exists() else None
 
     return _results(where, read)
 
@@ -53,7 +56,7 @@ def from_handover(folder: Path, head: str) -> Results:
     def read(path: Path) -> bytes | None:
         if path not in HANDED_OVER:
             return read_at(head, path)
-        return (folder / path).read_bytes() if (folder / path).exists() else None
+        return read_bytes(folder / path) if (folder / path).exists() else None
 
     return _results("this change", read)
 
@@ -97,8 +100,8 @@ def schema_of(commit: str) -> Schema | None:
     """Return the schema of a commit; None if it has none that this library can read."""
     content = read_at(commit, SCHEMA)
     try:
-        return contract.parse(yaml.safe_load(content or b""), SCHEMA) if content else None
-    except (UserError, yaml.YAMLError, TypeError):
+        return contract.parse(parse_yaml(content), SCHEMA) if content else None
+    except (UserError, ValueError, TypeError):
         return None
 
 
@@ -111,7 +114,17 @@ def _results(where: str, read: Reader) -> Results:
     rules = rules_of(content, source)
     settings = {name: section for name, section in params.items() if name not in MOVED} | content
     must_pass = read(Path(rules.must_pass))
-    return Results(where, schema, found.ids, found.labels, found.predicted, rules, settings, lock, metrics, must_pass)
+    made = _decision(metrics, where, schema)
+    parts = found.ids, found.labels, found.predicted, rules, settings, lock, metrics, must_pass
+    return Results(where, schema, *parts, training=parse_training(read(TRAINING)), decision=made)
+
+
+def _decision(metrics: dict[str, Any], where: str, schema: Schema) -> Decision:
+    """Return what makes labels of the probabilities of a version."""
+    try:
+        return restored(metrics.get(SECTION), schema, f"{METRICS} in {where}")
+    except UserError as error:
+        raise CannotJudge(str(error)) from None
 
 
 def _rules(where: str, read: Reader) -> tuple[dict[str, Any], str]:
@@ -129,9 +142,9 @@ def _rules(where: str, read: Reader) -> tuple[dict[str, Any], str]:
 
 def _yaml(content: bytes, path: Path, where: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CannotJudge(f"{path} in {where} is not valid YAML: {' '.join(str(error).split())[:200]}") from None
+        found = parse_yaml(content)
+    except ValueError as error:
+        raise CannotJudge(f"{path} in {where} is not valid YAML: {str(error)[:200]}") from None
     if not isinstance(found, dict):
         raise CannotJudge(f"{path} in {where} must hold `key: value` lines")
     return found
@@ -146,12 +159,8 @@ def _schema(where: str, read: Reader) -> Schema:
 
 def _metrics(content: bytes, where: str, schema: Schema) -> dict[str, Any]:
     """Return a sound metrics.json: parts that are there, numbers that are numbers."""
-
-    def refuse(name: str) -> float:
-        raise ValueError(f"it holds {name}")
-
     try:
-        metrics = json.loads(content, parse_constant=refuse)
+        metrics = parse_json(content, no_constant)
         parts = [metrics["test"], *metrics["baseline"].values()]
         numbers = [(name, value) for part in parts for name, value in part.items()]
         if any(headline(schema.task, part) not in part for part in parts):
@@ -210,8 +219,9 @@ class Pairs:
 
     @property
     def unchanged(self) -> bool:
-        """Tell whether both versions predict the same for the same rows: nothing got worse, however few they are."""
-        return np.array_equal(self.base.predicted, self.candidate.predicted)
+        """Tell whether both versions say the same of the same rows: nothing got worse, however few they are."""
+        same = np.array_equal(self.base.predicted, self.candidate.predicted)
+        return same and np.array_equal(self.base.chosen, self.candidate.chosen)
 
     def take(self, rows: np.ndarray) -> "Pairs":
         """Return some of the pairs."""
@@ -226,6 +236,7 @@ def stacked(pairs: Pairs) -> Results:
         ids=np.concatenate([base.ids, other.ids]),
         labels=np.concatenate([base.labels, other.labels]),
         predicted=np.concatenate([base.predicted, other.predicted]),
+        decided=np.concatenate([base.chosen, other.chosen]),
         clusters=None,
         weight=None if base.weight is None else np.tile(base.weight, 2),
     )

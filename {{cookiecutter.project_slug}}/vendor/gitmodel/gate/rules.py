@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitmodel import rules
-from gitmodel.base.project import UserError
+from gitmodel.base.project import MOST_TEST_ROWS, UserError
 from gitmodel.contract.schema import Schema
 from gitmodel.git.commits import CannotJudge
 from gitmodel.rules import GateRules
 from gitmodel.versions.rules import rules_of as promotion_rules
 
-LOOSER_WHEN_LARGER = ("gap", "confidence", "min_rows", "size", "latency")
+LOOSER_WHEN_LARGER = ("gap", "confidence", "min_rows", "size", "latency", "training")
 MOVING = (
     "identity",
     "id",
@@ -51,6 +51,8 @@ def loosened(before: GateRules, after: GateRules, schemas: tuple[Schema, Schema]
             found.append(f"gate.{name}: {getattr(before, name):g} -> {getattr(after, name):g}")
     if before.strict and not after.strict:
         found.append("gate.strict: true -> false")
+    if before.repeat_training and not after.repeat_training:
+        found.append("gate.repeat_training: true -> false")
     if before.strict and after.confidence < before.confidence:  # what these rows cannot tell blocks there
         found.append(f"gate.confidence: {before.confidence:g} -> {after.confidence:g}: narrower intervals")
     measured = [{*schema.slices, *schema.sensitive} for schema in schemas]
@@ -61,10 +63,13 @@ def loosened(before: GateRules, after: GateRules, schemas: tuple[Schema, Schema]
 
 def moved(before: tuple[Schema, Mapping[str, Any]], after: tuple[Schema, Mapping[str, Any]]) -> list[str]:
     """Return one sentence for each setting that moves the split or what is measured; (schema, params) of both."""
-    share = [str((params.get("prepare") or {}).get("test_size", "-")) for _, params in (before, after)]
-    found = [("params.yaml: prepare.test_size", *share)]
+    both = before, after
+    found = [
+        (f"params.yaml: prepare.{name}", *[str((params.get("prepare") or {}).get(name, usual)) for _, params in both])
+        for name, usual in (("test_size", "-"), ("max_test_rows", MOST_TEST_ROWS))
+    ]
     for name in MOVING:
-        values = [getattr(schema, name, None) for schema, _ in (before, after)]
+        values = [getattr(schema, name, None) for schema, _ in both]
         found.append((f"schema.yaml: {name}", *[shown(value) for value in values]))
     return [f"{name}: {old} -> {new}" for name, old, new in found if old != new]
 

@@ -18,14 +18,14 @@ import yaml
 from scipy.special import stdtrit
 
 from gitmodel.base.markdown import figure, title
-from gitmodel.base.project import PARAMS, PREDICTIONS, TEST, TRAIN, UserError, read_yaml, say
+from gitmodel.base.project import METRICS, PARAMS, PREDICTIONS, TEST, TRAIN, UserError, read_yaml, say
 from gitmodel.gate.judge import Metrics, scored
 from gitmodel.gate.results import Results, pair
 from gitmodel.git.programs import git
 from gitmodel.git.snapshot import bring, cause, laid_out, python
 from gitmodel.metrics.metric import Metric
 from gitmodel.metrics.significance import binomial_tail
-from gitmodel.results.predictions import Predictions, parse
+from gitmodel.results.predictions import Predictions, decision_in, parse
 from gitmodel.rules import GateRules
 
 QUICK = {"importance_rows": 20, "importance_repeats": 1}  # of evaluation: it is not looked at
@@ -72,7 +72,7 @@ def over_seeds(
 
 def same(first: Predictions, second: Predictions) -> bool:
     """Tell whether two trainings predict the same."""
-    return np.array_equal(first.predicted, second.predicted)
+    return np.array_equal(first.predicted, second.predicted) and np.array_equal(first.chosen, second.chosen)
 
 
 def duration(seconds: float) -> str:
@@ -111,7 +111,9 @@ def trained(folder: Path, version: Results, seed: int) -> Predictions:
         made = python(folder, "-m", stage)
         if made.returncode:
             raise UserError(f"with seed {seed}, {version.where} cannot be trained again: {cause(made.stderr)}")
-    return parse((folder / PREDICTIONS).read_bytes(), f"{version.where} with seed {seed}", version.schema)
+    where = f"{version.where} with seed {seed}"
+    found = parse((folder / PREDICTIONS).read_bytes(), where, version.schema)
+    return replace(found, decision=decision_in((folder / METRICS).read_bytes(), where, version.schema))
 
 
 def of_metric(metric: Metric, pairs: list[list[Predictions]], base: Results, rules: GateRules) -> Seeds:
@@ -125,7 +127,9 @@ def of_metric(metric: Metric, pairs: list[list[Predictions]], base: Results, rul
 
 def with_predictions(base: Results, other: Predictions) -> Results:
     """Return other predictions by the base's contract."""
-    return replace(base, ids=other.ids, labels=other.labels, predicted=other.predicted, clusters=None)
+    return replace(
+        base, ids=other.ids, labels=other.labels, predicted=other.predicted, clusters=None, decision=other.decision
+    )
 
 
 def conclusion(name: str, losses: np.ndarray, confidence: float) -> Seeds:

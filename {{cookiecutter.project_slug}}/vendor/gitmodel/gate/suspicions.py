@@ -51,24 +51,18 @@ def skill(base: Results) -> float:
     return doubt_gone(base.predicted, base.truth, shares)
 
 
-def of_errors(base: Results, predicted: np.ndarray, schema: Schema) -> Iterator[str]:
+def of_errors(base: Results, decided: np.ndarray, schema: Schema) -> Iterator[str]:
     """Yield a sentence if new columns together take away nearly all errors that the base makes on its test rows."""
     new = lacking(base.schema, schema)
-    before, after = (errors(found, base) for found in (base.predicted, predicted))
+    before, after = (errors(found, base) for found in (base.chosen, decided))
     if new and before and after < TOO_GOOD * before:
         names, gone = ", ".join(new[:5]) + (" and others" if new[5:] else ""), 1 - after / before
         yield f"new columns ({names}) take away {gone:.0%} of the base's errors: are they known before the target?"
 
 
-def errors(predicted: np.ndarray, base: Results) -> float:
-    """Return how wrong predictions are for the base's test rows: wrong classes, or the sum of squares."""
-    found = guesses(predicted, base)
+def errors(found: np.ndarray, base: Results) -> float:
+    """Return how wrong labels or numbers (n,) are for the base's test rows: wrong classes, or the sum of squares."""
     return float((found != base.truth).sum() if base.schema.classes else np.square(found - base.truth).sum())
-
-
-def guesses(predicted: np.ndarray, base: Results) -> np.ndarray:
-    """Return the most likely class (n,) for probabilities; numbers as they are."""
-    return predicted.argmax(axis=1) if base.schema.classes else predicted
 
 
 def of_copies(base: Results, rows: pd.DataFrame, base_train: pd.DataFrame, train: pd.DataFrame) -> Iterator[str]:

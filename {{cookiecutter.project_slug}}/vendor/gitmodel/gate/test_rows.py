@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import TEST, UserError
+from gitmodel.base.project import MOST_TEST_ROWS, TEST, UserError
+from gitmodel.contract.clusters import turns
 from gitmodel.contract.identity import hexadecimal, identity_columns, row_hash
 from gitmodel.contract.schema import Schema
 from gitmodel.gate.results import Results, output
@@ -29,6 +30,7 @@ class RowChanges:
     relabelled: int = 0
     trained_on: int = 0  # among the training rows of the change
     gone: int = 0
+    beyond: int = 0  # in the table, but not among the first `prepare.max_test_rows`, as far as the hash tells
     changed_cells: int = 0  # of rows that an id tells apart
     new: int = 0  # test rows of the change that the base has not seen
     from_training: int = 0  # test rows of the change that the base was trained on
@@ -77,12 +79,18 @@ def keys_of_ids(ids: Iterable[str]) -> pd.DataFrame:
 
 
 def row_changes(
-    base: Results, rows: pd.DataFrame, trained: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, labels: Schema
+    base: Results,
+    rows: pd.DataFrame,
+    trained: pd.DataFrame,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    labels: Schema,
+    most: int = MOST_TEST_ROWS,
 ) -> RowChanges:
     """Return what became of the base's test rows in a change.
 
     `rows` are the base's typed test rows, `trained` its training rows; `train` and `test` are those of the change,
-    whose schema is `labels`.
+    whose schema is `labels`, and which keeps `most` test rows.
     """
     both = pd.concat([test.assign(part="test"), train.assign(part="train")], ignore_index=True)
     known = keys(both.drop(columns=["part"]), base.schema).assign(
@@ -92,6 +100,8 @@ def row_changes(
     found = ours.merge(known, on=["hash", "copy"], how="left")
     here = (found["part"] == "test").to_numpy()
     relabelled = here & (found["label"].to_numpy() != found["truth"].to_numpy())
+    lost = found["part"].isna().to_numpy()
+    beyond = lost & no_room(rows, test, base.schema, most)
     old = pd.concat([ours.assign(was="test"), keys_of_ids(trained["row"]).assign(was="train")], ignore_index=True)
     old = old[["hash", "copy", "was"]].drop_duplicates(["hash", "copy"])
     was = known[known["part"] == "test"].merge(old, on=["hash", "copy"], how="left")["was"]
@@ -100,12 +110,20 @@ def row_changes(
         kept=int((here & ~relabelled).sum()),
         relabelled=int(relabelled.sum()),
         trained_on=int((found["part"] == "train").sum()),
-        gone=int(found["part"].isna().sum()),
+        gone=int((lost & ~beyond).sum()),
+        beyond=int(beyond.sum()),
         changed_cells=changed_cells(rows, both, found, base.schema, labels),
         new=int(was.isna().sum()),
         from_training=int(from_training.sum()),
         fresh=frozenset(test["row"].to_numpy()[~from_training]),
     )
+
+
+def no_room(rows: pd.DataFrame, test: pd.DataFrame, schema: Schema, most: int) -> np.ndarray:
+    """Return the mask (n,) of rows that are drawn after all of `most` test rows."""
+    if len(test) < most or (schema.group and schema.group not in test):
+        return np.zeros(len(rows), dtype=bool)
+    return np.asarray(turns(rows, schema) >= turns(test, schema).max())
 
 
 def changed_cells(rows: pd.DataFrame, both: pd.DataFrame, found: pd.DataFrame, base: Schema, other: Schema) -> int:

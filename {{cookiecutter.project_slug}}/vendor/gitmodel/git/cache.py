@@ -7,6 +7,7 @@ from functools import cache
 from hashlib import md5
 from pathlib import Path
 
+from gitmodel.base.files import parse_json
 from gitmodel.base.project import UserError, md5_of
 from gitmodel.git.programs import dvc, last_line
 
@@ -49,7 +50,7 @@ def listing(cache: Path, digest: str) -> bytes:
 def files(content: bytes) -> dict[str, str]:
     """Return name -> hash of a folder's files; none if the list is damaged."""
     try:
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(content or b"[]")}
+        return {entry["relpath"]: entry["md5"] for entry in parse_json(content or b"[]")}
     except (ValueError, TypeError, KeyError):
         return {}
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gitmodel.base.project import UserError
+from gitmodel.git.programs import GIT
 
 
 class CannotJudge(UserError):
@@ -54,6 +55,22 @@ def read_each(files: Sequence[tuple[str, Path]]) -> list[bytes | None]:
     return [_next(said) for _ in files]
 
 
+def ids_of_each(files: Sequence[tuple[str, Path]]) -> list[str]:
+    """Return the id of what (commit, path) each is, empty where there is none: one call of Git for all of them."""
+    return _ids("blob", [f"{commit}:./{path.as_posix()}" for commit, path in files])
+
+
+def here(commits: Sequence[str]) -> list[str]:
+    """Return the commits that are in this clone: one call of Git for all of them."""
+    return [name for name in _ids("commit", commits) if name]
+
+
+def _ids(kind: str, names: Sequence[str]) -> list[str]:
+    asked = "".join(f"{name}\n" for name in names).encode()
+    lines = _git("cat-file", "--batch-check", stdin=asked).stdout.decode(errors="replace").splitlines()
+    return [line.split()[0] if line.split()[1:2] == [kind] else "" for line in lines]
+
+
 def _next(said: io.BytesIO) -> bytes | None:
     """Return the next content of what `git cat-file --batch` said: a line `id kind size`, the content, a line end."""
     head = said.readline().split()
@@ -71,6 +88,6 @@ def changed_files(path: str = ".", since: str = "HEAD") -> list[str]:
 
 def _git(*arguments: str, folder: Path = Path(), stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, input=stdin)
+        return subprocess.run([*GIT, *arguments], cwd=folder, capture_output=True, input=stdin)
     except FileNotFoundError:
         raise CannotJudge("git is not installed: install it") from None

@@ -6,6 +6,7 @@ FILES.sha256 is written with the project: the hash of each file, as `sha256sum` 
 from hashlib import sha256
 from pathlib import Path
 
+from gitmodel.base.project import UserError
 from gitmodel.git.programs import call
 
 FOLDER = Path("vendor/gitmodel")
@@ -25,6 +26,12 @@ def edited(folder: Path = FOLDER) -> list[str]:
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     found = {name: hash_of(folder / name) for name in names(folder)}
     return sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+
+
+def require_unedited(edited: list[str]) -> None:
+    """Raise UserError if files of the library were edited, and name all of them."""
+    if edited:
+        raise UserError(f"{FOLDER} was edited: {', '.join(edited)}: {REMEDY}")
 
 
 def names(folder: Path) -> list[str]:

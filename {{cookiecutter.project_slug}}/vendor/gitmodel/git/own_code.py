@@ -15,9 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gitmodel.base.project import UserError, one_line
-from gitmodel.bundle.bundle import SCHEMA, Bundle, read_manifest
-from gitmodel.contract import schema as contract
+from gitmodel.base.files import parse_json
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError
+from gitmodel.bundle.bundle import Bundle
+from gitmodel.bundle.contents import Contents
 from gitmodel.contract.features import DeriveError, Features
 from gitmodel.contract.schema import Column
 from gitmodel.git import own_code_process as process
@@ -37,14 +39,16 @@ class OwnCode(Bundle):
     """
 
     def __init__(self, folder: Path, directory: Path) -> None:
-        """Start the process: `folder` is the project as its commit has it, `directory` the bundle."""
+        """Start the process, which checks the bundle: `folder` is the project as its commit has it."""
         directory = directory.resolve()
-        self.manifest = read_manifest(directory)
+        self.contents = contents = Contents.read(directory, verify=False)
+        self.manifest = contents.manifest
         known = (self.manifest.get("features") or {}).get("derived") or {}
         derived = {name: Column(kind, nullable=True) for name, kind in known.items()}
-        self.features = Features(contract.load(directory / SCHEMA), self._derive, derived)
+        self.features = Features(contents.schema(), self._derive, derived)
         self.schema, self.classes = self.features.schema, self.features.schema.classes
         self._columns, self._lock = self.schema.features(), Lock()
+        self.decision, self.interval = contents.decision(), contents.interval()
         self._open = ExitStack()
         self._exchange = Path(self._open.enter_context(TemporaryDirectory(prefix="model-own-code-")))
         errors = (self._exchange / "errors").open("w+", encoding="utf-8", errors="replace")
@@ -119,7 +123,7 @@ class OwnCode(Bundle):
             self._errors.seek(0)
             told = [one_line(text) for text in self._errors if text.strip()]
             raise OwnCodeFailed(f"its own code ended: {told[-1] if told else 'no reason given'}")
-        said: dict[str, Any] = json.loads(line)
+        said: dict[str, Any] = parse_json(line)
         if said.get("rule"):
             raise DeriveError(one_line(said["error"]), one_line(said["rule"]))
         if said.get("error"):

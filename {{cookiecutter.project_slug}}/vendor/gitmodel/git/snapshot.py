@@ -13,11 +13,12 @@ from pathlib import Path
 
 from configobj import ConfigObj
 
-from gitmodel.base.project import BUNDLE, LOCK, UserError, md5_of, one_line, read_yaml, say
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import BUNDLE, LOCK, UserError, md5_of, read_yaml, say
 from gitmodel.git import cache
 from gitmodel.git.cache import FOLDER, object_path, objects, place
 from gitmodel.git.commits import CannotJudge
-from gitmodel.git.programs import git, last_line
+from gitmodel.git.programs import last_line
 
 LOCAL = Path(".dvc/config.local")
 
@@ -25,8 +26,7 @@ LOCAL = Path(".dvc/config.local")
 @contextmanager
 def code_of(commit: str) -> Iterator[Path]:
     """Give a folder with the files that a commit holds of the project, without links that lead out of it."""
-    prefix = git("rev-parse", "--show-prefix")
-    archive = subprocess.run(["git", "archive", f"{commit}:{prefix}"], capture_output=True)
+    archive = subprocess.run(["git", "archive", commit], capture_output=True)  # of this folder, if it is a part
     if archive.returncode:
         raise UserError(f"`git archive` failed: {last_line(archive.stderr.decode(errors='replace'))}")
     with tempfile.TemporaryDirectory(prefix="model-former-") as name:

@@ -5,9 +5,11 @@ Labels and predictions of its rows, reports/predictions.csv, are kept where the 
 
 from pathlib import Path
 
+from gitmodel.base.files import read_text
 from gitmodel.base.pipeline_file import PIPELINE, is_cached, with_cache
-from gitmodel.base.project import LOCK, PREDICTIONS, UserError, say, warn, write_text
-from gitmodel.git.programs import call, dvc, git, last_line
+from gitmodel.base.project import LOCK, PREDICTIONS, UserError, md5_of, say, warn
+from gitmodel.base.writing import seen, together
+from gitmodel.git.programs import call, dvc, git, in_repository, last_line
 
 GIT_LIMIT_MB = 20  # a larger table makes every clone slow
 IGNORED = Path(".gitignore")
@@ -69,16 +71,18 @@ def push(pointer: Path) -> None:
 
 def keep_predictions(table: Path) -> None:
     """Let DVC keep predictions.csv while it keeps the table, and Git while Git does; say so if that is new."""
-    text = PIPELINE.read_text(encoding="utf-8") if PIPELINE.exists() else ""
+    read = {path: seen(path) for path in (PIPELINE, IGNORED)}
+    text = read_text(PIPELINE) if PIPELINE.exists() else ""
     if is_cached(text, PREDICTIONS) is None:
         return
-    ignored = IGNORED.read_text(encoding="utf-8") if IGNORED.exists() else ""
+    ignored = read_text(IGNORED) if IGNORED.exists() else ""
     cached = is_stored(table)
     wanted = {PIPELINE: with_cache(text, PREDICTIONS, cached), IGNORED: with_line(ignored, f"/{PREDICTIONS}", cached)}
     changed = wanted != {PIPELINE: text, IGNORED: ignored}
-    for path, content in wanted.items() if changed else ():
-        write_text(path, content)
-    if cached and Path(".git").exists():
+    with together(PIPELINE) as change:
+        for path, content in wanted.items() if changed else ():
+            change.write(path, content, read[path])
+    if cached and in_repository():
         tracked = git("ls-files", str(PREDICTIONS))
         call("git", "rm", "--cached", "--quiet", "--force", "--ignore-unmatch", "--", str(PREDICTIONS))
         changed = changed or bool(tracked)
@@ -107,6 +111,13 @@ def is_stored(path: Path) -> bool:
 def replaced(path: Path) -> None:
     """Let DVC hash a table anew that took the place of one that it keeps."""
     if is_stored(path):
+        _dvc("add", str(path))
+
+
+def settle(path: Path) -> None:
+    """Let DVC hash a table anew if its pointer names another: a command was killed before it came to that."""
+    pointer = Path(f"{path}.dvc")
+    if is_stored(path) and md5_of(path) not in read_text(pointer):
         _dvc("add", str(path))
 
 

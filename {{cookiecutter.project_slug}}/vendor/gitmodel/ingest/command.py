@@ -2,20 +2,27 @@
 
 import argparse
 import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from gitmodel.base.project import SCHEMA, UserError, replacing, say, some_rows
+from gitmodel.base.files import read_text
+from gitmodel.base.pipeline_file import PIPELINE, output
+from gitmodel.base.project import SCHEMA, UserError, say, some_rows
+from gitmodel.base.rooms import room
+from gitmodel.base.writing import home_of, replacing, seen
 from gitmodel.contract.cleaning import CLEAN, mended, rows_kept
+from gitmodel.contract.gather import gathered
 from gitmodel.contract.identity import identity_columns, row_hash
+from gitmodel.contract.kinds import is_parquet
 from gitmodel.contract.schema import Reading, Rule, Schema, check_names, load
+from gitmodel.contract.source import place_of
 from gitmodel.contract.stream import look_at
-from gitmodel.contract.table import check_cells, convert, is_parquet, read_cells
+from gitmodel.contract.table import check_cells, convert, read_cells
+from gitmodel.fetch.query import argument, require_address
+from gitmodel.fetch.rows import rows_of
 from gitmodel.git import storage
 from gitmodel.ingest import parquet, text
 from gitmodel.ingest.merge import Merge, New, everything, merge
@@ -29,8 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `model ingest` takes."""
     parser.description = TEXT
     parser.add_argument(
-        "file", metavar="FILE", type=Path, help="CSV, TSV or Parquet; text as the table, or with another separator"
+        "file",
+        metavar="FILE",
+        type=place_of,
+        help="CSV, TSV, JSON lines, Excel or Parquet, compressed or not; a folder or glob of such files; or the address"
+        " of a database or of files",
     )
+    parser.add_argument("--sql", metavar="QUERY", type=argument, help="of a database: a text or a file .sql")
     parser.add_argument(
         "--replace-labels",
         action="store_true",
@@ -41,27 +53,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rows have no id, and equal ones are different cases: append those that are known too",
     )
-    parser.set_defaults(command=lambda args: ingest(args.file, args.replace_labels, args.keep_repeated))
+    parser.set_defaults(command=_command)
 
 
-def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False) -> Merge:
-    """Append the new rows of `file` and say what was done; UserError leaves everything as it was."""
+def _command(args: argparse.Namespace) -> None:
+    require_address(args.file, args.sql)
+    options = args.replace_labels, args.keep_repeated, args.file
+    if isinstance(args.file, str):
+        with rows_of(args.file, args.sql) as file:
+            ingest(file, *options)
+        return
+    with gathered(args.file) as (file, notes):
+        if notes:
+            say(*notes)
+        ingest(file, *options)
+
+
+def ingest(
+    file: Path, replace_labels: bool = False, keep_repeated: bool = False, called: Path | str | None = None
+) -> Merge:
+    """Append the new rows of `file` and say what was done; UserError leaves everything as it was.
+
+    `called` is what people know the file by.
+    """
+    called = called or file
     schema = load()
     if keep_repeated and (schema.id or replace_labels):
         why = "--replace-labels goes by which row is which" if replace_labels else f"`{schema.id}` tells rows apart"
         raise UserError(f"--keep-repeated has no meaning here: {why}; leave it out")
     table = Path(schema.table)
+    require_own(table, schema)
     storage.fetch_table(table)
+    read = seen(table)
     raw, reading = read_new(file, schema)
-    cells, stay = in_form(raw, schema, file)
+    cells, stay = in_form(raw, schema, called)
     new = raw.iloc[stay].reset_index(drop=True)
-    typed = checked(cells, replace(schema, reading=reading), file)
+    typed = checked(cells, replace(schema, reading=reading), called)
     if is_parquet(table):
         typed = parquet.rounded(typed, table)
     known, places = read_known(table, schema)
     identities = with_identity(known, schema), with_identity(typed, schema)
     found = everything(len(typed)) if keep_repeated else merge(*identities, replace_labels)
-    say(found.summary(file, replace_labels))
+    say(*found.summary(called, replace_labels))
     changed = 0 if keep_repeated else different(known, typed, identities, schema)
     if changed:
         say(f"  {changed:,} of these differ in other columns than the label: the cells of the table stay")
@@ -70,19 +103,30 @@ def ingest(file: Path, replace_labels: bool = False, keep_repeated: bool = False
         say(f"The table itself has {some_rows(copies)} more than once: if they are different cases, --keep-repeated")
     if not (len(found.fresh) or found.labels):
         say(f"Nothing new: {table} stays as it is")
+        storage.settle(table)
         return found
     expected = merged(known, typed, found, schema)
-    with ExitStack() as stack:
-        former = copied(table, stack) if storage.is_stored(table) else None
-        with replacing(table) as draft:
+    with room(home_of(table)) as spare:
+        former = Path(shutil.copyfile(table, spare / table.name)) if storage.is_stored(table) else None
+        with replacing(table, read) as draft:
             write = parquet.write if is_parquet(table) else text.write
             write(table, draft, New(new, typed, reading), at_places(found, places, schema, raw), schema)
-            require_read_back(draft, expected, schema, file)
+            require_read_back(draft, expected, schema, called)
         store(table, former)
     storage.keep_predictions(table)
     say(f"{table} has {some_rows(len(expected))} now")
-    say("\n".join([*sides(typed.iloc[found.fresh], schema), next_steps(table, schema)]))
+    say(*sides(typed.iloc[found.fresh], schema), next_steps(table, schema))
     return found
+
+
+def require_own(table: Path, schema: Schema) -> None:
+    """Raise UserError for a table that something else writes: rows that are appended would be lost."""
+    if schema.source:
+        raise UserError(
+            f"{table} is what `model fetch` gets: add the rows where it lives, or take `source:` out of {SCHEMA}"
+        )
+    if PIPELINE.exists() and output(read_text(PIPELINE), table):
+        raise UserError(f"{table} is the output of a stage in {PIPELINE}: append to what that stage reads")
 
 
 def read_new(file: Path, schema: Schema) -> tuple[pd.DataFrame, Reading]:
@@ -95,7 +139,7 @@ def read_new(file: Path, schema: Schema) -> tuple[pd.DataFrame, Reading]:
     return cells, reading
 
 
-def checked(cells: pd.DataFrame, schema: Schema, file: Path) -> pd.DataFrame:
+def checked(cells: pd.DataFrame, schema: Schema, file: Path | str) -> pd.DataFrame:
     """Return the new rows with types; UserError names each column and rule that is violated.
 
     An id that is there twice breaks nothing here: the row is left out.
@@ -106,13 +150,13 @@ def checked(cells: pd.DataFrame, schema: Schema, file: Path) -> pd.DataFrame:
     return typed
 
 
-def broken(file: Path, problems: list[str]) -> UserError:
+def broken(file: Path | str, problems: list[str]) -> UserError:
     """Return the error that lists what a file breaks of the contract."""
-    lines = "".join(f"\n  {problem}" for problem in problems)
-    return UserError(f"{file} breaks the contract, so nothing was changed; mend the file or {SCHEMA}:{lines}")
+    first = f"{file} breaks the contract, so nothing was changed; mend the file or {SCHEMA}:"
+    return UserError(first, *(f"  {problem}" for problem in problems))
 
 
-def in_form(raw: pd.DataFrame, schema: Schema, file: Path) -> tuple[pd.DataFrame, pd.Index]:
+def in_form(raw: pd.DataFrame, schema: Schema, file: Path | str) -> tuple[pd.DataFrame, pd.Index]:
     """Return the cells of a file as `clean` mends them, and the positions of the rows that it leaves in."""
     cells = mended(raw)
     stay = rows_kept(cells, raw)
@@ -162,7 +206,7 @@ def merged(known: pd.DataFrame, typed: pd.DataFrame, found: Merge, schema: Schem
     return rows
 
 
-def require_read_back(draft: Path, expected: pd.DataFrame, schema: Schema, file: Path) -> None:
+def require_read_back(draft: Path, expected: pd.DataFrame, schema: Schema, file: Path | str) -> None:
     """Raise UserError unless a table that was written reads as what it is to hold."""
     remedy = f"nothing was changed; write {file} in the form of {schema.table}"
     try:
@@ -176,12 +220,6 @@ def require_read_back(draft: Path, expected: pd.DataFrame, schema: Schema, file:
         if differs.any():
             values = [repr(frame[name][differs].iloc[0]) for frame in (expected, found)]
             raise UserError(f"`{name}`: {values[0]} of {file} would be {values[1]} in {schema.table}: {remedy}")
-
-
-def copied(table: Path, stack: ExitStack) -> Path:
-    """Copy the table for as long as the stack is open."""
-    folder = stack.enter_context(tempfile.TemporaryDirectory(dir=table.parent, prefix="."))
-    return Path(shutil.copyfile(table, Path(folder) / table.name))
 
 
 def store(table: Path, former: Path | None) -> None:

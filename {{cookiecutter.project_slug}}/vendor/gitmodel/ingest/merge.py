@@ -37,7 +37,7 @@ class Merge:
     relabelled: int
     unclear: int
 
-    def summary(self, file: Path, replace_labels: bool) -> str:
+    def summary(self, file: Path | str, replace_labels: bool) -> list[str]:
         """Return what becomes of the rows, for a person to read."""
         stays = "of these have another label (the known one stays; --replace-labels takes the new one)"
         unclear = "the known ones stay, as the table has several rows of that identity"
@@ -49,7 +49,7 @@ class Merge:
             f"of these have another label ({unclear})": self.unclear,
         }
         lines = [f"  {count:,} {what}" for what, count in counts.items() if count or "label" not in what]
-        return "\n".join([f"{file}: {some_rows(self.rows)}", *lines])
+        return [f"{file}: {some_rows(self.rows)}", *lines]
 
 
 def merge(known: pd.DataFrame, new: pd.DataFrame, replace_labels: bool) -> Merge:

@@ -9,7 +9,8 @@ import pyarrow.parquet
 
 from gitmodel.base.project import UserError
 from gitmodel.contract.schema import Schema
-from gitmodel.contract.table import clean_names, first_line, is_text, to_string
+from gitmodel.contract.table import is_text, to_string
+from gitmodel.contract.text import clean_names, first_line
 from gitmodel.ingest.merge import Merge, New
 
 

@@ -13,8 +13,10 @@ import pandas as pd
 import pyarrow as pa
 
 from gitmodel.base.project import SCHEMA, UserError
+from gitmodel.contract.quotes import csv_style
 from gitmodel.contract.schema import Reading, Schema
-from gitmodel.contract.table import STRING, column_names, is_text, text_cells, to_number, to_string
+from gitmodel.contract.table import STRING, is_text, text_cells, to_number, to_string
+from gitmodel.contract.text import TRAILING, header_of, lines_above
 from gitmodel.ingest.merge import Merge, New
 
 MARKS = {  # at the start of a file -> how the rest is encoded
@@ -29,13 +31,14 @@ def write(table: Path, draft: Path, new: New, found: Merge, schema: Schema) -> N
     """Write the table and the new rows; what stands there stays, byte for byte, but for labels that are replaced."""
     style = schema.reading
     mark, encoding, content = opened(table, style.encoding)
-    names = column_names(table, style)
-    cells = spelt(new, schema).reindex(columns=names)
+    header = header_of(table, style)
+    cells = spelt(new, schema).reindex(columns=header.parsed)
     texts = cells.astype(object).where(cells.notna(), missing(style))
-    lines = Lines(content, style.separator)
+    texts[[name for name in header.parsed if name == TRAILING]] = ""
+    lines = Lines(content, style, lines_above(table, style))
     if found.labels:
         labels = {row: texts[schema.target].iloc[source] for row, source in found.labels.items()}
-        content = lines.replaced(labels, names.index(schema.target))
+        content = lines.replaced(labels, header.names.index(schema.target))
     added = "".join(map(lines.rendered, texts.iloc[found.fresh].to_numpy().tolist()))
     end = lines.end if added and not content.endswith(LINE_ENDS) else ""
     draft.write_bytes(mark + encoded(content + end + added, encoding, table))
@@ -103,12 +106,17 @@ def in_digits(numbers: pd.Series, decimal: str) -> pd.Series:
 class Lines:
     """The lines of a table of text, and how they are written."""
 
-    def __init__(self, content: str, separator: str) -> None:
-        """Find out line end and quotes from what stands there."""
-        self.content, self.separator = content, separator
-        mark = re.escape(separator)
-        self._cell = rf'(?:"[^"]*(?:""[^"]*)*"[^{mark}\r\n]*|[^{mark}\r\n]*)'
-        self._line = re.compile(rf"{self._cell}(?:{mark}{self._cell})*(?:\r\n|\r|\n|\Z)")
+    def __init__(self, content: str, style: Reading, above: int) -> None:
+        """Find out line end and quotes from what stands there; `above` lines stand above the header."""
+        self.content, self.separator, self.style, self.above = content, style.separator, style, above
+        mark = re.escape(self.separator)
+        plain = rf"[^{mark}\r\n]*"
+        letters, escaped = (
+            (rf'"{re.escape(style.escape)}', rf"|{re.escape(style.escape)}.") if style.escape else ('"', "")
+        )
+        inside = rf'(?:[^{letters}]++|""{escaped})*+'
+        self._cell = rf'(?:"{inside}"{plain}|{plain})' if style.quote else plain
+        self._line = re.compile(rf"{self._cell}(?:{mark}{self._cell})*(?:\r\n|\r|\n|\Z)", re.DOTALL)
         self.end = self._line_end()
         self.quoted = self._all_quoted()
 
@@ -118,19 +126,26 @@ class Lines:
 
     def cell(self, text: str) -> str:
         """Return a cell, in quotes where it needs them, or where all cells of this table have them."""
-        needs = self.quoted or any(mark in text for mark in (self.separator, '"', "\r", "\n"))
-        return in_quotes(text) if needs else text
+        if not self.style.quote:
+            return text
+        escape = self.style.escape
+        needs = self.quoted or any(mark in text for mark in (self.separator, '"', "\r", "\n", escape or '"'))
+        return in_quotes(text.replace(escape, 2 * escape) if escape else text) if needs else text
 
     def replaced(self, cells: dict[int, str], position: int) -> str:
         """Return the content with other cells at a position of some rows (counted from 0, without the header)."""
         before = rf"((?:{self._cell}{re.escape(self.separator)}){{{position}}})"
         pattern = re.compile(before + self._cell)
         lines, row = [], -2  # the header is -1
-        for line in self.lines():
-            row += bool(line.strip("\r\n"))  # an empty line is no row
+        for number, line in enumerate(self.lines()):
+            row += number >= self.above and self._is_row(line)
             found = pattern.match(line) if row in cells else None
             lines.append(f"{found[1]}{self.cell(cells.pop(row))}{line[found.end() :]}" if found else line)
         return "".join(lines)
+
+    def _is_row(self, line: str) -> bool:
+        """Tell whether a line is neither empty nor a comment."""
+        return bool(line.strip("\r\n")) and not (self.style.comment and line.startswith(self.style.comment))
 
     def lines(self) -> Iterator[str]:
         """Yield each line as it stands, with its end; a cell in quotes may hold line ends."""
@@ -144,9 +159,9 @@ class Lines:
 
     def _all_quoted(self) -> bool:
         """Tell whether the first row has all its cells in quotes."""
-        rows = filter(None, (line.rstrip("\r\n") for line in self.lines()))
+        rows = (line.rstrip("\r\n") for line in islice(self.lines(), self.above, None) if self._is_row(line))
         row = next(islice(rows, 1, None), "")
-        cells = next(csv.reader(io.StringIO(row, newline=""), delimiter=self.separator), [])
+        cells = next(csv.reader(io.StringIO(row, newline=""), **csv_style(self.style)), [])
         return bool(cells) and row == self.separator.join(map(in_quotes, cells))
 
 

@@ -30,8 +30,10 @@ def weights(rows: int, draws: int, clusters: np.ndarray | None = None, seed: int
     block = max(BLOCK_CELLS // rows, 10)
     for start in range(0, draws, block):
         size = min(block, draws - start)
-        drawn = random.integers(units, size=(size, units)) + np.arange(size)[:, None] * units
-        counts = np.bincount(drawn.ravel(), minlength=size * units).reshape(size, units).T.astype(float, order="C")
+        counts = np.empty((size, units), dtype=np.int32)
+        for row, drawn in zip(counts, random.integers(units, size=(size, units)), strict=True):
+            row[:] = np.bincount(drawn, minlength=units)  # one draw stays in the processor's cache
+        counts = counts.T.astype(float, order="C")
         yield counts if clusters is None else counts[clusters]
 
 

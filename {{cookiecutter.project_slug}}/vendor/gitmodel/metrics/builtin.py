@@ -1,6 +1,6 @@
 """The metrics of each task that every model is measured by, and whether a model beats its baselines."""
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from gitmodel.metrics.scored import Scored, positive_code
 from gitmodel.metrics.weighted import Weighted
 
 UNIT = (0.0, 1.0)
+MEAN_COST = "mean_cost"  # where `decision:` in params.yaml says what errors cost
 
+LOSS = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}  # of which a guess has all there is
 HEADLINES = {  # what a model is judged by first; the second where the test rows do not define the first
     "binary": ("roc_auc", "log_loss"),
     "multiclass": ("log_loss",),
@@ -26,7 +28,7 @@ def log_loss(scored: Scored) -> Weighted:
 
 
 def accuracy(scored: Scored) -> Weighted:
-    """Return the share of rows whose most likely class is the true one."""
+    """Return the share of rows whose label is the true one."""
     return weighted.mean((scored.chosen == scored.truth).astype(float))
 
 
@@ -48,12 +50,22 @@ def brier_of_all(scored: Scored) -> Weighted:
 
 def roc_auc(scored: Scored) -> Weighted:
     """Return the area under the ROC curve of the positive class."""
-    return weighted.roc_auc(scored.hit, scored.chance)
+    return scored.ranking(positive_code(scored.schema)).roc_auc
 
 
 def average_precision(scored: Scored) -> Weighted:
     """Return the average precision of the positive class."""
-    return weighted.average_precision(scored.hit, scored.chance)
+    return scored.ranking(positive_code(scored.schema)).average_precision
+
+
+def mean_cost(costs: Sequence[Sequence[float]]) -> Metric:
+    """Return the metric of what errors cost on average: `costs` (classes, classes) of a label (row) and a truth."""
+    matrix = np.array(costs)
+
+    def of(scored: Scored) -> Weighted:
+        return weighted.mean(matrix[scored.chosen, scored.truth])
+
+    return BuiltIn(of, LOWER, MEAN_COST, share=1.0, limits=(0.0, float(matrix.max())))
 
 
 def f1(scored: Scored) -> Weighted:
@@ -61,19 +73,19 @@ def f1(scored: Scored) -> Weighted:
     return weighted.f1(scored.hit, scored.chosen == positive_code(scored.schema))
 
 
-def each_class(metric: Callable[[np.ndarray, np.ndarray], Weighted]) -> Callable[[Scored], Weighted]:
-    """Return the mean of a metric of (n,) truth and (n,) probability over the classes that are present."""
+def roc_auc_of_each(scored: Scored) -> Weighted:
+    """Return the mean area under the ROC curves of the classes that are present."""
+    return weighted.macro([scored.ranking(k).roc_auc for k in np.unique(scored.truth)])
 
-    def of(scored: Scored) -> Weighted:
-        return weighted.macro([metric(scored.truth == k, scored.predicted[:, k]) for k in np.unique(scored.truth)])
 
-    return of
+def average_precision_of_each(scored: Scored) -> Weighted:
+    """Return the mean average precision of the classes that are present."""
+    return weighted.macro([scored.ranking(k).average_precision for k in np.unique(scored.truth)])
 
 
 def f1_of_each(scored: Scored) -> Weighted:
     """Return the mean F1 score of the classes that are present."""
-    chosen = scored.chosen
-    return weighted.macro([weighted.f1(scored.truth == k, chosen == k) for k in np.unique(scored.truth)])
+    return weighted.f1_of_classes(scored.truth, scored.chosen)
 
 
 def error(scored: Scored) -> np.ndarray:
@@ -99,9 +111,9 @@ BUILT_IN = {
         BuiltIn(ece, LOWER, by_group=False, limits=UNIT),
     ),
     "multiclass": table(
-        BuiltIn(each_class(weighted.roc_auc), HIGHER, "roc_auc", by_group=False, limits=UNIT, needs=Needs.CLASSES),
+        BuiltIn(roc_auc_of_each, HIGHER, "roc_auc", by_group=False, limits=UNIT, needs=Needs.CLASSES),
         BuiltIn(
-            each_class(weighted.average_precision),
+            average_precision_of_each,
             HIGHER,
             "average_precision",
             by_group=False,
@@ -128,6 +140,7 @@ BUILT_IN = {
     ),
 }
 BETTER = {metric.name: metric.better for metrics in BUILT_IN.values() for metric in metrics.values()}
+BETTER[MEAN_COST] = LOWER
 
 
 def measure(scored: Scored, metrics: Iterable[Metric] = ()) -> dict[str, float]:

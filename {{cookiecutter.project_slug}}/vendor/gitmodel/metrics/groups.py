@@ -28,6 +28,10 @@ class Predicted(Protocol):
         """The predictions."""
 
     @property
+    def chosen(self) -> np.ndarray:
+        """The codes (n,) of the labels that are predicted."""
+
+    @property
     def weight(self) -> np.ndarray | None:
         """How much each row counts; None: all the same."""
 
@@ -48,7 +52,7 @@ def rates(version: Predicted) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     if schema.task == "regression":
         error = np.abs(truth - predicted)
         return {"error": (error / (error.mean() or 1.0), all_rows)}
-    chosen = predicted.argmax(axis=1)
+    chosen = version.chosen
     found = {"error": ((chosen != truth).astype(float), all_rows)}
     if schema.task == "binary":
         k = positive_code(schema)

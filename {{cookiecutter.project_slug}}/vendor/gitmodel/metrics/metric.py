@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gitmodel.base.project import UserError, some_rows
-from gitmodel.metrics.scored import Scored
+from gitmodel.metrics.scored import Scored, positive_code
 from gitmodel.metrics.weighted import Resampled, Weighted, by, mean
 from gitmodel.seam import described
 
@@ -49,7 +49,8 @@ class Metric:
 
     The function returns one number, or the (n,) values of the rows, whose mean is the metric; the bootstrap is much
     faster with the second. Where rows have weights, a function with a parameter `weight` gets them, (n,); one that
-    returns one number needs it. `better` is "higher" or "lower", `name` is by default that of the function. `share` is
+    returns one number needs it. One with a parameter `label` gets the labels that were decided, (n,), in the form of
+    the truth. `better` is "higher" or "lower", `name` is by default that of the function. `share` is
     the part of its standard error that `model margins` proposes as its margin, `by_group` whether groups are measured
     too, and `limits` are the least and the largest value that it can have.
     """
@@ -75,22 +76,21 @@ class Metric:
     def of(self, scored: Scored) -> Weighted:
         """Return the metric of n rows as a function of their weights; Undefined if the rows do not define it."""
         truth, predicted = scored.plain
-        known = {"weight": scored.weight} if self._takes_weight and scored.weight is not None else {}
+        known = {name: values for name, values in beside(scored).items() if self._takes(name)}
         values = self._values(truth, predicted, scored.schema.task, known)
         if values.ndim:
             return by(scored.weight, mean(values))
-        if scored.weight is not None and not known:
+        if scored.weight is not None and "weight" not in known:
             raise Undefined(f"{self.name} (METRICS in evaluate.py) returns one number, and rows have weights: {WEIGH}")
         return Resampled(
             lambda rows: self._quietly(truth[rows], predicted[rows], {name: w[rows] for name, w in known.items()}),
             float(values),
         )
 
-    @property
-    def _takes_weight(self) -> bool:
-        """Tell whether the function takes the weights of rows, (n,), by that name."""
+    def _takes(self, name: str) -> bool:
+        """Tell whether the function has a parameter of that name."""
         try:
-            return "weight" in signature(self.function).parameters
+            return name in signature(self.function).parameters
         except (TypeError, ValueError):
             return False
 
@@ -173,6 +173,16 @@ class BuiltIn(Metric):
         if self.needs in (Needs.CLASSES, Needs.POSITIVES):
             return enough(scored, classes)
         return self.defined(scored)
+
+
+def beside(scored: Scored) -> dict[str, np.ndarray]:
+    """Return what a function may take besides truth and predictions, by name, (n,) each: weights, labels."""
+    weight = {} if scored.weight is None else {"weight": scored.weight}
+    if not scored.schema.classes:
+        return weight
+    binary = scored.schema.task == "binary"
+    chosen = scored.chosen
+    return {**weight, "label": (chosen == positive_code(scored.schema)).astype(int) if binary else chosen.copy()}
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from gitmodel import seam
 from gitmodel.base.project import UserError
 from gitmodel.contract.code import code_hash
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics.builtin import BETTER, BUILT_IN
+from gitmodel.metrics.builtin import BETTER, BUILT_IN, MEAN_COST, mean_cost
+from gitmodel.metrics.decision import MOST_LIKELY, Decision
 from gitmodel.metrics.metric import Metric
 
 MODULE = "evaluate"
@@ -15,9 +16,15 @@ RESERVED = ("rows", "spread", "groups")
 ESTIMATED = "estimated_"  # names a built-in metric that is estimated without labels
 
 
-def known(schema: Schema) -> dict[str, Metric]:
-    """Return the metrics of a project by name: the built-in ones of its task, then its own."""
-    return {**BUILT_IN[schema.task], **own()}
+def known(schema: Schema, decision: Decision = MOST_LIKELY) -> dict[str, Metric]:
+    """Return the metrics of a project by name: the built-in ones, then its own."""
+    return {**built_in(schema, decision), **own()}
+
+
+def built_in(schema: Schema, decision: Decision) -> dict[str, Metric]:
+    """Return the metrics of a task by name, and the mean cost where the decision says what errors cost."""
+    costs = {MEAN_COST: mean_cost(decision.costs)} if decision.costs else {}
+    return {**BUILT_IN[schema.task], **costs}
 
 
 def own() -> dict[str, Metric]:

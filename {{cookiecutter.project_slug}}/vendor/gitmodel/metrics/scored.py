@@ -1,10 +1,11 @@
 """Rows with their truth and what a model predicts for them: what a metric measures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gitmodel.contract.schema import Schema
+from gitmodel.metrics.weighted import Ranking
 
 DIGITS = 6  # of a probability in predictions.csv
 TINY = 1e-12  # smaller probabilities stay as they are
@@ -14,13 +15,16 @@ TINY = 1e-12  # smaller probabilities stay as they are
 class Scored:
     """`truth` is (n,) codes of the sorted classes, or (n,) values; `predicted` (n, classes) probabilities, or values.
 
-    `weight` is how much each row counts, (n,) from 0 on; None: all the same. A user's function gets the `plain` form.
+    `weight` is how much each row counts, (n,) from 0 on; None: all the same. `decided` is the code of each label, (n,),
+    as `Decision.of` gives it; None: that of the most likely class. A user's function gets the `plain` form.
     """
 
     truth: np.ndarray
     predicted: np.ndarray
     schema: Schema
     weight: np.ndarray | None = None
+    decided: np.ndarray | None = None
+    _rankings: dict[int, Ranking] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -38,6 +42,11 @@ class Scored:
 
     @property
     def chosen(self) -> np.ndarray:
+        """The (n,) codes of the labels."""
+        return self.most_likely if self.decided is None else self.decided
+
+    @property
+    def most_likely(self) -> np.ndarray:
         """The (n,) codes of the most likely classes."""
         return np.asarray(self.predicted.argmax(axis=1))
 
@@ -58,12 +67,18 @@ class Scored:
         """(n,) probabilities and (n,) outcomes to compare: of the positive class, or of the most likely one."""
         if self.schema.task == "binary":
             return self.chance, self.hit
-        return self.predicted.max(axis=1), self.truth == self.chosen
+        return self.predicted.max(axis=1), self.truth == self.most_likely
+
+    def ranking(self, code: int) -> Ranking:
+        """Return the rows in the order of the probability of a class, made once."""
+        if code not in self._rankings:
+            self._rankings[code] = Ranking(self.truth == code, self.predicted[:, code])
+        return self._rankings[code]
 
     def take(self, rows: np.ndarray) -> "Scored":
         """Return some of the rows."""
-        weight = None if self.weight is None else self.weight[rows]
-        return Scored(self.truth[rows], self.predicted[rows], self.schema, weight)
+        weight, decided = (None if part is None else part[rows] for part in (self.weight, self.decided))
+        return Scored(self.truth[rows], self.predicted[rows], self.schema, weight, decided)
 
 
 def nines(chances: np.ndarray) -> np.ndarray:

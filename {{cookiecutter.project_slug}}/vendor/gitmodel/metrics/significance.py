@@ -2,6 +2,11 @@
 
 from collections.abc import Sequence
 from math import exp, lgamma, log
+from typing import TypeVar
+
+import numpy as np
+
+Numbers = TypeVar("Numbers", float, np.ndarray)
 
 
 def binomial_tail(hits: int, trials: int) -> float:
@@ -18,3 +23,11 @@ def holm(values: Sequence[float], weights: Sequence[float] = ()) -> list[float]:
         largest = max(largest, min(1.0, values[position] / weights[position] * sum(left)))
         adjusted[position], left[position] = largest, 0.0
     return adjusted
+
+
+def wilson_interval(share: Numbers, rows: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the 95 % interval of shares of so many rows, numbers or (n,) of them: Wilson 1927 (JASA)."""
+    z2 = 1.96**2
+    middle = (share + z2 / (2 * rows)) / (1 + z2 / rows)
+    half = (z2 * (share * (1 - share) / rows + z2 / (4 * rows**2))) ** 0.5 / (1 + z2 / rows)
+    return middle - half, middle + half

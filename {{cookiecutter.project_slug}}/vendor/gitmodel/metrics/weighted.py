@@ -5,6 +5,7 @@ the metric itself, a weight of k counts a row k times.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +19,34 @@ TINY = np.finfo(float).eps
 CALIBRATION_BINS = 15
 
 
-def mean(values: np.ndarray) -> Weighted:
+class Means:
+    """What is computed of the weighted means of some values of n rows: `then` takes the mean (draws,) of each."""
+
+    def __init__(self, then: Callable[..., np.ndarray], *values: np.ndarray) -> None:
+        """Take the (n,) values."""
+        self.then, self.values = then, values
+
+    def __call__(self, w: np.ndarray) -> np.ndarray:
+        """Return the values (draws,)."""
+        return together([self])(w)[0]
+
+
+def together(functions: Sequence[Means]) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """Return a function from weights to the values (draws,) of each: one pass over the weights for all their sums."""
+    rows = [values for function in functions for values in function.values]
+    with_ones = np.stack([*rows, np.ones(len(rows[0]))])
+
+    def values(w: np.ndarray) -> list[np.ndarray]:
+        *sums, divisor = with_ones @ w
+        means = iter([_ratio(part, divisor) for part in sums])
+        return [function.then(*islice(means, len(function.values))) for function in functions]
+
+    return values
+
+
+def mean(values: np.ndarray) -> Means:
     """Return the weighted mean of (n,) values."""
-    with_ones = np.stack([values, np.ones(len(values))])  # one pass over the weights for the sum and its divisor
-    return lambda w: _ratio(*(with_ones @ w))
+    return Means(lambda mean: mean, values)
 
 
 def by(weight: np.ndarray | None, metric: Weighted) -> Weighted:
@@ -46,36 +71,40 @@ class Resampled:
         return self.measure(np.repeat(np.arange(len(counts)), counts.astype(int)))
 
 
-def roc_auc(hit: np.ndarray, score: np.ndarray) -> Weighted:
-    """Return the share of (positive, negative) pairs in the right order, ties counted half (Mann and Whitney 1947)."""
-    if 2 * hit.sum() > len(hit):  # the other way round it is the same, with fewer levels
-        hit, score = ~hit, -score
-    at_level, levels = _levels(hit, score)
-    negatives, everyone_else = np.flatnonzero(~hit), (~hit).astype(float)
-    first = [np.searchsorted(levels, score[negatives], side) for side in ("left", "right")]  # the two differ for ties
-    below = _binned(np.concatenate(first), np.tile(negatives, 2), 0.5, (len(levels), len(hit)))
+class Ranking:
+    """Rows in the order of a score: what the curves are made of. Curves of the same weights share their sums."""
 
-    def value(w: np.ndarray) -> np.ndarray:
-        drawn = at_level @ w
-        in_order = np.einsum("ij,ij->j", drawn, np.cumsum(below @ w, axis=0))
-        return _ratio(in_order, drawn.sum(axis=0) * (everyone_else @ w))
+    def __init__(self, hit: np.ndarray, score: np.ndarray) -> None:
+        """Put n rows, positive or not, in the order of their scores, the highest first."""
+        self._at_level, levels = _levels(hit, -score)
+        negatives, shape = np.flatnonzero(~hit), (len(levels) + 1, len(hit))  # the last: those below all positives
+        reached_from, passed_at = (np.searchsorted(levels, -score[negatives], side) for side in ("left", "right"))
+        self._others = _binned(reached_from, negatives, 1.0, shape)
+        tied = reached_from < passed_at
+        self._tied = _binned(reached_from[tied], negatives[tied], 0.5, (len(levels), len(hit))) if tied.any() else None
+        self._of: np.ndarray | None = None
 
-    return value
+    def roc_auc(self, w: np.ndarray) -> np.ndarray:
+        """Return the share of (positive, negative) pairs in the right order, ties half (Mann and Whitney 1947)."""
+        drawn, reached = self._sums(w)
+        negatives = reached[-1]
+        below = negatives - reached[:-1]
+        if self._tied is not None:
+            below += self._tied @ w
+        return _ratio(np.einsum("ij,ij->j", drawn, below), drawn.sum(axis=0) * negatives)
 
-
-def average_precision(hit: np.ndarray, score: np.ndarray) -> Weighted:
-    """Return the mean over the positives of the precision among all rows with at least their score."""
-    at_level, levels = _levels(hit, -score)
-    reached_from = np.searchsorted(levels, -score, "left")
-    others = _binned(reached_from[~hit], np.flatnonzero(~hit), 1.0, (len(levels), len(hit)))
-
-    def value(w: np.ndarray) -> np.ndarray:
-        drawn = at_level @ w
+    def average_precision(self, w: np.ndarray) -> np.ndarray:
+        """Return the mean over the positives of the precision among all rows with at least their score."""
+        drawn, others = self._sums(w)
         hits = np.cumsum(drawn, axis=0)
-        reached = hits + np.cumsum(others @ w, axis=0)
-        return _ratio((drawn * hits / np.maximum(reached, TINY)).sum(axis=0), hits[-1])
+        return _ratio((drawn * hits / np.maximum(hits + others[:-1], TINY)).sum(axis=0), hits[-1])
 
-    return value
+    def _sums(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weight of the positives at each level, and of the negatives from the highest score to there."""
+        if self._of is not w:
+            self._drawn, self._reached = self._at_level @ w, np.cumsum(self._others @ w, axis=0)
+            self._of = w
+        return self._drawn, self._reached
 
 
 def _levels(hit: np.ndarray, score: np.ndarray) -> tuple["csr_array", np.ndarray]:
@@ -85,9 +114,8 @@ def _levels(hit: np.ndarray, score: np.ndarray) -> tuple["csr_array", np.ndarray
 
 
 def _binned(bins: np.ndarray, positions: np.ndarray, share: float, shape: tuple[int, int]) -> "csr_array":
-    """Return the matrix (bins, rows) that adds a share of each row's weight to its bin, if there is such a bin."""
-    kept = bins < shape[0]
-    return _sparse(np.full(kept.sum(), share), bins[kept], positions[kept], shape)
+    """Return the matrix (bins, rows) that adds a share of each row's weight to its bin."""
+    return _sparse(np.full(len(bins), share), bins, positions, shape)
 
 
 def _sparse(values: np.ndarray, bins: np.ndarray, rows: np.ndarray, shape: tuple[int, int]) -> "csr_array":
@@ -101,6 +129,22 @@ def f1(hit: np.ndarray, chosen: np.ndarray) -> Weighted:
     """Return 2 TP / (2 TP + FP + FN); 0 where there is neither."""
     both, either = (hit & chosen).astype(float), hit.astype(float) + chosen
     return lambda w: _ratio(2 * (both @ w), either @ w)
+
+
+def f1_of_classes(truth: np.ndarray, chosen: np.ndarray) -> Weighted:
+    """Return the mean F1 score of the classes that are present, of (n,) codes."""
+    classes, rows = np.unique(truth), np.arange(len(truth))
+    right, named = truth == chosen, np.isin(chosen, classes)
+    of_truth, of_chosen = np.searchsorted(classes, truth), np.searchsorted(classes, chosen[named])
+    bins = np.concatenate([of_truth, of_chosen, len(classes) + of_truth[right]])  # TP after 2 TP + FP + FN
+    positions = np.concatenate([rows, rows[named], rows[right]])
+    sums = _sparse(np.ones(len(bins)), bins, positions, (2 * len(classes), len(truth)))
+
+    def value(w: np.ndarray) -> np.ndarray:
+        either, both = np.split(sums @ w, 2)
+        return np.asarray(_ratio(2 * both, either).mean(axis=0))
+
+    return value
 
 
 def macro(parts: Sequence[Weighted]) -> Weighted:
@@ -132,17 +176,19 @@ def calibration_bin(confidence: np.ndarray) -> np.ndarray:
     return np.asarray(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1).clip(0, CALIBRATION_BINS - 1)
 
 
-def root(squares: np.ndarray) -> Weighted:
+def root(squares: np.ndarray) -> Means:
     """Return the square root of the weighted mean of (n,) squares."""
-    of_squares = mean(squares)
-    return lambda w: np.sqrt(of_squares(w))
+    return Means(np.sqrt, squares)
 
 
-def r2(truth: np.ndarray, predicted: np.ndarray) -> Weighted:
+def r2(truth: np.ndarray, predicted: np.ndarray) -> Means:
     """Return the share of the variance of (n,) values that (n,) predictions explain."""
     centred = truth - truth.mean()  # the variance does not depend on it, its rounding does
-    squares, first, second = mean(np.square(truth - predicted)), mean(centred), mean(np.square(centred))
-    return lambda w: 1 - _ratio(squares(w), second(w) - first(w) ** 2)
+
+    def of(error: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return 1 - _ratio(error, second - first**2)
+
+    return Means(of, np.square(truth - predicted), centred, np.square(centred))
 
 
 def median(values: np.ndarray) -> Weighted:

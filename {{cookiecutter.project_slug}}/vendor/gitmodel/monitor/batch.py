@@ -2,7 +2,7 @@
 
 import glob
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import UserError, one_line, some_rows
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError, some_rows
 from gitmodel.bundle.bundle import Bundle
+from gitmodel.bundle.fast import FastBundle
 from gitmodel.contract.cleaning import CLEAN
 from gitmodel.contract.features import DeriveError, Features
 from gitmodel.contract.labels import codes_of
-from gitmodel.contract.schema import FLAGGABLE, Violation
+from gitmodel.contract.schema import FLAGGABLE, Schema, Violation
 from gitmodel.contract.stream import Part, Source, find, in_order, open_source, parts
 from gitmodel.contract.table import STRING, check_cells, convert
+from gitmodel.pipeline.cluster import over_files
 
 Arrays = dict[str, np.ndarray]  # typed rows, (n,) by name
 
@@ -52,6 +55,16 @@ class Rows:
     def finite(self) -> np.ndarray:
         """The mask (n,) of the rows that have a prediction."""
         return np.asarray(np.isfinite(self.predicted.reshape(len(self), -1)).all(axis=1))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows of a table, and how many more did not fit the header or were left out by `clean`; `ignored` of the rows."""
+
+    rows: Rows
+    misfits: int
+    left_out: int
+    ignored: int
 
 
 class Batch:
@@ -106,9 +119,14 @@ class Tables(Batch):
 
     def read(self) -> Iterator[Rows]:
         """Predict part by part in a few threads."""
-        for rows, misfits in in_order(self._rows, chain.from_iterable(map(self._parts, self.sources))):
-            self.misfits += misfits
-            yield rows
+        here: Iterable[Found] = in_order(self._rows, chain.from_iterable(map(self._parts, self.sources)))
+        if isinstance(self.bundle, FastBundle):  # and not in a process of its own
+            here = over_files(self._all_rows, self.sources, here)
+        for found in here:
+            self.misfits += found.misfits
+            self.left_out += found.left_out
+            self.ignored += found.ignored
+            yield found.rows
 
     @property
     def notes(self) -> list[str]:
@@ -120,21 +138,25 @@ class Tables(Batch):
     def _parts(self, source: Source) -> Iterator[Part]:
         return parts(source, list(dict.fromkeys([*self.columns, *([self.labels] if self.labels else [])])))
 
-    def _rows(self, part: Part) -> tuple[Rows, int]:
-        rows = rows_of(part.cells[self.columns], self.bundle)
-        if self.labels:
-            rows = replace(rows, truth=self._truth(part))
-        self.left_out += len(part.left_out)
-        return rows, len(part.misfits)
+    def _all_rows(self, source: Source) -> list[Found]:
+        return [self._rows(part) for part in self._parts(source)]
 
-    def _truth(self, part: Part) -> np.ndarray:
+    def _rows(self, part: Part) -> Found:
+        rows, ignored = rows_of(part.cells[self.columns], self.bundle), 0
+        if self.labels:
+            truth, ignored = self._truth(part)
+            rows = replace(rows, truth=truth)
+        return Found(rows, len(part.misfits), len(part.left_out), ignored)
+
+    def _truth(self, part: Part) -> tuple[np.ndarray, int]:
+        """Return the truth of the rows of a part, and how many have a class that is ignored."""
         target = self.schema.target
         cells = part.cells[[self.labels]].set_axis([target], axis=1)
         table, violations = convert(cells, replace(self.schema, id=None))
         if violations:
             raise UserError(f"the labels in {part.source.path} are of another task: {one_line(violations[0])}")
         if not self.schema.classes:
-            return table[target].to_numpy(dtype=float)
+            return table[target].to_numpy(dtype=float), 0
         texts, classes = table[target].to_numpy(object), [*self.schema.classes, *self.schema.ignored_classes]
         codes, missing = codes_of(texts, classes), table[target].isna().to_numpy()
         unknown = (codes < 0) & ~missing
@@ -145,8 +167,7 @@ class Tables(Batch):
                 f" {one_line(', '.join(self.schema.classes))[:100]}: correct it, or name another column with --labels"
             )
         ignored = codes >= len(self.schema.classes)
-        self.ignored += int((ignored & ~missing).sum())
-        return np.where(missing | ignored, -1, codes)
+        return np.where(missing | ignored, -1, codes), int((ignored & ~missing).sum())
 
 
 class Log(Batch):
@@ -208,7 +229,10 @@ class Log(Batch):
 
     def _rows(self, records: list[dict[str, Any]]) -> Rows:
         try:
-            cells = {name: self._cells(name, [record["row"].get(name) for record in records]) for name in self.columns}
+            cells = {
+                name: cells_of(self.schema, name, [record["row"].get(name) for record in records])
+                for name in self.columns
+            }
             log = {
                 "time": np.array([record["time"].removesuffix("Z") for record in records], dtype="datetime64[ms]"),
                 "latency_ms": np.array([record.get("latency_ms", np.nan) for record in records], dtype=float),
@@ -226,11 +250,6 @@ class Log(Batch):
             ) from None
         rows = rows_of(pd.DataFrame(cells), self.bundle, predicted)
         return replace(rows, log=log)
-
-    def _cells(self, name: str, values: list[Any]) -> pd.Series:
-        if self.schema.columns[name].type in ("number", "integer"):
-            return pd.Series(values, dtype=object)
-        return pd.Series([None if value is None else str(value) for value in values], dtype=STRING)
 
     def _predicted(self, records: list[dict[str, Any]]) -> np.ndarray:
         if not self.schema.classes:
@@ -258,6 +277,13 @@ def log_files(name: str) -> list[Path]:
         return [path] if any(path.glob("predictions-*.jsonl")) else []
     found = [path] if path.exists() or not glob.has_magic(name) else sorted(map(Path, glob.glob(name, recursive=True)))
     return found if found and all(file.suffix == ".jsonl" for file in found) else []
+
+
+def cells_of(schema: Schema, name: str, values: list[Any]) -> pd.Series:
+    """Return the (n,) logged values of a column as cells."""
+    if schema.columns[name].type in ("number", "integer"):
+        return pd.Series(values, dtype=object)
+    return pd.Series([None if value is None else str(value) for value in values], dtype=STRING)
 
 
 def rows_of(cells: pd.DataFrame, bundle: Bundle, predicted: np.ndarray | None = None) -> Rows:

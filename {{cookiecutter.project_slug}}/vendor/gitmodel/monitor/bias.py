@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from gitmodel.base.markdown import figure
-from gitmodel.base.project import SCHEMA, one_line
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import SCHEMA
+from gitmodel.bundle.contents import MANIFEST
 from gitmodel.bundle.rates import Rate, Sums
 from gitmodel.bundle.worth import Worth, weights_in
 from gitmodel.contract.schema import Schema
+from gitmodel.metrics.decision import SECTION, restored
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.distance import common
 from gitmodel.monitor.findings import Finding
@@ -48,7 +51,8 @@ class Bias:
         worth: Worth | None = None,
     ) -> None:
         """Start at zero; `worth` is what the rows are worth when all of them were added."""
-        self._schema, self._settings, self._sums, self._rows = schema, settings, Sums(schema), 0
+        self._schema, self._settings, self._rows = schema, settings, 0
+        self._sums = Sums(schema, restored(manifest.get(SECTION), schema, MANIFEST))
         self._worth = worth or Worth(schema)
         known = profile.get("test", {}).get("groups", {})
         self._before = {

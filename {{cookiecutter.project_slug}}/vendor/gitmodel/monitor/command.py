@@ -4,7 +4,6 @@ What the bundle remembers of its training is compared with a batch: broken rules
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -13,8 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitmodel.base.project import BUNDLE, UserError, one_line, say, some_rows, write_json, write_text
-from gitmodel.bundle.bundle import PROFILE, Bundle, digest, version
+from gitmodel.base.files import parse_json
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import BUNDLE, UserError, plain, say, some_rows, tell_error
+from gitmodel.base.writing import Seen, seen, write_json, write_text
+from gitmodel.bundle.bundle import PROFILE, Bundle
 from gitmodel.bundle.fast import FastBundle
 from gitmodel.bundle.worth import Worth
 from gitmodel.contract.schema import Schema
@@ -75,19 +77,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(args: argparse.Namespace) -> None:
     """Watch, write the reports, say the verdict, end with its exit status."""
+    history = seen(args.history) if args.history else ()
     result = settle(args)
     try:
-        write(result, args)
+        write(result, args, history)
     except OSError as error:
         where = error.filename2 or error.filename
-        print(f"error: the report cannot be written to {where}: {error.strerror}", file=sys.stderr)
+        tell_error(f"the report cannot be written to {where}: {error.strerror}")
         sys.exit(2)
     if result.verdict == CANNOT_JUDGE:
-        print(f"error: {result.reason}", file=sys.stderr)
+        tell_error(result.reason)
     else:
         from gitmodel.monitor.report import in_short
 
-        say(in_short(result))
+        say(*in_short(result).split("\n"))
     sys.exit(result.exit_status)
 
 
@@ -97,13 +100,14 @@ def settle(args: argparse.Namespace) -> Result:
         settings = limits.load()
         runs = past_runs.read(args.history) if args.history else []
         return watch(str(args.batch), args.bundle, settings, args.labels, args.label_file, args.joint, runs)
-    except UserError as error:
+    except Exception as error:
+        known = plain(error)
         batch = {"name": str(args.batch), "rows": 0, "first": None, "last": None, "kind": "table"}
         nobody = {"name": None, "version": None, "digest": None}
-        return Result(CANNOT_JUDGE, batch, nobody, reason=one_line(error))
+        return Result(CANNOT_JUDGE, batch, nobody, reason=one_line(known))
 
 
-def write(result: Result, args: argparse.Namespace) -> None:
+def write(result: Result, args: argparse.Namespace, history: Seen) -> None:
     """Write the reports that are asked for; a run that could not judge leaves the history as it is."""
     if args.json:
         write_json(args.json, as_json(result))
@@ -116,7 +120,7 @@ def write(result: Result, args: argparse.Namespace) -> None:
 
         write_text(args.report, markdown(result))
     if args.history and result.verdict != CANNOT_JUDGE:
-        past_runs.write(args.history, past_runs.with_run(result.history, result, datetime.now(UTC)))
+        past_runs.write(args.history, past_runs.with_run(result.history, result, datetime.now(UTC)), history)
 
 
 def watch(
@@ -151,7 +155,8 @@ def compared(
     beside: Path | None,
 ) -> Result:
     """Compare a batch with a bundle that predicts; nothing is decided yet."""
-    called = digest(directory)
+    contents = bundle.loaded_from
+    called = contents.digest
     monitor = Monitor(bundle, read_profile(directory, bundle), settings, called)
     batch, later = open_batch(name, bundle, called, labels), later_labels(label_file, bundle.schema)
     if later and batch.kind != "log":
@@ -161,7 +166,7 @@ def compared(
     for rows in batch:
         monitor.add(replace(rows, truth=later.of(rows.log["id"], rows.log["row_number"])) if later else rows)
     monitor.contract.misfits, monitor.health.refused = batch.misfits, batch.refused
-    called_by_people = os.environ.get("MODEL_VERSION") or version(directory)
+    called_by_people = os.environ.get("MODEL_VERSION") or contents.version
     return Result(
         verdict=QUIET,
         batch={"name": name, "rows": batch.rows, "first": batch.first, "last": batch.last, "kind": batch.kind},
@@ -183,7 +188,7 @@ class Monitor:
         self.quality, self.bias = Quality(*said, read_margins(), self.worth), Bias(*said, self.worth)
         self.settings = settings
         self.classifier: DomainClassifier | None = None
-        self.drift = Drift(bundle.features, profile, settings, self.worth)
+        self.drift = Drift(bundle.features, profile, settings, self.worth, bundle.decision)
         self.contract = Contract(bundle.schema, self.drift.all_counts, settings, self.worth, self.drift.worth_before)
 
     def add(self, rows: Rows) -> None:
@@ -227,9 +232,9 @@ def read_profile(directory: Path, bundle: Bundle) -> dict[str, Any]:
     """Return profile.json of a bundle; UserError if it is not one that this code reads."""
     path = Path(directory) / PROFILE
     try:
-        profile: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        profile: dict[str, Any] = parse_json(bundle.loaded_from.files[PROFILE])
         Drift(bundle.features, profile, MonitorRules())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         remedy = "make it anew with `dvc repro --force package`"
         raise UserError(f"{path} is damaged, or of another version of this code: {remedy}") from None
     return profile

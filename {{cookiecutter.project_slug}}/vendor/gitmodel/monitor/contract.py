@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gitmodel.base.project import UserError, one_line, some_rows
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError, some_rows
 from gitmodel.bundle.worth import Worth
 from gitmodel.contract.schema import Rule, Schema
 from gitmodel.monitor.batch import Rows

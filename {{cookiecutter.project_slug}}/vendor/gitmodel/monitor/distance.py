@@ -15,11 +15,15 @@ def distance(before: np.ndarray, now: np.ndarray) -> float:
     Two samples of one distribution are apart too, their divergence by about (cells - 1) (1/n + 1/m) / (8 ln 2)
     (Grosse et al. 2002, Physical Review E 65, equation 31). So much is taken off, so that batches of all sizes compare.
     """
+    noise = (np.count_nonzero(before + now) - 1) * (1 / before.sum() + 1 / now.sum()) / (8 * np.log(2))
+    return float(np.sqrt(max(divergence(before, now) - noise, 0.0)))
+
+
+def divergence(before: np.ndarray, now: np.ndarray) -> float:
+    """Return the Jensen-Shannon divergence (base 2) of two samples as they are."""
     p, q = before / before.sum(), now / now.sum()
     middle = (p + q) / 2
-    divergence = (rel_entr(p, middle).sum() + rel_entr(q, middle).sum()) / (2 * np.log(2))
-    noise = (np.count_nonzero(middle) - 1) * (1 / before.sum() + 1 / now.sum()) / (8 * np.log(2))
-    return float(np.sqrt(max(divergence - noise, 0.0)))
+    return float((rel_entr(p, middle).sum() + rel_entr(q, middle).sum()) / (2 * np.log(2)))
 
 
 def chance(before: np.ndarray, now: np.ndarray, ordered: int = 0) -> float:

@@ -12,6 +12,7 @@ from gitmodel.bundle.worth import Worth, weights_in
 from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Schema
 from gitmodel.contract.table import NO_VALUE
+from gitmodel.metrics.decision import MOST_LIKELY, Decision
 from gitmodel.metrics.scored import positive_code
 from gitmodel.monitor.batch import Rows
 from gitmodel.monitor.contract import percent
@@ -47,10 +48,15 @@ class Drift:
     """Counts every column of a batch, its predictions and, if it has them, its labels."""
 
     def __init__(
-        self, features: Features, profile: dict[str, Any], settings: MonitorRules, worth: Worth | None = None
+        self,
+        features: Features,
+        profile: dict[str, Any],
+        settings: MonitorRules,
+        worth: Worth | None = None,
+        decision: Decision = MOST_LIKELY,
     ) -> None:
         """Start at zero; `worth` is what the rows are worth when all of them were added."""
-        schema = features.full
+        schema, self.decision = features.full, decision
         self.worth, self.worth_before = worth or Worth(schema), float(profile.get("worth", 1.0))
         self.schema, self.settings, self.derived = schema, settings, set(features.derived)
         self.columns = {
@@ -78,7 +84,7 @@ class Drift:
         if not self.schema.classes:
             self.predicted["values"].add(predicted, weight)
         elif len(predicted):
-            self.predicted["labels"].add(predicted.argmax(axis=1).astype(float), weight)
+            self.predicted["labels"].add(self.decision.of(predicted).astype(float), weight)
             for code, name in enumerate(self.schema.classes):
                 if name in self.predicted:
                     self.predicted[name].add(predicted[:, code], weight)

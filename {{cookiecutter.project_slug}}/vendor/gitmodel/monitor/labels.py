@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import UserError, one_line, some_rows
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError, some_rows
 from gitmodel.contract.identity import mix
 from gitmodel.contract.labels import true_values
 from gitmodel.contract.schema import Schema
@@ -95,7 +96,8 @@ class Labels:
         self.empty += int(missing.sum())
         if schema.task == "regression":
             values = typed(cells, "number", reading).to_numpy()
-            self._require(np.isfinite(values) | missing, cells, numbers, "the label", "is not a number")
+            unlike = "is not a number" if reading.decimal == "." else f"is no number with a decimal `{reading.decimal}`"
+            self._require(np.isfinite(values) | missing, cells, numbers, "the label", unlike)
             return values
         texts = typed(cells, "category", reading).to_numpy(dtype=object)
         ignored = np.isin(texts, [*schema.ignored_classes])

@@ -4,7 +4,6 @@ A line holds `batch`, `time` (UTC), `rows`, `verdict`, `alerts` (keys, the stron
 ones also hold `model` (the digest), `first` and `last` (times of a log, or null); while it counts, `evidence` by key.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from gitmodel.base.project import UserError, write_text
+from gitmodel.base.files import parse_json, read_text
+from gitmodel.base.outlet import json_text, words
+from gitmodel.base.project import UserError
+from gitmodel.base.writing import Seen, write_text
 from gitmodel.metrics.builtin import significant
 from gitmodel.monitor.evidence import LEAST, WINDOW, Evidence, evidence
 from gitmodel.monitor.findings import ALERT, Finding, key
@@ -30,18 +32,23 @@ Run = dict[str, Any]
 def read(path: Path) -> list[Run]:
     """Return the runs, the oldest first, none where there is no file; UserError names a damaged line."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        return parse(read_text(path), str(path))
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}): restore it with Git") from None
-    return [_run(line, f"{path}, line {place}") for place, line in enumerate(lines, start=1) if line.strip()]
+        raise UserError(f"{path} cannot be read ({words(error)}): restore it with Git") from None
 
 
-def write(path: Path, runs: Iterable[Run]) -> None:
-    """Write the runs, the same bytes for the same runs, whole or not at all."""
-    lines = (json.dumps(run, ensure_ascii=False, allow_nan=False, separators=(",", ":")) for run in runs)
-    write_text(path, "".join(f"{line}\n" for line in lines))
+def parse(content: str, where: str) -> list[Run]:
+    """Return the runs in the content of such a file; UserError names a damaged line."""
+    lines = enumerate(content.split("\n"), start=1)
+    return [_run(line, f"{where}, line {place}") for place, line in lines if line.strip()]
+
+
+def write(path: Path, runs: Iterable[Run], read: Seen | None = None) -> None:
+    """Write the runs, the same bytes for the same runs, whole or not at all; with `read`, only over what was seen."""
+    lines = (json_text(run, separators=(",", ":")) for run in runs)
+    write_text(path, "".join(f"{line}\n" for line in lines), read)
 
 
 def with_run(runs: Sequence[Run], result: Result, time: datetime) -> list[Run]:
@@ -146,13 +153,13 @@ def _of_columns(run: Run, other: Run) -> Mapping[str, float]:
 def _run(text: str, where: str) -> Run:
     """Return the run in a line; UserError if it is none."""
     try:
-        run = json.loads(text)
+        run = parse_json(text)
         whole = all(isinstance(run[name], kind) for name, kind in FIELDS.items())
         whole = whole and run["verdict"] in EXIT_STATUS and bool(datetime.fromisoformat(run["time"]))
         whole = whole and all(map(_is_number, [run["rows"], *run["sizes"].values(), *run.get("evidence", {}).values()]))
         whole = whole and all(isinstance(run.get(name), (str, NoneType)) for name in ("model", "first", "last"))
         whole = whole and all(isinstance(name, str) for name in run["alerts"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
         raise UserError(f"{where} is damaged: restore it with Git, or remove the line")

@@ -15,13 +15,16 @@ import pandas as pd
 from gitmodel import rules
 from gitmodel.base.markdown import figure, title
 from gitmodel.base.project import RULES, most_predictions, some_rows
+from gitmodel.bundle.contents import MANIFEST
 from gitmodel.bundle.estimate import DRAWS, estimate, metrics_of, most_rows
-from gitmodel.bundle.performance import measured
 from gitmodel.bundle.sample import Sample
 from gitmodel.bundle.worth import Worth, groups_of, weights_in
 from gitmodel.contract.schema import Schema
-from gitmodel.metrics import own
-from gitmodel.metrics.builtin import BUILT_IN
+from gitmodel.metrics import interval, own
+from gitmodel.metrics.conformal import worth_of
+from gitmodel.metrics.decision import SECTION, restored
+from gitmodel.metrics.errors import measured
+from gitmodel.metrics.interval import INTERVAL, Interval
 from gitmodel.metrics.metric import Metric
 from gitmodel.metrics.scored import Scored
 from gitmodel.monitor.batch import Rows
@@ -52,7 +55,9 @@ class Quality:
         self._schema, self._settings, self._margins = schema, settings, margins
         self._at_test = profile.get("test", {})
         self._before: dict[str, float] = manifest["metrics"]["test"]
-        self._metrics = {**BUILT_IN[schema.task], **own.restore(manifest.get("own_metrics", {}))}
+        self._decision = restored(manifest.get(SECTION), schema, MANIFEST)
+        self._interval = interval.restored(manifest.get(INTERVAL), MANIFEST)
+        self._metrics = {**own.built_in(schema, self._decision), **own.restore(manifest.get("own_metrics", {}))}
         self._labelled = Sample(most_predictions(len(schema.classes)))
         self._unlabelled = Sample(most_rows(len(schema.classes)))
 
@@ -97,7 +102,7 @@ class Quality:
             return
         truth, predicted, *beside = self._labelled.columns()
         codes, weight = self._drawn_by(*beside)
-        scored = Scored(truth, predicted, self._schema, weight)
+        scored = self._decision.scored(truth, predicted, self._schema, weight)
         judged = [metric for metric in self._metrics.values() if self._judgeable(metric, scored)]
         values, errors = measured(scored, judged, codes)
         errors = errors * np.sqrt(len(scored) / rows)
@@ -109,6 +114,33 @@ class Quality:
         yield from (self._unmeasured(name, rows) for name in self._before if name not in sure)
         if self._schema.classes:
             yield self._reliability(scored)
+        if self._interval:
+            yield self._coverage(self._interval, scored, codes)
+
+    def _coverage(self, made: Interval, scored: Scored, codes: np.ndarray | None) -> Finding:
+        """Hold how often the truth is within the interval against what it promises."""
+        rows = self._labelled.rows
+        value = made.coverage.value(scored)
+        worth = worth_of(scored, codes) * rows / len(scored)
+        error, loss, limit = made.chance(worth), made.level - value, self._settings.coverage
+        low, high = _interval(made.coverage, value, error)
+        said = f"the {INTERVAL} holds the truth of {_with(value, low, high)}{_on(len(scored), rows)} where"
+        return Finding(
+            "quality",
+            INTERVAL,
+            f"{said} {figure(made.level)} is promised: allowed {figure(limit)} below",
+            better=made.coverage.better,
+            value=value,
+            before=made.level,
+            low=low,
+            high=high,
+            size=loss,
+            limit=limit,
+            p=_tail(loss, error),
+            common=worth / (worth + made.worth),
+            rows=rows,
+            remedy=RETRAIN,
+        )
 
     def _judgeable(self, metric: Metric, scored: Scored) -> bool:
         """Tell whether some labels are enough for a metric: of all classes, where a missing class changes it."""
@@ -146,7 +178,8 @@ class Quality:
             return
         predicted, *beside = self._unlabelled.columns()
         codes, weight = self._drawn_by(*beside)
-        for name, (value, error) in estimate(predicted, known, self._schema, DRAWS, codes, weight).items():
+        estimated = estimate(predicted, known, self._schema, DRAWS, codes, weight, self._decision)
+        for name, (value, error) in estimated.items():
             if name in self._before:
                 off = self._before[name] - self._at_test["estimated"][name]  # the same for the test rows
                 yield self._estimate(self._metrics[name], value + off, error, rows, _on(len(predicted), rows))

@@ -3,8 +3,10 @@
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
-from gitmodel.base.markdown import LONGEST, cut, figure, folded, listed, prose, short, table, title
-from gitmodel.base.project import one_line, some
+from gitmodel.base import outlet
+from gitmodel.base.markdown import LONGEST, cut, figure, folded, listed, prose, table, title
+from gitmodel.base.outlet import one_line, short
+from gitmodel.base.project import some
 from gitmodel.metrics.metric import HIGHER
 from gitmodel.metrics.own import ESTIMATED
 from gitmodel.monitor import past_runs
@@ -70,7 +72,7 @@ def in_short(result: Result) -> str:
         lines += [f"{before}{sentence(finding)}" for finding in found[:8]]
         lines += [f"{before}{len(found) - 8:,} more"] if len(found) > 8 else []
     lines += [f"note: {note}" for note in result.notes]
-    return "\n".join([one_line(lines[0]), *(f"  {short(one_line(line), MOST_PROSE)}" for line in lines[1:])])
+    return outlet.lines([lines[0], *(f"  {short(line, MOST_PROSE)}" for line in lines[1:])])
 
 
 def headline(result: Result) -> str:

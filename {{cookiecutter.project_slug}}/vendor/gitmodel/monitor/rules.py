@@ -24,6 +24,7 @@ class MonitorRules:
     violations: ShareFromZero = 0.01
     missing: ShareFromZero = 0.05
     gap: FromZero = 0.05
+    coverage: FromZero = 0.02
     min_rows: Count = 50
     saturation: ShareFromZero = 0.05
     errors: ShareFromZero = 0.01

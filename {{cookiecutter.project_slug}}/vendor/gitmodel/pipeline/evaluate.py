@@ -6,38 +6,48 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from sklearn.base import BaseEstimator
 from tqdm import tqdm
 
-from gitmodel import estimator, leaks, plots, skops_file
+from gitmodel import estimator, leaks, plots, skops_file, weak
 from gitmodel.base.project import (
     BASELINES,
     METRICS,
     MODEL,
     PREDICTIONS,
     TEST,
+    TRAIN,
     UserError,
     most_predictions,
-    replacing,
     say,
     warn,
-    write_json,
 )
 from gitmodel.base.settings import Count, read_stage
+from gitmodel.base.writing import replacing, write_json
+from gitmodel.blend import shares
+from gitmodel.contract.clusters import clusters
 from gitmodel.contract.features import Features
 from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import groups, rows
-from gitmodel.metrics.builtin import BUILT_IN, beats, headline, measure, significant
+from gitmodel.metrics import decision, interval
+from gitmodel.metrics.builtin import LOSS, beats, headline, measure, significant
+from gitmodel.metrics.decision import MOST_LIKELY, SECTION, Decision
+from gitmodel.metrics.errors import measured as with_errors
+from gitmodel.metrics.interval import INTERVAL, Interval
 from gitmodel.metrics.metric import BuiltIn, Metric
 from gitmodel.metrics.own import known
 from gitmodel.metrics.scored import DIGITS, Scored, nines
+from gitmodel.pipeline import cluster, set_aside, validation
+from gitmodel.pipeline.importance import importance
 from gitmodel.pipeline.stage import run_stage
 
 CHUNK_ROWS = 50_000
+MOST_HELD_BACK = 200_000  # training rows in which the weakest group is sought
 MOST_PAIRS = 3  # of features that are told
-LOSS = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}  # of which a guess has all there is
+ALONE = ", in this process: a cluster would not make so few quicker"  # prepare.max_test_rows is the most
 
 Item = TypeVar("Item")
 
@@ -54,19 +64,33 @@ class Parameters:
 def main() -> None:
     """Measure models/*.skops on data/test.parquet, and write metrics, predictions and plots to reports/."""
     schema, params = load(), read_stage(Parameters, "evaluate")
+    wanted, held_back = decision.read(schema), validation.read(schema)
+    decided = validation.decided(held_back, wanted, ["model", *BASELINES])
     test = pd.read_parquet(TEST)
-    say(f"evaluating on {len(test):,} test rows")
+    say(f"evaluating on {len(test):,} test rows{ALONE if cluster.address() else ''}")
     estimators = {name: skops_file.load(path) for name, path in {"model": MODEL, **BASELINES}.items()}
     features = of_model(schema)
     truth, predicted, measured = (
         true_values(test[schema.target], schema),
         predict(estimators, test, features),
-        known(schema),
+        known(schema, wanted),
     )
     weight = weights_of(test, schema)
-    scored = {name: Scored(truth, values, schema, weight) for name, values in predicted.items()}
+    scored = {name: decided[name].scored(truth, values, schema, weight) for name, values in predicted.items()}
+    kept = smallest(test["row"], most_predictions(len(schema.classes)))
     metrics = measure_all(scored, measured)
+    metrics["spread"] = spread(test.iloc[kept], scored["model"].take(kept), measured, len(test))
+    metrics["rows"] = {"train": pq.ParquetFile(TRAIN).metadata.num_rows, "test": len(test)}
+    if wanted != MOST_LIKELY:
+        metrics[SECTION] = decided["model"].describe(schema)
+    sure = interval_of(estimators["model"], features, held_back)
+    if sure:
+        metrics[INTERVAL] = sure.describe() | set_aside.measured(sure, scored["model"], test, params.min_slice_rows)
     metrics["slices"] = slices(test, scored["model"], measured, params.min_slice_rows)
+    if chosen_by := validation.measured(held_back, measured, shares(estimators["model"]), wanted):
+        metrics["validation"] = chosen_by
+    if weakest := weak_group(test, scored["model"], params.min_slice_rows):
+        metrics["weak"] = weakest
     some = smallest(test["row"], params.importance_rows)
     trivial = metrics["baseline"]["trivial"][LOSS[schema.task]]
     importances = importance(
@@ -74,16 +98,32 @@ def main() -> None:
     )
     if found := telling(importances, test, schema):
         metrics["telling"] = found
-    kept = smallest(test["row"], most_predictions(len(schema.classes)))
     table = predictions(test.iloc[kept], predicted["model"][kept], schema)
 
     plots.write(scored, metrics, importances)
     with replacing(PREDICTIONS) as draft:
-        table.to_csv(draft, index=False, lineterminator="\n")
+        table.to_csv(draft, index=False, lineterminator="\n", quoting=plots.quoting(table))
     write_json(METRICS, metrics)
     say_result(metrics, measured, schema.task)
+    if wanted != MOST_LIKELY:
+        say_decision(decided["model"], metrics, schema)
+    if sure:
+        set_aside.say_result(sure, metrics[INTERVAL], scored["model"], test)
+    if weakest:
+        say(weak.sentence(weakest, bool(schema.classes)))
     for line in leaks.sentences(metrics.get("telling", {}), schema.target):
         warn(line)
+
+
+def interval_of(model: BaseEstimator, features: Features, held_back: Mapping[str, list[Scored]]) -> Interval | None:
+    """Return what `interval:` in params.yaml asks for, from the training rows that were set aside; None for nothing."""
+    level, schema = interval.read(), features.schema
+    if level is None:
+        return None
+    rows = set_aside.set_aside(pd.read_parquet(TRAIN), schema)
+    predicted = predict({"model": model}, rows, features)["model"]
+    known = validation.pooled(held_back["model"]) if held_back.get("model") else None
+    return set_aside.calibrated(level, rows, predicted, schema, known)
 
 
 def predict(estimators: dict[str, BaseEstimator], frame: pd.DataFrame, features: Features) -> dict[str, np.ndarray]:
@@ -119,6 +159,14 @@ def measure_all(scored: Mapping[str, Scored], metrics: Mapping[str, Metric]) -> 
     return {"test": measured.pop("model"), "baseline": measured}
 
 
+def spread(frame: pd.DataFrame, scored: Scored, metrics: Mapping[str, Metric], rows: int) -> dict[str, float]:
+    """Return the standard error of each metric on so many test rows, of which these (n,) are a sample, or all."""
+    defined = [metric for metric in metrics.values() if metric.defined(scored)]
+    errors = with_errors(scored, defined, clusters(frame, scored.schema))[1] * np.sqrt(len(scored) / rows)
+    named = zip(defined, errors.tolist(), strict=True)
+    return {metric.name: significant(error) for metric, error in named if np.isfinite(error)}
+
+
 def slices(
     frame: pd.DataFrame, scored: Scored, metrics: Mapping[str, Metric], min_rows: int
 ) -> dict[str, dict[str, dict[str, float]]]:
@@ -134,46 +182,20 @@ def slices(
     }
 
 
-def importance(
-    model: BaseEstimator,
-    frame: pd.DataFrame,
-    truth: np.ndarray,
-    features: Features,
-    repeats: int,
-    trivial: float = np.inf,
-) -> pd.DataFrame:
-    """Return by how much the headline metric gets worse when a column's values are shuffled among the rows.
-
-    One row for each feature, the most important first: `column`, `metric`, `spread` (standard deviation over repeats),
-    `importance` (mean), and `of_trivial`: how much log loss or RMSE grow, in units of the trivial baseline's. A raw
-    column is shuffled with all that is derived from it, a derived one by itself; each in the same orders. Permutation
-    importance: Breiman 2001 (Random forests, section 10).
-    """
-
-    def rate(inputs: pd.DataFrame) -> list[Scored]:
-        """Return what is predicted for each copy of the frame in `inputs`; predicting all at once is quicker."""
-        values = estimator.predict(model, inputs)
-        parts = np.split(values, len(inputs) // len(frame))
-        return [Scored(truth, part, schema, weight) for part in parts]
-
-    def losses(of: Metric, shuffled: list[Scored]) -> np.ndarray:
-        """Return how much worse a metric is for each shuffled copy than for the rows as they are."""
-        return np.array([-of.gain(of.value(intact), of.value(rated)) for rated in shuffled])
-
-    schema = features.schema
-    weight = weights_of(frame, schema)
-    metric, loss = headline_metric(truth, schema), BUILT_IN[schema.task][LOSS[schema.task]]
-    (intact,), found = rate(estimator.inputs(frame, features)), []
-    order = np.concatenate([np.random.default_rng(seed).permutation(len(frame)) for seed in range(repeats)])
-    copies = rows(frame[schema.features()].take(np.tile(np.arange(len(frame)), repeats)))
-    whole = features.complete(copies)
-    for name in progress(features.full.features(), "importance of columns"):
-        given = {**(whole if name in features.derived else copies), name: whole[name][: len(frame)][order]}
-        shuffled = rate(estimator.shuffled(given, name, features))
-        lost = losses(metric, shuffled)
-        found.append((name, metric.name, lost.std(), lost.mean(), losses(loss, shuffled).mean() / trivial))
-    table = pd.DataFrame(found, columns=["column", "metric", "spread", "importance", "of_trivial"])
-    return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+def weak_group(test: pd.DataFrame, scored: Scored, min_rows: int) -> dict[str, Any]:
+    """Return the weakest group of rows that were held back in training, if the test rows have it; see `weak.found`."""
+    schema = scored.schema
+    if not (known := validation.held_back(schema)):
+        return {}
+    ids, held = known
+    some, names = slice(MOST_HELD_BACK), weak.columns(schema)
+    wanted = set(ids.iloc[some])
+    parts = pq.ParquetFile(TRAIN).iter_batches(CHUNK_ROWS, columns=["row", *names])
+    train = pd.concat([part[part["row"].isin(wanted)] for part in (batch.to_pandas() for batch in parts)])
+    train = train.drop_duplicates("row").set_index("row")
+    sought = weak.Judged.of(rows(train.loc[ids.iloc[some]]), held.take(np.arange(len(held))[some]))
+    judged = weak.Judged.of(rows(test[names]), scored, clusters(test, schema))
+    return weak.found(sought, judged, schema, min_rows)
 
 
 def telling(importances: pd.DataFrame, test: pd.DataFrame, schema: Schema) -> dict[str, dict[str, float]]:
@@ -186,13 +208,6 @@ def telling(importances: pd.DataFrame, test: pd.DataFrame, schema: Schema) -> di
     pairs = leaks.telling_pairs(*leaks.columns_of(test, schema))[:MOST_PAIRS]
     together = {f"{one} & {other}": significant(score, 3) for one, other, score in pairs}
     return {name: found for name, found in (("alone", alone), ("together", together)) if found}
-
-
-def headline_metric(truth: np.ndarray, schema: Schema) -> Metric:
-    """Return the metric to judge by first, of those that the true values (n,) define."""
-    rows = Scored(truth, np.zeros(0), schema)
-    metrics = BUILT_IN[schema.task]
-    return metrics[headline(schema.task, [name for name, metric in metrics.items() if metric.defined(rows)])]
 
 
 def smallest(ids: pd.Series, most: int) -> np.ndarray:
@@ -236,6 +251,8 @@ def say_result(metrics: dict[str, Any], measured: Mapping[str, Metric], task: st
         warn(f"left out {', '.join(left_out)}: the target of the test rows does not vary enough to define them")
     results = {"model": metrics["test"], **metrics["baseline"]}
     own = [name for name, metric in measured.items() if not isinstance(metric, BuiltIn)]
+    if "validation" in metrics:
+        say_validation(metrics["validation"], measured, task)
     for name in [headline(task, *results.values()), *own]:
         shown = ", ".join(f"{who} {result[name]:.4g}" for who, result in results.items() if name in result)
         say(f"{name} on the test rows: {shown} ({measured[name].better} is better)")
@@ -245,6 +262,23 @@ def say_result(metrics: dict[str, Any], measured: Mapping[str, Metric], task: st
         say("note: the model does not beat the linear baseline, which is simpler")
     for name in own:
         warn_of_direction(measured[name], metrics)
+
+
+def say_validation(found: Mapping[str, Any], measured: Mapping[str, Metric], task: str) -> None:
+    """Say what to choose by: the headline metric on rows that were held back."""
+    results = {"model": found, **found["baseline"]}
+    name = headline(task, *results.values())
+    shown = ", ".join(f"{who} {result[name]:.4g}" for who, result in results.items())
+    spread = f"spread {found['spread'][name]:.2g} over {found['folds']} folds"
+    say(f"{name} on held back training rows: {shown} ({spread}; choose by this)")
+
+
+def say_decision(made: Decision, metrics: Mapping[str, Any], schema: Schema) -> None:
+    """Say what makes labels, and what that brings on rows that were held back."""
+    say(f"label: {made.told(schema)}")
+    found = metrics.get("validation", {})
+    for name, before in found.get(validation.MOST_LIKELY_CLASS, {}).items():
+        say(f"{name} on held back training rows: {found[name]:.4g} (by the most likely class {before:.4g})")
 
 
 def warn_of_direction(metric: Metric, metrics: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Folds: the training rows in parts, each held back once while a model learns from others."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
@@ -55,4 +57,6 @@ def sideways(table: pd.DataFrame, schema: Schema, count: int) -> list[Fold]:
     if len(table if groups is None else np.unique(groups)) < count:
         return [(np.array([], dtype=int), np.array([], dtype=int))]
     splitter = splitters[labels is not None, groups is not None](count)
-    return list(splitter.split(np.zeros(len(table)), labels, groups))
+    with warnings.catch_warnings():  # that a class is not in each fold, which the caller sees
+        warnings.simplefilter("ignore", UserWarning)
+        return list(splitter.split(np.zeros(len(table)), labels, groups))

@@ -4,7 +4,6 @@ The manifest names no commit and no time: a commit cannot contain its own hash, 
 bundle. What binds the two is the tag of a release, which carries the bundle's digest (`bundle.bundle.digest`).
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +14,9 @@ import pyarrow.parquet as pq
 from sklearn.base import BaseEstimator
 
 from gitmodel import rules, seam, skops_file
-from gitmodel.base.project import (
-    BUNDLE,
-    CARD,
-    METRICS,
-    MODEL,
-    SCHEMA,
-    TEST,
-    TRAIN,
-    UserError,
-    replacing_folder,
-    say,
-    warn,
-    write_json,
-)
+from gitmodel.base.files import parse_json, read_text
+from gitmodel.base.project import BUNDLE, CARD, METRICS, MODEL, SCHEMA, TEST, TRAIN, UserError, say, warn
+from gitmodel.base.writing import replacing_folder, write_json
 from gitmodel.bundle import bundle as files
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.bundle.form import choose
@@ -41,6 +29,7 @@ from gitmodel.contract.labels import weights_of
 from gitmodel.contract.origin import of_model
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
+from gitmodel.metrics.decision import MOST_LIKELY, SECTION, Decision, restored
 from gitmodel.metrics.own import own
 from gitmodel.pipeline.stage import run_stage
 
@@ -52,13 +41,14 @@ def main() -> None:
     """Export models/model.skops, prove that it predicts the same, write models/bundle/ and reports/MODEL_CARD.md."""
     schema, settings = load(), rules.read_model()
     model, metrics, features = skops_file.load(MODEL), read_metrics(), of_model(schema)
+    decision = restored(metrics.get(SECTION), schema, str(METRICS))
     say("exporting the model to ONNX")
     with replacing_folder(BUNDLE) as draft:
-        form = choose(model, features, lambda bundle: prove(bundle, model, settings.tolerance))
+        form = choose(model, features, lambda bundle: prove(bundle, model, settings.tolerance, decision))
         parity, predictions, performance = form.proof
         (draft / form.name).write_bytes(form.content)
         shutil.copyfile(SCHEMA, draft / files.SCHEMA)
-        predictions["training"] = of_training(form.bundle, predictions)
+        predictions["training"] = of_training(form.bundle, predictions, decision)
         ship_more(draft)
         write_json(draft / files.PROFILE, profile_of(features, predictions, performance.describe(), metrics))
         manifest = manifest_of(features, settings.name, metrics, parity) | form.needs
@@ -88,20 +78,22 @@ def ship_more(folder: Path) -> None:
 def read_metrics() -> dict[str, Any]:
     """Return reports/metrics.json."""
     try:
-        metrics: dict[str, Any] = json.loads(METRICS.read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = parse_json(read_text(METRICS))
     except (OSError, ValueError):
         raise UserError(f"{METRICS} is missing or damaged: run `dvc repro evaluate`") from None
     return metrics
 
 
-def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[str, Any], dict[str, Any], Performance]:
+def prove(
+    bundle: Bundle, model: BaseEstimator, tolerance: float, decision: Decision = MOST_LIKELY
+) -> tuple[dict[str, Any], dict[str, Any], Performance]:
     """Compare `bundle` with the model on all test rows and on hard ones.
 
     Return what was found, the predictions, and how the model fared. The predictions to watch for come from the test
     rows: on its training rows a model is surer than it should be.
     """
-    predictions = PredictionProfile(bundle.classes)
-    performance = Performance(bundle.schema, rules.read_gate().min_rows, own().values())
+    predictions = PredictionProfile(bundle.classes, decision)
+    performance = Performance(bundle.schema, rules.read_gate().min_rows, own().values(), decision)
     easy, hard = (Parity(bundle, model, tolerance, target_scale(bundle.schema)) for _ in range(2))
     for frame in chunks(TEST):
         predicted = easy.compare(frame)
@@ -115,10 +107,10 @@ def prove(bundle: Bundle, model: BaseEstimator, tolerance: float) -> tuple[dict[
     return proof(easy, hard), predictions.describe(), performance
 
 
-def of_training(bundle: Bundle, predictions: dict[str, Any]) -> dict[str, Any]:
+def of_training(bundle: Bundle, predictions: dict[str, Any], decision: Decision = MOST_LIKELY) -> dict[str, Any]:
     """Return how some training rows are predicted, in the bins of `predictions`: a batch may hold rows like them."""
     step = -(-pq.ParquetFile(TRAIN).metadata.num_rows // MOST_TRAINING)
-    found = PredictionProfile(bundle.classes)
+    found = PredictionProfile(bundle.classes, decision)
     for frame in chunks(TRAIN):
         some = frame.iloc[::step]
         found.add(bundle.predict(rows(some)), weights_of(some, bundle.schema))

@@ -5,6 +5,7 @@ what Python has really loaded. A missing line is written, and the stage ends: DV
 """
 
 import ast
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import NoReturn
 import yaml
 
 from gitmodel import seam
+from gitmodel.base.files import read_text
+from gitmodel.base.lock import settle
 from gitmodel.base.pipeline_file import PIPELINE, is_cached
-from gitmodel.base.project import PREDICTIONS, SCHEMA, UserError, read_yaml, run, write_text
+from gitmodel.base.project import PREDICTIONS, SCHEMA, UserError, read_yaml, run
+from gitmodel.base.writing import write_text
 from gitmodel.contract.code import used
 
 LOADS_THE_MODEL = ("evaluate", "package")
@@ -30,6 +34,7 @@ def run_stage(stage: str, main: Callable[[], object]) -> NoReturn:
     """Run a stage between two looks at what it depends on, and end the process as `run` does."""
 
     def watched() -> None:
+        settle(f"dvc repro, stage {stage}")
         require_listed({name: imported(name) for name in USES})
         if stage == "evaluate":
             require_together()
@@ -44,7 +49,7 @@ def require_together() -> None:
     if not PIPELINE.exists() or not Path(".git").exists():  # a former version, laid out
         return
     table = str(read_yaml(SCHEMA).get("table"))
-    if Path(f"{table}.dvc").exists() and is_cached(PIPELINE.read_text(encoding="utf-8"), PREDICTIONS) is False:
+    if Path(f"{table}.dvc").exists() and is_cached(read_text(PIPELINE), PREDICTIONS) is False:
         raise UserError(
             f"DVC keeps {table}, and {PREDICTIONS}, which has labels of its rows, would go to Git: run `make init`,"
             " which lets DVC keep it too, then `dvc repro`"
@@ -77,15 +82,15 @@ def defines_a_class(path: Path) -> bool:
 def loaded() -> set[str]:
     """Return the files below this folder that Python has loaded, apart from the library and what is installed."""
     paths = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    return {name for path in paths if path and (name := within(Path(path)))}
+    return {name for path in paths if path and (name := within(path))}
 
 
-def within(path: Path) -> str:
+def within(path: str | Path) -> str:
     """Return a path as dvc.yaml has it; empty if it is no file of the user in this folder."""
-    here, full = Path.cwd().resolve(), path.resolve()
-    if not full.is_relative_to(here):
+    here, full = os.path.realpath(os.curdir), os.path.realpath(path)
+    if not full.startswith(os.path.join(here, "")):  # of thousands that Python has loaded, nearly all
         return ""
-    parts = full.relative_to(here).parts
+    parts = Path(full).relative_to(here).parts
     outside = parts[0] == "vendor" or "site-packages" in parts or any(part.startswith(".") for part in parts)
     return "" if outside else "/".join(parts)
 
@@ -94,7 +99,7 @@ def require_listed(files: Mapping[str, Iterable[str]]) -> None:
     """Raise UserError if a stage (stage -> files) does not depend on a file; missing lines are written then."""
     if not PIPELINE.exists():
         return
-    text = PIPELINE.read_text(encoding="utf-8")
+    text = read_text(PIPELINE)
     added = dict[str, list[str]]()
     for stage, names in files.items():
         listed = [node.value for node in dependencies(text, stage).value]

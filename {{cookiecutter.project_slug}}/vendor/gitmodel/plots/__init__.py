@@ -1,12 +1,14 @@
 """The folder reports/plots: numbers for `dvc plots`, and pictures for people who look at the repository."""
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from gitmodel.base.project import PLOTS, replacing_folder, write_text
+from gitmodel.base.project import PLOTS
+from gitmodel.base.writing import replacing_folder, write_text
 from gitmodel.metrics.scored import Scored
 from gitmodel.plots import curves, pictures
 
@@ -17,7 +19,7 @@ def write(scored: Mapping[str, Scored], metrics: dict[str, Any], importances: pd
     """Replace reports/plots: numbers under names that dvc.yaml knows, whatever the task; pictures that suit it."""
     model = scored["model"]
     with replacing_folder(PLOTS) as folder:
-        counts = curves.matrix(model.truth, model.predicted, model.schema)
+        counts = curves.matrix(model)
         for name, curve in curves.curves(model).items():
             write_csv(folder / "curves" / f"{name}.csv", curve.set_axis(["x", curves.AXES[name]], axis="columns"))
         write_csv(folder / "actual_predicted.csv", curves.cells(counts))
@@ -28,4 +30,11 @@ def write(scored: Mapping[str, Scored], metrics: dict[str, Any], importances: pd
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a small table with 6 significant digits."""
-    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n", quoting=quoting(table))
+    write_text(path, text)
+
+
+def quoting(table: pd.DataFrame) -> int:
+    """Return how csv quotes a table: all texts if one holds a CR, which Python 3.11 and 3.12 would leave as it is."""
+    has_cr = any("\r" in str(cell) for name in table for cell in (name, *table[name].unique()))
+    return csv.QUOTE_NONNUMERIC if has_cr else csv.QUOTE_MINIMAL

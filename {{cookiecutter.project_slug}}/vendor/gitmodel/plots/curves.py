@@ -1,4 +1,7 @@
-"""The numbers behind the plots: curves of at most some 200 points, counts of a confusion matrix."""
+"""The numbers behind the plots: curves of at most some 200 points, counts of a confusion matrix.
+
+Where rows have weights, all of it is weighted: bins hold equal weight, quantiles and counts are those of the weights.
+"""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +29,8 @@ def curves(scored: Scored) -> dict[str, pd.DataFrame]:
     """Return the curves of the task: name -> frame (points, 2) of x and y."""
     truth, predicted, task, weight = scored.truth, scored.predicted, scored.schema.task, scored.weight
     if task == "regression":
-        return {"errors": errors(truth, predicted), "values": value_calibration(truth, predicted, weight)[["x", "y"]]}
+        values = value_calibration(truth, predicted, weight)[["x", "y"]]
+        return {"errors": errors(truth, predicted, weight), "values": values}
     confidence, correct = scored.confidence
     found = {"calibration": calibration(confidence, correct, weight)[["x", "y"]]}
     if len(np.unique(truth)) < 2:
@@ -62,56 +66,68 @@ def precision_recall(positive: np.ndarray, score: np.ndarray, weight: Weight = N
 
 
 def calibration(confidence: np.ndarray, correct: np.ndarray, weight: Weight = None) -> pd.DataFrame:
-    """Return for each bin that has rows the mean probability (x), the observed share (y) and `rows`.
+    """Return for each bin that has rows the mean probability (x), the observed share (y), `rows` and their `worth`.
 
-    The bins are those of the expected calibration error.
+    The bins are those of the expected calibration error; `rows` are counted by weight (see `counted`).
     """
     return _bin_means(calibration_bin(confidence), CALIBRATION_BINS, confidence, correct, weight)
 
 
 def value_calibration(actual: np.ndarray, predicted: np.ndarray, weight: Weight = None) -> pd.DataFrame:
-    """Return the mean predicted (x) and actual (y) value and `rows` in bins of equally many rows by prediction."""
-    bins = _equal_bins(predicted, 20)
+    """Return the mean predicted (x) and actual (y) value in bins of equally many rows by prediction."""
+    bins = _equal_bins(predicted, 20, weight)
     return _bin_means(bins, int(bins.max()) + 1, predicted, actual, weight)
 
 
-def wilson_interval(share: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95 % interval of (n,) shares of (n,) rows: Wilson 1927 (JASA)."""
-    z2 = 1.96**2
-    middle = (share + z2 / (2 * rows)) / (1 + z2 / rows)
-    half = np.sqrt(z2 * (share * (1 - share) / rows + z2 / (4 * rows**2))) / (1 + z2 / rows)
-    return middle - half, middle + half
-
-
-def residual_bands(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
+def residual_bands(actual: np.ndarray, predicted: np.ndarray, weight: Weight = None) -> pd.DataFrame:
     """Return in bins of equally many rows the mean prediction (x) and the 10, 50 (y) and 90 % quantile of residuals."""
-    bins = pd.DataFrame({"x": predicted, "error": actual - predicted}).groupby(_equal_bins(predicted, 10))
-    error = bins["error"]
-    return pd.DataFrame(
-        {"x": bins["x"].mean(), "y": error.median(), "low": error.quantile(0.1), "high": error.quantile(0.9)}
-    )
+    bins, error, rows = _equal_bins(predicted, 10, weight), actual - predicted, counted(weight, len(predicted))
+    found = []
+    for part in (np.flatnonzero((bins == each) & (rows > 0)) for each in np.unique(bins[rows > 0])):
+        low, middle, high = quantiles(error[part], np.array([0.1, 0.5, 0.9]), None if weight is None else weight[part])
+        found.append((np.average(predicted[part], weights=rows[part]), middle, low, high))
+    return pd.DataFrame(found, columns=["x", "y", "low", "high"])
 
 
-def errors(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
+def quantiles(values: np.ndarray, shares: np.ndarray, weight: Weight = None) -> np.ndarray:
+    """Return the quantiles of (n,) values for shares of the rows, or of their (n,) weights.
+
+    With weights it is the smallest value that a share is reached by; rows of weight 0 count for nothing.
+    """
+    if weight is None:
+        return np.quantile(values, shares)
+    known = weight > 0
+    return np.quantile(values[known], shares, method="inverted_cdf", weights=weight[known])
+
+
+def counted(weight: Weight, rows: int) -> np.ndarray:
+    """Return how many rows each of n counts for: 1, or its weight, scaled so that all together are n."""
+    return np.ones(rows) if weight is None else weight * (rows / weight.sum())
+
+
+def errors(actual: np.ndarray, predicted: np.ndarray, weight: Weight = None) -> pd.DataFrame:
     """Return the share of rows (y) whose absolute error is at most x, up to the 99th percentile.
 
     The regression error characteristic, a regression's ROC curve: Bi and Bennett 2003 (ICML).
     """
     shares = np.linspace(0, 0.99, POINTS // 2)
-    return pd.DataFrame({"x": np.quantile(np.abs(actual - predicted), shares), "y": shares})
+    return pd.DataFrame({"x": quantiles(np.abs(actual - predicted), shares, weight), "y": shares})
 
 
-def matrix(truth: np.ndarray, predicted: np.ndarray, schema: Schema) -> pd.DataFrame:
+def matrix(scored: Scored) -> pd.DataFrame:
     """Return the counts of rows by actual (index) and predicted (columns) class, or interval of values.
 
-    Classes beyond the 15 most frequent are counted together; the positive class and the large values come last.
+    A row with a weight counts as `counted` says. Classes beyond the 15 most frequent are counted together; the positive
+    class and the large values come last.
     """
+    truth, predicted, schema, weight = scored.truth, scored.predicted, scored.schema, scored.weight
     if schema.task == "regression":
-        return _value_matrix(truth, predicted)
-    names, codes = _frequent_classes(truth, schema)
-    size = len(names)
-    cells = codes[truth] * size + codes[predicted.argmax(axis=1)]
-    counts = np.bincount(cells, minlength=size * size).reshape(size, size)
+        names, *codes = _intervals(truth, predicted, weight)
+    else:
+        names, places = _frequent_classes(truth, schema, weight)
+        codes = [places[truth], places[scored.chosen]]
+    size, rows = len(names), None if weight is None else counted(weight, len(truth))  # None: whole numbers
+    counts = np.bincount(codes[0] * size + codes[1], rows, size * size).reshape(size, size)
     return pd.DataFrame(counts, index=names, columns=names)
 
 
@@ -129,21 +145,22 @@ def thin(x: np.ndarray, y: np.ndarray, points: int = POINTS) -> pd.DataFrame:
     return pd.DataFrame({"x": x[keep], "y": y[keep]})
 
 
-def _equal_bins(values: np.ndarray, most: int) -> np.ndarray:
+def _equal_bins(values: np.ndarray, most: int, weight: Weight) -> np.ndarray:
     """Return the (n,) bin numbers of values in at most `most` bins of about equally many rows; ties stay together."""
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, most + 1)[1:-1]))
+    edges = np.unique(quantiles(values, np.linspace(0, 1, most + 1)[1:-1], weight))
     return np.searchsorted(edges, values)
 
 
 def _bin_means(bins: np.ndarray, size: int, x: np.ndarray, y: np.ndarray, weight: Weight) -> pd.DataFrame:
-    weight = np.ones(len(bins)) if weight is None else weight
-    rows, whole = np.bincount(bins, minlength=size), np.bincount(bins, weight, size)
-    filled = whole > 0
-    x, y = (np.bincount(bins, values * weight, size)[filled] / whole[filled] for values in (x, y))
-    return pd.DataFrame({"x": x, "y": y, "rows": rows[filled]})
+    weight = counted(weight, len(bins))
+    rows, squares = np.bincount(bins, weight, size), np.bincount(bins, np.square(weight), size)
+    filled = rows > 0
+    x, y = (np.bincount(bins, values * weight, size)[filled] / rows[filled] for values in (x, y))
+    worth = np.square(rows[filled]) / squares[filled]  # Kish 1965: rows of equal weight that tell as much
+    return pd.DataFrame({"x": x, "y": y, "rows": rows[filled], "worth": worth})
 
 
-def _frequent_classes(truth: np.ndarray, schema: Schema) -> tuple[list[str], np.ndarray]:
+def _frequent_classes(truth: np.ndarray, schema: Schema, weight: Weight) -> tuple[list[str], np.ndarray]:
     """Return the names of rows and columns, and the (classes,) position of each class among them."""
     total = len(schema.classes)
     if schema.task == "binary":
@@ -151,21 +168,18 @@ def _frequent_classes(truth: np.ndarray, schema: Schema) -> tuple[list[str], np.
         return [schema.classes[code] for code in codes], codes
     if total <= MATRIX_SIZE:
         return list(schema.classes), np.arange(total)
-    rows = np.bincount(truth, minlength=total)
+    rows = np.bincount(truth, weight, total)
     kept = np.sort(np.argsort(-rows, kind="stable")[: MATRIX_SIZE - 1])
     codes = np.full(total, len(kept))
     codes[kept] = np.arange(len(kept))
     return [*(schema.classes[code] for code in kept), f"{total - len(kept)} other classes"], codes
 
 
-def _value_matrix(actual: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """Return counts in intervals of equal width between the 1st and 99th percentile of the actual values."""
-    low, high = np.quantile(actual, [0.01, 0.99])
+def _intervals(actual: np.ndarray, predicted: np.ndarray, weight: Weight) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return intervals of equal width between the 1st and 99th percentile of the actual values, and codes of both."""
+    low, high = quantiles(actual, np.array([0.01, 0.99]), weight)
     edges = np.unique(np.linspace(low, high, VALUE_BINS - 1))
     marks = [f"{float(f'{edge:.4g}'):,.10g}" for edge in edges]
     names = [f"<= {marks[0]}", *(f"to {mark}" for mark in marks[1:]), f"> {marks[-1]}"]
     names = [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, start=1)]
-    size = len(names)
-    codes = np.searchsorted(edges, actual) * size + np.searchsorted(edges, predicted)
-    counts = np.bincount(codes, minlength=size * size).reshape(size, size)
-    return pd.DataFrame(counts, index=names, columns=names)
+    return names, np.searchsorted(edges, actual), np.searchsorted(edges, predicted)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from gitmodel.metrics.builtin import BETTER
 from gitmodel.metrics.scored import Scored
+from gitmodel.metrics.significance import wilson_interval
 from gitmodel.plots import curves
 from gitmodel.plots.svg import (
     BLUE,
@@ -41,7 +42,7 @@ def draw(
     test, model = metrics["test"], scored["model"]
     pictures: dict[str, Callable[[], Figure]] = {"importance": lambda: importance(importances)}
     if model.schema.task == "regression":
-        pictures["residuals"] = lambda: residuals(model.truth, model.predicted, test)
+        pictures["residuals"] = lambda: residuals(model, test)
         pictures["calibration"] = lambda: value_calibration(model, test)
     else:
         if "roc_auc" in test:
@@ -81,7 +82,7 @@ def calibration(scored: Scored, ece: float) -> Figure:
         height=500,
         bottom=124,
     )
-    low, high = curves.wilson_interval(bins["y"].to_numpy(), bins["rows"].to_numpy())
+    low, high = wilson_interval(bins["y"].to_numpy(), bins["worth"].to_numpy())
     axes.plot([0, 1], [0, 1], c=LINE, ls=(0, (1, 2)), lw=1.4)
     axes.vlines(bins["x"], low, high, color=BLUE, lw=1.6, alpha=0.45)
     axes.plot(bins["x"], bins["y"], "o-", c=BLUE, lw=1.6, ms=5)
@@ -103,13 +104,14 @@ def confusion(counts: pd.DataFrame, accuracy: float) -> Figure:
     slanted = size > 2 and text_width(names) > cell
     bottom = 44 + (0.62 * text_width(names) if slanted else 0)
     figure, axes = canvas(
-        f"Confusion: {100 * accuracy:.1f}% of {counts.to_numpy().sum():,} test rows get the right class",
+        f"Confusion: {100 * accuracy:.1f}% of {counts.to_numpy().sum():,.0f} test rows get the right class",
         "Each row of cells adds up to 100%: how the rows of that class were predicted",
         height=int(60 + cell * size + bottom),
         left=int(left),
         bottom=int(bottom),
     )
-    shares = (counts / counts.sum(axis="columns").clip(lower=1).to_numpy()[:, None]).to_numpy()
+    whole = counts.sum(axis="columns").to_numpy()[:, None]
+    shares = (counts / np.where(whole > 0, whole, 1)).to_numpy()
     axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
     label_cells(axes, counts.to_numpy(), shares)
     axes.set(xlabel="predicted", ylabel="actual")
@@ -131,13 +133,14 @@ def label_cells(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
     for (row, column), count in np.ndenumerate(counts):
         if count:
             share = f"{100 * shares[row, column]:.0f}"
-            text = f"{share}%\n{count:,}" if size <= 7 else share
+            text = f"{share}%\n{count:,.0f}" if size <= 7 else share
             colour = "white" if shares[row, column] > 0.55 else INK
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=10 if size <= 5 else 8)
 
 
-def residuals(truth: np.ndarray, predicted: np.ndarray, test: dict[str, float]) -> Figure:
+def residuals(scored: Scored, test: dict[str, float]) -> Figure:
     """Draw residuals against predictions, with their median and the band that holds 80 % of them."""
+    truth, predicted = scored.truth, scored.predicted
     figure, axes = canvas(
         f"Residuals: half of {len(truth):,} test rows are within {rounded(test['median_absolute_error'])}",
         "Around zero and of even width is good; line: median, band: 80% of the rows",
@@ -146,7 +149,7 @@ def residuals(truth: np.ndarray, predicted: np.ndarray, test: dict[str, float]) 
     errors = truth - predicted
     axes.axhline(0, c=LINE, ls=(0, (1, 2)), lw=1.4)
     scatter(axes, predicted, errors)
-    bands = curves.residual_bands(truth, predicted)
+    bands = curves.residual_bands(truth, predicted, scored.weight)
     axes.fill_between(bands["x"], bands["low"], bands["high"], color=BLUE, alpha=0.16, lw=0)
     axes.plot(bands["x"], bands["y"], c=BLUE, lw=2.2)
     axes.set(xlim=limits(predicted), ylim=limits(errors), xlabel="predicted", ylabel="actual - predicted")

@@ -13,7 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from gitmodel.base import outlet
+
 WIDTH = 500
+MOST_LETTERS = 1_000  # of a name that are looked at
 INK, MUTED, LINE, GRID = "#1f2328", "#59636e", "#8c959f", "#e6e9ed"
 BLUE, ORANGE = "#0550ae", "#d4650b"  # of different lightness too: told apart by everyone, and in grey
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#b6d3f5", "#5b9be0", BLUE])
@@ -56,12 +59,13 @@ def render(figure: Figure) -> str:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(output, format="svg", metadata={"Date": None, "Creator": None, "Title": figure.get_label()})
-    lines = output.getvalue().replace("'DejaVu Sans'", FONTS).splitlines()
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    lines = output.getvalue().replace("'DejaVu Sans'", FONTS).split("\n")
+    return outlet.svg("\n".join(line.rstrip() for line in lines).strip("\n") + "\n")
 
 
 def canvas(title: str, hint: str, height: int, left: int = 58, bottom: int = 46) -> tuple[Figure, Axes]:
     """Return a figure and axes below a title that says what is seen, and a hint on how to read it; sizes in points."""
+    title, hint = outlet.one_line(title), outlet.one_line(hint)
     figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor="white", label=title)
     figure.text(16 / WIDTH, 1 - 24 / height, title, fontsize=13, fontweight="bold")
     figure.text(16 / WIDTH, 1 - 41 / height, hint, fontsize=9.5, color=MUTED)
@@ -98,8 +102,8 @@ def rounded(value: float) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Return a name that fits `most` Latin letters: no line breaks or other marks that do not print, … at the end."""
-    clean = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split()) or "(empty)"
+    """Return a name that fits `most` Latin letters, on one line, … at the end."""
+    clean = outlet.one_line(outlet.short(text, MOST_LETTERS)) or "(empty)"
     width = np.cumsum([letter_width(letter) for letter in clean])
     return clean if width[-1] <= most else clean[: int((width < most).sum())].rstrip() + "…"
 

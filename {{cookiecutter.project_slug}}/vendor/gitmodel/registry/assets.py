@@ -1,4 +1,4 @@
-"""What a release of a version holds: its bundle as one file, the same bytes each time; fetched again with gh."""
+"""What a release of a version holds: its bundle as one file, the same bytes each time; fetched back from its forge."""
 
 import shutil
 import tarfile
@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gitmodel.base.project import BUNDLE, UserError, one_line
-from gitmodel.bundle.bundle import digest, read_verified
+from gitmodel.base.outlet import one_line, words
+from gitmodel.base.project import BUNDLE, UserError
+from gitmodel.bundle.contents import digest, read_verified
 from gitmodel.git.programs import call, last_line
+from gitmodel.gitlab.api import on_gitlab
+from gitmodel.gitlab.api import opened as gitlab_project
+from gitmodel.gitlab.release import fetched
 from gitmodel.versions.tags import Version
 
 SOURCE = "from its release"
@@ -47,12 +51,14 @@ def unpack(archive: Path, bundle: Path) -> None:
                 with content, (bundle / Path(entry.name).name).open("wb") as copy:
                     shutil.copyfileobj(content, copy)
     except (tarfile.TarError, OSError, KeyError, ValueError) as error:
-        raise UserError(f"{archive.name} cannot be unpacked ({one_line(error)[:100]})") from None
+        raise UserError(f"{archive.name} cannot be unpacked ({words(error)[:100]})") from None
 
 
 def download(version: Version, bundle: Path) -> None:
     """Put the bundle of a version's release into a folder, unproven; UserError if there is none."""
     name = archive_name(version)
+    if on_gitlab():
+        return unpack_bytes(fetched(gitlab_project(), version.tag.name, name), name, bundle)
     if not shutil.which("gh"):
         raise UserError("a release is fetched by gh, which is not installed: install it, or leave --release out")
     with tempfile.TemporaryDirectory(prefix="model-release-") as folder:
@@ -63,6 +69,13 @@ def download(version: Version, bundle: Path) -> None:
                 f"{name} cannot be had from the release {version.tag.name} ({last_line(result.stderr)}):"
                 " look at the run of release.yml for that tag, or `gh auth login`"
             )
+        unpack(Path(folder, name), bundle)
+
+
+def unpack_bytes(content: bytes, name: str, bundle: Path) -> None:
+    """Put the files of a packed bundle into a folder."""
+    with tempfile.TemporaryDirectory(prefix="model-release-") as folder:
+        Path(folder, name).write_bytes(content)
         unpack(Path(folder, name), bundle)
 
 

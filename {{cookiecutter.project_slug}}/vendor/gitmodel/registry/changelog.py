@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitmodel.base.markdown import escape
-from gitmodel.base.project import UserError, say, some, write_text
+from gitmodel.base.project import UserError, say, some
+from gitmodel.base.writing import write_text
 from gitmodel.registry.status import none_here, warn_if_incomplete
 from gitmodel.versions import rules, tags
 from gitmodel.versions.tags import Registry, Tag, Version
@@ -30,7 +31,8 @@ def changelog(output: Path | None = None) -> None:
     warn_if_incomplete(registry)
     text = "\n\n".join([f"# Versions of {registry.name}", *map_versions(registry)]) + "\n"
     if output is None:
-        return say(html.unescape(text).replace("\u200b", "").rstrip())  # what only a renderer of Markdown undoes
+        plain = html.unescape(text).replace("\u200b", "").rstrip()
+        return say(*plain.split("\n"))  # what only a renderer of Markdown undoes
     try:
         write_text(output, text)
     except OSError as error:

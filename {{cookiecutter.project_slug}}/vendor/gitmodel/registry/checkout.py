@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gitmodel.base.project import BUNDLE, UserError, one_line, replacing_folder, say
-from gitmodel.bundle.bundle import features_of
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import BUNDLE, UserError, say
+from gitmodel.base.writing import replacing_folder
+from gitmodel.bundle.contents import features_of
 from gitmodel.contract.origin import OtherCode
 from gitmodel.git import snapshot
 from gitmodel.registry import assets

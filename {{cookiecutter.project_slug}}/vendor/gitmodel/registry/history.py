@@ -2,7 +2,8 @@
 
 import argparse
 
-from gitmodel.base.project import UserError, one_line
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError
 from gitmodel.registry.status import called, explain_unsigned, none_here, print_table, warn_if_incomplete
 from gitmodel.versions import rules, tags
 from gitmodel.versions.rules import PromotionRules

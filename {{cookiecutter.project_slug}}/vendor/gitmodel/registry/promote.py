@@ -2,7 +2,8 @@
 
 import argparse
 
-from gitmodel.base.project import UserError, one_line
+from gitmodel.base.outlet import words
+from gitmodel.base.project import UserError
 from gitmodel.git.programs import call
 from gitmodel.registry import remote, write
 from gitmodel.versions import rules
@@ -45,7 +46,7 @@ def assignment(registry: Registry, version: Version, stage: str, action: str, re
     subject = f"{action.capitalize().replace('Rollback', 'Roll back')} {registry.name} {stage} to {version.name}"
     fields = {"Version": version.name, "Stage": stage, "Action": action, "Before": before, "Digest": version.digest}
     return write.Draft(
-        f"{registry.name}#{stage}#{number}", version.tag.commit, subject, one_line(reason), {**fields, "Reason": reason}
+        f"{registry.name}#{stage}#{number}", version.tag.commit, subject, words(reason), {**fields, "Reason": reason}
     )
 
 
@@ -60,4 +61,4 @@ def require_usable(version: Version) -> None:
 
 def reason_of(version: Version) -> str:
     """Return why a version was retired."""
-    return one_line(version.retired.fields.get("Reason", "no reason given")) if version.retired else ""
+    return words(version.retired.fields.get("Reason", "no reason given")) if version.retired else ""

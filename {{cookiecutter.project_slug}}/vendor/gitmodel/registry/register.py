@@ -5,7 +5,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gitmodel.base.project import UserError, one_line
+from gitmodel.base.files import parse_json
+from gitmodel.base.outlet import words
+from gitmodel.base.project import UserError
 from gitmodel.git.programs import call, git
 from gitmodel.registry import proposal, remote, write
 from gitmodel.versions import rules
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def register(asked: str | None = None, accepted: str | None = None, reason: str = "", push: str | None = None) -> None:
     """Write the tag of a version; UserError names what stands in the way."""
     wanted = "" if asked is None else require_version(asked)
-    if accepted is not None and not one_line(accepted):
+    if accepted is not None and not words(accepted):
         raise UserError('--accept needs a reason, which stays in the tag: `--accept "what makes up for it"`')
     commit = committed()
     registry, there = remote.opened(rules.model_name(), push)
@@ -53,14 +55,14 @@ def register(asked: str | None = None, accepted: str | None = None, reason: str 
         raise UserError(f"this commit is {known.name} already, and has no second version: change something, commit")
     require_new(registry, wanted)
     rule = rules.load()
-    evidence = examine(registry, rule, one_line(accepted or ""))
+    evidence = examine(registry, rule, words(accepted or ""))
     version = wanted or proposal.next_version(registry, evidence.changes)
     require_new(registry, version)
     draft = write.Draft(
         f"{registry.name}@{version}",
         commit,
         f"Register {registry.name} {version}",
-        "\n".join([*([one_line(reason)] if reason else []), *evidence.text]),
+        "\n".join([*([words(reason)] if reason else []), *evidence.text]),
         {"Version": version, **evidence.fields, "Reason": reason},
     )
     write.publish(registry, draft, rule, there)
@@ -87,7 +89,7 @@ def require_new(registry: Registry, version: str) -> None:
 
 def examine(registry: Registry, rule: PromotionRules, accepted: str) -> Evidence:
     """Return the evidence for the model of the work tree; UserError if it may not become a version."""
-    from gitmodel.bundle.bundle import digest, read_manifest
+    from gitmodel.bundle.contents import digest, read_manifest
     from gitmodel.gate import results
     from gitmodel.verify import command as verify
 
@@ -104,20 +106,21 @@ def examine(registry: Registry, rule: PromotionRules, accepted: str) -> Evidence
     former = results.from_commit(last.tag.commit) if last else None
     if last and former:
         found.changes = proposal.changes(former, results.from_folder())
-        found.text += [f"Changed since {last.name}:", *(f"- {one_line(text)}" for _, text in found.changes[:20])]
+        found.text += [f"Changed since {last.name}:", *(f"- {words(text)}" for _, text in found.changes[:20])]
     return found
 
 
 def add_verdict(found: Evidence, registry: Registry, rule: PromotionRules, accepted: str) -> None:
     """Add the verdict of the gate against what serves; UserError if it does not pass and nobody accepts it."""
-    from gitmodel.base.markdown import short
+    from gitmodel.base.outlet import short
     from gitmodel.gate import report, results
     from gitmodel.gate.command import settle
     from gitmodel.gate.compare import Change, against
+    from gitmodel.gate.judge import REGRESSION
     from gitmodel.gate.judgement import CANNOT_JUDGE, Judgement
 
     served = registry.stages.get(rule.stages[-1])
-    metrics = json.loads(found.fields["Metrics"])
+    metrics = parse_json(found.fields["Metrics"])
     found.text.append(", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
     if served is None:
         found.fields["Gate"] = "nothing serves yet"
@@ -129,7 +132,8 @@ def add_verdict(found: Evidence, registry: Registry, rule: PromotionRules, accep
     more = f"`model gate --base '{served.name}'` tells more"
     if judgement.exit_status:
         why = judgement.reason or ": ".join([headline, *(report.reasons(judgement) or judgement.loosened)[:1]])
-        remedy = "" if judgement.verdict == CANNOT_JUDGE else f": improve it, or `--accept REASON` ({more})"
+        mend = "restore the rule" if judgement.loosened and judgement.verdict != REGRESSION else "improve it"
+        remedy = "" if judgement.verdict == CANNOT_JUDGE else f": {mend}, or `--accept REASON` ({more})"
         raise UserError(f"against {name}, which serves as {served.stage}: {short(why, MOST_WHY)}{remedy}")
     found.text += [f"Against {name}, which serves as {served.stage}: {lines[0]}", *(f"- {line}" for line in lines[1:])]
     found.fields |= {"Gate": judgement.verdict, "Against": name, "Accepted": accepted}

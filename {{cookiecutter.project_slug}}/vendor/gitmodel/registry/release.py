@@ -5,7 +5,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from gitmodel.base.project import BUNDLE, CARD, UserError, replacing_folder, say
+from gitmodel.base.project import BUNDLE, CARD, UserError, say
+from gitmodel.base.writing import replacing_folder
 from gitmodel.git.programs import call, last_line
 from gitmodel.registry import assets, changelog
 from gitmodel.registry.checkout import chosen, obtained

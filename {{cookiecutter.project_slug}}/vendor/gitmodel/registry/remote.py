@@ -8,7 +8,8 @@ fetched: Git then lets one of two through, whatever their tags are called.
 import argparse
 from dataclasses import dataclass
 
-from gitmodel.base.project import UserError, one_line, say
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError, say
 from gitmodel.git.programs import call, git, last_line
 from gitmodel.versions.tags import Registry, is_incomplete, read, require_name
 

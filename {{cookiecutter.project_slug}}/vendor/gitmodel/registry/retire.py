@@ -2,7 +2,8 @@
 
 import argparse
 
-from gitmodel.base.project import UserError, one_line
+from gitmodel.base.outlet import words
+from gitmodel.base.project import UserError
 from gitmodel.registry import remote, write
 from gitmodel.versions import rules
 from gitmodel.versions.tags import require_version
@@ -33,7 +34,7 @@ def retire(name: str, reason: str = "", push: str | None = None) -> None:
         f"{registry.name}@{name}!",
         version.tag.commit,
         f"Retire {registry.name} {name}",
-        one_line(reason),
+        words(reason),
         {"Version": name, "Action": "retire", "Digest": version.digest, "Reason": reason},
     )
     write.publish(registry, draft, rule, there)

@@ -1,13 +1,12 @@
 """`model status`: the versions, and which of them serves where."""
 
 import argparse
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from gitmodel.base.project import RULES, UserError, say, warn
+from gitmodel.base.project import RULES, UserError, say, say_json, warn
 from gitmodel.gate.ledger import Wear, wear
 from gitmodel.rules import read_gate
 from gitmodel.versions import rules, tags
@@ -34,7 +33,7 @@ def status(as_json: bool = False, everything: bool = False) -> None:
     registry = tags.read(rules.model_name())
     warn_if_incomplete(registry)
     if as_json:
-        return say(json.dumps(content(registry), indent=2, ensure_ascii=False))
+        return say_json(content(registry))
     if not registry.tags:
         raise UserError(none_here(registry.name))
     rule = rules.load()
@@ -50,7 +49,7 @@ def status(as_json: bool = False, everything: bool = False) -> None:
         say(f"and {len(versions) - len(shown):,} more: --all")
     explain_unsigned([*(row[1] for row in rows), *(row[-1] for row in told)])
     if found := test_rows():
-        say(f"\n{found}")
+        say("", found)
 
 
 def test_rows() -> Wear | None:

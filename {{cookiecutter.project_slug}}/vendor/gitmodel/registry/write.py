@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gitmodel.base.project import UserError, one_line, say
+from gitmodel.base.outlet import words
+from gitmodel.base.project import UserError, say
 from gitmodel.git.programs import call, git, last_line
 from gitmodel.registry.remote import Remote
 from gitmodel.versions.rules import PromotionRules
@@ -29,7 +30,7 @@ class Draft:
     @property
     def message(self) -> str:
         """All of it: the last paragraph is what `git interpret-trailers --parse` reads."""
-        trailers = "\n".join(f"{key}: {one_line(value)}" for key, value in self.fields.items() if one_line(value))
+        trailers = "\n".join(f"{key}: {words(value)}" for key, value in self.fields.items() if words(value))
         return "\n\n".join(part for part in (self.subject, self.text, trailers) if part) + "\n"
 
 

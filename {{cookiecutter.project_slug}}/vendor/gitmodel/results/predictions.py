@@ -11,10 +11,14 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import PREDICTIONS, UserError
+from gitmodel.base.files import parse_json, read_bytes
+from gitmodel.base.project import METRICS, PARAMS, PREDICTIONS, UserError
 from gitmodel.contract.clusters import clusters, codes_of
 from gitmodel.contract.labels import true_values, weights_of
 from gitmodel.contract.schema import Schema
+from gitmodel.metrics import decision
+from gitmodel.metrics.decision import MOST_LIKELY, SECTION, Decision, restored
+from gitmodel.metrics.scored import Scored
 from gitmodel.results.rows import rows_of
 
 NEARLY_ONE = 0.01  # what the probabilities of a row add up to
@@ -35,17 +39,31 @@ class Predictions:
     """(n,) codes of the rows that depend on each other; None where all are independent."""
     weight: np.ndarray | None = field(default=None, kw_only=True)
     """How much each of n rows counts; None: all the same."""
+    decision: Decision = field(default=MOST_LIKELY, kw_only=True)
+    """What makes labels of probabilities."""
+    decided: np.ndarray | None = field(default=None, kw_only=True)
+    """The (n,) codes of labels that several versions decided; None: this one does, all of them."""
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """The (n,) codes of the labels that are predicted; numbers are what they are."""
+        return self.decision.of(self.predicted) if self.decided is None else self.decided
 
     @cached_property
     def truth(self) -> np.ndarray:
         """The labels as codes of the sorted classes, or as values."""
         return true_values(self.labels, self.schema)
 
+    @cached_property
+    def scored(self) -> Scored:
+        """The rows as metrics take them."""
+        return Scored(self.truth, self.predicted, self.schema, self.weight, self.chosen)
+
     def take(self, rows: np.ndarray) -> Self:
         """Return the same version on some of its rows."""
         parts = {name: getattr(self, name)[rows] for name in ("ids", "labels", "predicted")}
-        weight = None if self.weight is None else self.weight[rows]
-        return replace(self, **parts, clusters=codes_of(self.clusters, rows), weight=weight)
+        weight, decided = (None if part is None else part[rows] for part in (self.weight, self.decided))
+        return replace(self, **parts, clusters=codes_of(self.clusters, rows), weight=weight, decided=decided)
 
     def beside(self, frame: pd.DataFrame) -> Self:
         """Return the same version with how its rows depend on each other and count, by test rows that hold them all."""
@@ -56,13 +74,34 @@ class Predictions:
 
 
 def work_tree_predictions(schema: Schema) -> Predictions:
-    """Return the predictions that lie in the work tree, committed or not."""
-    return parse(need(read_work_tree, PREDICTIONS, HERE), HERE, schema)
+    """Return the predictions that lie in the work tree, committed or not, with its decision."""
+    found = parse(need(read_work_tree, PREDICTIONS, HERE), HERE, schema)
+    return replace(found, decision=decision_in(need(read_work_tree, METRICS, HERE), HERE, schema))
+
+
+def decision_here(schema: Schema) -> Decision:
+    """Return the decision of params.yaml; UserError unless the threshold that it seeks was found in the work tree."""
+    wanted = decision.read(schema)
+    if not wanted.sought:
+        return wanted
+    made = decision_in(need(read_work_tree, METRICS, HERE), HERE, schema)
+    if replace(made, threshold=None, found_on=0) != wanted:
+        raise UserError(f"{METRICS} has another decision than {PARAMS} asks for: run `dvc repro`")
+    return made
+
+
+def decision_in(content: bytes, where: str, schema: Schema) -> Decision:
+    """Return the decision in the content of a metrics.json; UserError names what is wrong with it."""
+    try:
+        made = parse_json(content).get(SECTION)
+    except (ValueError, AttributeError):
+        raise UserError(f"{METRICS} in {where} is damaged: run `dvc repro --force evaluate`") from None
+    return restored(made, schema, f"{METRICS} in {where}")
 
 
 def read_work_tree(path: Path) -> bytes | None:
     """Return the content of a file of the work tree; None if it is not there."""
-    return path.read_bytes() if path.exists() else None
+    return read_bytes(path) if path.exists() else None
 
 
 def need(read: Reader, path: Path, where: str) -> bytes:

@@ -4,16 +4,19 @@ Rows that keep the contract are judged at once. Others are judged again, cell by
 people know from the pipeline.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from pydantic import FailFast, TypeAdapter, ValidationError
 
 from gitmodel.contract.schema import FLAGGABLE, Rule, Schema, check
+from gitmodel.serve.columns import Columns
 from gitmodel.serve.rows import Row, known, row_type
 
+MANY = 32  # rows from which on columns are quicker
 PART = 500  # rows that are judged at a time, so that a large bad batch needs little memory
 MOST_PROBLEMS = 1_000  # that an answer spells out: a small body can be wrong in very many ways
 MOST_UNKNOWN = 20  # unknown columns that are named of each row
@@ -37,6 +40,16 @@ class Refused(Exception):
         """Keep the problems in the order of the rows."""
         self.status, self.problems = status, problems
 
+    @property
+    def text(self) -> str:
+        """What is wrong, as one text: the first problem, and how many more there are."""
+        problem = self.problems[0]
+        place = "" if problem["row"] is None else f"row {problem['row']}"
+        column = "" if problem["column"] is None else f"`{problem['column']}`"
+        more = len(self.problems) - 1
+        text = ": ".join(filter(None, (place, column, problem["rule"] + (f" ({problem['type']})" if column else ""))))
+        return f"{text}; and {more:,} more" if more else text
+
     def body(self) -> dict[str, Any]:
         """Return what the client is told: the first problems, and where there are more, how many and all their rows."""
         told: dict[str, Any] = {"detail": list(self.problems[:MOST_PROBLEMS])}
@@ -53,11 +66,20 @@ def refusal(status: int, rule: str, row: int | None = None) -> Refused:
 
 @dataclass
 class CheckedRows:
-    """Rows that can be answered: as they were sent, as typed columns, and the flags of those that break a range."""
+    """Rows that can be answered: as they were sent, as typed columns, and the flags of those that break a range.
+
+    Those that keep the contract are there as `typed` rows, too, of which the columns are made when they are needed.
+    """
 
     rows: list[Row]
-    columns: dict[str, np.ndarray]
+    make: Callable[[], dict[str, np.ndarray]]
+    typed: list[Row] = field(default_factory=list)
     flags: dict[int, list[str]] = field(default_factory=dict)
+
+    @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns, (n,) by name."""
+        return self.make()
 
 
 class RowChecker:
@@ -70,6 +92,7 @@ class RowChecker:
         strict: Any = Annotated[several[row_type(schema)], FailFast()]
         self._strict: TypeAdapter[list[Row]] = TypeAdapter(strict)
         self.types: TypeAdapter[list[Row]] = TypeAdapter(several[row_type(schema, loose=True)])
+        self._together = Columns(self.known)
         self._features = schema.features()
         self._dtypes = {name: column.dtype for name, column in self.known.items()}
 
@@ -82,8 +105,12 @@ class RowChecker:
         if len(rows) > self.most_rows:
             raise refusal(422, f"{len(rows):,} rows are too many: send at most {self.most_rows:,} at a time")
         if all(isinstance(row, dict) and len(row) <= len(self.known) for row in rows):
+            columns = self._together.read(rows) if len(rows) >= MANY else None
+            if columns is not None:
+                return CheckedRows(rows, lambda: {name: columns[name] for name in self._features})
             try:
-                return CheckedRows(rows, self.columns(self._strict.validate_python(rows), self._features))
+                typed = self._strict.validate_python(rows)
+                return CheckedRows(rows, lambda: self.typed_columns(typed), typed)
             except ValidationError:
                 pass
         return self._slowly(rows)
@@ -95,7 +122,12 @@ class RowChecker:
         if problems:
             raise Refused(422, problems)
         columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in self._features}
-        return CheckedRows(rows, columns, {row: flags for part in parts for row, flags in part.flags.items()})
+        flags = {row: flags for part in parts for row, flags in part.flags.items()}
+        return CheckedRows(rows, lambda: columns, flags=flags)
+
+    def typed_columns(self, rows: list[Row]) -> dict[str, np.ndarray]:
+        """Return validated rows as the typed columns that a model takes."""
+        return self.columns(rows, self._features)
 
     def columns(self, rows: list[Row], names: Sequence[str]) -> dict[str, np.ndarray]:
         """Return validated rows as typed columns, as `contract.table` has them in training."""

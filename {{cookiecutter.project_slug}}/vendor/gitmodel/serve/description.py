@@ -4,16 +4,18 @@ from typing import Any
 
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
+from gitmodel.metrics.decision import MOST_LIKELY
 from gitmodel.serve.body import BINARY, CSV, JSON
 from gitmodel.serve.guard import OPEN
 from gitmodel.serve.inference import DTYPES, LONGEST_ID, metadata
 from gitmodel.serve.rows import example, request_schema
-from gitmodel.serve.service import Service
+from gitmodel.serve.service import MOST_EXPLAINED, Service
 
 Json = dict[str, Any]
 TEXT = {"type": "string"}
 NUMBER = {"type": "number"}
 FLAGS = {"type": "array", "items": TEXT, "description": "the rules of the contract that the row breaks"}
+WHY = "Shapley values: `base_value` and `contributions` add up to `value`, the probability of `class` or the prediction"
 PROBLEM = {
     "type": "object",
     "required": ["row", "column", "rule", "type"],
@@ -34,6 +36,8 @@ PROBLEMS = {
         "error": {**TEXT, "description": "the same in short, where the Open Inference Protocol is spoken"},
     },
 }
+SWITCH = {"type": ["boolean", "null"], "description": f"say why, too: of {MOST_EXPLAINED} rows at most"}
+PARAMETERS = {"properties": {"explain": SWITCH}}
 ERRORS = {
     401: "a token is needed",
     404: "there is no such model",
@@ -42,11 +46,14 @@ ERRORS = {
     415: "the body is of another type",
     422: "rows or body break a rule: every row is judged, each problem names its row",
     500: "the server failed",
+    503: "too many explanations are being made: ask again",
 }
 TITLES = {
     "/predict": "Predict rows",
     "/invocations": "Predict rows, for clients of MLflow and SageMaker",
     "/ping": "Is it alive? For SageMaker",
+    "/health": "Is it alive? For MLflow",
+    "/version": "Which version serves? For MLflow",
     "/v2": "What serves (Open Inference Protocol)",
     "/v2/health/live": "Is it alive?",
     "/v2/health/ready": "Can it predict? And can the log be written: predictions go on without it",
@@ -84,7 +91,7 @@ class Description:
         statuses = [
             *([401] if self.guarded else []),
             *([404] if names else []),
-            *([408, 413, 415, 422] if body else []),
+            *([408, 413, 415, 422, 503] if body else []),
             500,
         ]
         for status in statuses:
@@ -124,8 +131,13 @@ class Description:
 
     def _predict(self) -> tuple[Json, Json]:
         rows = {"rows": [self.example]}
-        body = {JSON: {"schema": _object({"rows": self._rows()}, closed=True), "example": rows}}
-        prediction = _object({**self._prediction()}, {"flags": FLAGS})
+        few = {  # no more rows can be explained at once
+            "if": {"properties": {"explain": {"const": True}}, "required": ["explain"]},
+            "then": {"properties": {"rows": {"maxItems": MOST_EXPLAINED}}},
+        }
+        asked = {**_object({"rows": self._rows()}, {"explain": SWITCH}, True), **few}
+        body = {JSON: {"schema": asked, "example": rows}}
+        prediction = _object({**self._prediction()}, {"flags": FLAGS, "explanation": self._explanation()})
         told = {"id": TEXT, "model": TEXT, "version": TEXT, "predictions": {"type": "array", "items": prediction}}
         return body, _object(told)
 
@@ -139,16 +151,18 @@ class Description:
         forms = {"dataframe_split": split, "dataframe_records": self._rows(), "instances": self._rows()}
         forms["inputs"] = {"anyOf": [inputs, self._rows()]}
         schemas = [
-            _object({form: schema}, {"params": {}, "signature_name": {}}, True) for form, schema in forms.items()
+            _object({form: schema}, {"params": PARAMETERS, "signature_name": {}}, True)
+            for form, schema in forms.items()
         ]
         text = {"schema": {**TEXT, "description": "a header line, then a row a line"}}
         body = {JSON: {"schema": {"anyOf": schemas}, "example": {"dataframe_records": [self.example]}}, CSV: text}
         parts = self._prediction()
         said = parts.get("label") or parts["prediction"]
         told = {"predictions": {"type": "array", "items": said}, "id": TEXT, "model": TEXT, "version": TEXT}
-        if "probabilities" in parts:
-            told["probabilities"] = {"type": "array", "items": parts["probabilities"]}
-        return body, _object(told, {"flags": {"type": "object", "additionalProperties": FLAGS}})
+        for name in [name for name in ("probabilities", "classes", "low", "high") if name in parts]:
+            told[name] = {"type": "array", "items": parts[name]}
+        why = {"type": "array", "items": self._explanation()}
+        return body, _object(told, {"flags": {"type": "object", "additionalProperties": FLAGS}, "explanations": why})
 
     def _infer(self) -> tuple[Json, Json]:
         """Describe tensors; how long they are and what their values may be says the row."""
@@ -159,7 +173,11 @@ class Description:
             {"name": names, "shape": shape, "datatype": kinds}, {"data": {"type": "array"}, "parameters": {}}
         )
         wanted = {"type": "array", "items": _object({"name": TEXT}, {"parameters": {"type": "object"}})}
-        more = {"id": {**TEXT, "maxLength": LONGEST_ID}, "parameters": {"type": "object"}, "outputs": wanted}
+        more = {
+            "id": {**TEXT, "maxLength": LONGEST_ID},
+            "parameters": {"type": "object", **PARAMETERS},
+            "outputs": wanted,
+        }
         tensors = [
             {key: tensor[key] for key in ("name", "datatype")}
             | {"shape": [1, 1], "data": [self.example[tensor["name"]]]}
@@ -179,13 +197,27 @@ class Description:
             {"parameters": {"type": "object"}},
         )
 
+    def _explanation(self) -> Json:
+        """Describe why one row has its prediction."""
+        classes, columns = self.model.bundle.classes, self.model.bundle.schema.features()
+        named = {"class": {"type": "string", "enum": [*classes]}} if classes else {}
+        parts = _object(dict.fromkeys(columns, NUMBER), closed=True)
+        numbers = {"value": NUMBER, "base_value": NUMBER, "contributions": parts, "standard_error": NUMBER}
+        return {**_object({**named, **numbers}), "description": WHY}
+
     def _prediction(self) -> Json:
         classes = self.model.bundle.classes
+        made = self.model.bundle.interval
+        said = {"description": made.told(self.model.bundle.schema)} if made else {}
         if not classes:
-            return {"prediction": NUMBER}
+            return {"prediction": NUMBER, **({"low": NUMBER | said, "high": NUMBER | said} if made else {})}
         share = {"type": "number", "minimum": 0, "maximum": 1.000001}  # softmax in float32 ends a little above 1
-        label = {"type": "string", "enum": [*classes]}
-        return {"label": label, "probabilities": _object(dict.fromkeys(classes, share), closed=True)}
+        label: Json = {"type": "string", "enum": [*classes]}
+        if (decision := self.model.bundle.decision) != MOST_LIKELY:
+            label["description"] = decision.told(self.model.bundle.schema)
+        told: Json = {"label": label, "probabilities": _object(dict.fromkeys(classes, share), closed=True)}
+        names = {"type": "array", "items": {"type": "string", "enum": [*classes]}, "minItems": 1, "uniqueItems": True}
+        return told | ({"classes": names | said} if made else {})
 
 
 def _content(path: str, answer: Json) -> Json:

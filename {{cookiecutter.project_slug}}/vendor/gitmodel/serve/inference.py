@@ -1,7 +1,9 @@
 """The Open Inference Protocol, version 2: what clients of KServe and Triton speak.
 
 One input a column, named as the column, of shape [n] or [n, 1]; outputs `label` and `probabilities`, or `prediction`.
-Values come and go as JSON, or as the binary tensors that Triton's client prefers.
+With an interval, the outputs `low` and `high` come too, or `classes`: whether each class is in the set of a row.
+Values come and go as JSON, or as the binary tensors that Triton's client prefers. With the parameter `explain`, there
+are `base_value` and `contributions` too, as JSON.
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
@@ -11,14 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gitmodel.bundle.bundle import OnnxModel
-from gitmodel.serve.body import BINARY, parse, respond
-from gitmodel.serve.checks import Refused, refusal
-from gitmodel.serve.invocations import from_columns
+from gitmodel.metrics.decision import MOST_LIKELY, SECTION
+from gitmodel.serve.body import BINARY, Asked, encoded, parse, respond
+from gitmodel.serve.checks import refusal
+from gitmodel.serve.invocations import explained, from_columns
 from gitmodel.serve.service import Answer, Call, ServedModel, Service
 
 LONGEST_ID = 128
@@ -51,18 +53,23 @@ def datatype(kind: str, nullable: bool) -> str:
 
 def outputs(model: ServedModel) -> list[Tensor]:
     """Return the outputs of a model, without data."""
-    classes = model.bundle.classes
+    classes, made = model.bundle.classes, model.bundle.interval
     if not classes:
-        return [{"name": "prediction", "datatype": "FP64", "shape": [-1]}]
+        names = ("prediction", "low", "high") if made else ("prediction",)
+        return [{"name": name, "datatype": "FP64", "shape": [-1]} for name in names]
     probabilities = {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(classes)]}
+    sets = {"name": "classes", "datatype": "BOOL", "shape": [-1, len(classes)]}
+    named = {"parameters": {"classes": ",".join(classes)}}
+    decision = model.bundle.decision
+    decided = {} if decision == MOST_LIKELY else {"parameters": {SECTION: decision.told(model.bundle.schema)}}
     return [
-        {"name": "label", "datatype": "BYTES", "shape": [-1]},
-        probabilities | {"parameters": {"classes": ",".join(classes)}},
+        {"name": "label", "datatype": "BYTES", "shape": [-1]} | decided,
+        *(matrix | named for matrix in ([probabilities, sets] if made else [probabilities])),
     ]
 
 
-def infer(service: Service, request: Request, body: bytes, call: Call) -> Response:
-    """Answer one request."""
+def infer(service: Service, request: Request, body: bytes, call: Call) -> Asked:
+    """Read what one request asks."""
     content, binary = _split(body, request.headers.get(HEADER))
     wanted = _wanted(content, service.main)
     given = content.get("id", call.id)
@@ -70,18 +77,7 @@ def infer(service: Service, request: Request, body: bytes, call: Call) -> Respon
         raise refusal(422, f"`id` must be a text of at most {LONGEST_ID} printable characters")
     call = replace(call, id=given or call.id)
     rows = from_columns(_columns(content.get("inputs"), binary))
-    answer = service.predict(rows, call)
-    return _answer(answer, wanted)
-
-
-def error(refused: Refused) -> str:
-    """Return what is wrong as one text, which is how this protocol says it."""
-    problem = refused.problems[0]
-    place = "" if problem["row"] is None else f"row {problem['row']}"
-    column = "" if problem["column"] is None else f"`{problem['column']}`"
-    more = len(refused.problems) - 1
-    text = ": ".join(filter(None, (place, column, problem["rule"] + (f" ({problem['type']})" if column else ""))))
-    return f"{text}; and {more:,} more" if more else text
+    return Asked(rows, explained(content.get("parameters")), call, lambda answer: _answer(answer, wanted))
 
 
 def _split(body: bytes, length: str | None) -> tuple[dict[str, Any], memoryview]:
@@ -172,7 +168,7 @@ def _wanted(content: dict[str, Any], model: ServedModel) -> dict[str, bool]:
     wanted = {}
     for output in asked or [{"name": name} for name in names]:
         if not isinstance(output, dict) or output.get("name") not in names:
-            raise refusal(422, f"`outputs` may name {' and '.join(names)}")
+            raise refusal(422, f"`outputs` may name {', '.join(names)}")
         own = output.get("parameters", {})
         as_bytes = own.get("binary_data") if isinstance(own, dict) else None
         wanted[output["name"]] = bool(parameters.get("binary_data_output") if as_bytes is None else as_bytes)
@@ -182,6 +178,9 @@ def _wanted(content: dict[str, Any], model: ServedModel) -> dict[str, bool]:
 def _answer(answer: Answer, wanted: dict[str, bool]) -> Response:
     values: dict[str, list[Any]] = {"label": answer.labels}
     values["probabilities" if values["label"] else "prediction"] = answer.predicted.ravel().tolist()
+    values |= answer.bounds
+    if "classes" in values:
+        values["classes"] = [name in row for row in values["classes"] for name in answer.model.bundle.classes]
     told, binary = [], b""
     for output in outputs(answer.model):
         name = output["name"]
@@ -195,6 +194,7 @@ def _answer(answer: Answer, wanted: dict[str, bool]) -> Response:
         else:
             output["data"] = values[name]
         told.append(output)
+    told += _explanations(answer)
     head: Tensor = {
         "model_name": answer.model.name,
         "model_version": answer.model.version,
@@ -203,15 +203,27 @@ def _answer(answer: Answer, wanted: dict[str, bool]) -> Response:
     }
     if answer.batch.flags:
         head["parameters"] = {"flags": json.dumps({str(row): flags for row, flags in answer.batch.flags.items()})}
-    text = to_json(head)
+    text = encoded(head)
     return respond(text + binary, {HEADER: str(len(text)), "content-type": BINARY} if binary else {})
+
+
+def _explanations(answer: Answer) -> list[Tensor]:
+    """Return the base values (n,) and the contributions (n, columns) of what was explained."""
+    if not answer.explanations:
+        return []
+    size, columns = len(answer.explanations), [*answer.explanations[0].contributions]
+    base = {"name": "base_value", "datatype": "FP64", "shape": [size]}
+    named = {"columns": json.dumps(columns), "classes": json.dumps([why.class_name for why in answer.explanations])}
+    matrix = {"name": "contributions", "datatype": "FP64", "shape": [size, len(columns)], "parameters": named}
+    values = [value for why in answer.explanations for value in why.contributions.values()]
+    return [{**base, "data": [why.base_value for why in answer.explanations]}, {**matrix, "data": values}]
 
 
 def _to_bytes(values: list[Any]) -> bytes:
     if values and isinstance(values[0], str):
         texts = [value.encode() for value in values]
         return b"".join(struct.pack("<I", len(text)) + text for text in texts)
-    return np.array(values, "<f8").tobytes()
+    return np.array(values, "?" if values and isinstance(values[0], bool) else "<f8").tobytes()
 
 
 def _short(tensor: Tensor) -> str:

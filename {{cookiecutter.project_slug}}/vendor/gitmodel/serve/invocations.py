@@ -1,39 +1,45 @@
 """`/invocations`, as clients of MLflow and SageMaker call it.
 
 JSON with `instances`, `inputs`, `dataframe_records` or `dataframe_split`, or CSV with a header; the answer has
-`predictions`, the labels or numbers, and for classes `probabilities`.
+`predictions`, the labels or numbers, for classes `probabilities`, and `explanations` if `"params": {"explain": true}`
+asks for them. A bundle with an interval adds `low` and `high`, or the sets `classes`.
 """
 
 from typing import Any
 
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gitmodel.serve.body import CSV, media_type, parse, read_csv, respond
+from gitmodel.serve.body import CSV, Asked, encoded, media_type, parse, read_csv, respond, switch
 from gitmodel.serve.checks import refusal
 from gitmodel.serve.rows import Row
-from gitmodel.serve.service import Call, Service
+from gitmodel.serve.service import Answer, Call, Service
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-EXTRA = {"params", "signature_name"}  # what such clients may add, and a model of one output has no use for
+EXTRA = {"params", "signature_name"}  # what such clients may add
 
 
-def invoke(service: Service, request: Request, body: bytes, call: Call) -> Response:
-    """Answer one request."""
-    rows = read_csv(body, service.main.bundle.schema) if media_type(request) == CSV else read_rows(parse(body))
-    answer = service.predict(rows, call)
+def invoke(service: Service, request: Request, body: bytes, call: Call) -> Asked:
+    """Read what one request asks."""
+    content = None if media_type(request) == CSV else parse(body)
+    rows = read_csv(body, service.main.bundle.schema) if content is None else read_rows(content)
+    return Asked(rows, explained((content or {}).get("params")), call, _told)
+
+
+def _told(answer: Answer) -> Response:
     said = answer.predictions
     classes = answer.model.bundle.classes
     told = {
         "predictions": [row["label" if classes else "prediction"] for row in said],
         **({"probabilities": [row["probabilities"] for row in said]} if classes else {}),
+        **answer.bounds,
+        **({"explanations": [why.told() for why in answer.explanations]} if answer.explanations else {}),
         **({"flags": {str(row): flags for row, flags in answer.batch.flags.items()}} if answer.batch.flags else {}),
         "id": answer.id,
         "model": answer.model.name,
         "version": answer.model.version,
     }
-    return respond(to_json(told))
+    return respond(encoded(told))
 
 
 def read_rows(content: dict[str, Any]) -> Any:
@@ -45,6 +51,11 @@ def read_rows(content: dict[str, Any]) -> Any:
     if forms[0] == "dataframe_split":
         return _split(found)
     return from_columns(found) if forms[0] == "inputs" and isinstance(found, dict) else found
+
+
+def explained(parameters: Any) -> bool:
+    """Tell whether the parameters of a request ask for explanations; others are not looked at."""
+    return isinstance(parameters, dict) and switch(parameters.get("explain"), "explain")
 
 
 def from_columns(columns: dict[str, Any]) -> list[Row]:

@@ -14,16 +14,20 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from gitmodel.base.project import UserError, one_line
+from gitmodel.base.files import parse_json
+from gitmodel.base.outlet import json_bytes, one_line
+from gitmodel.base.project import UserError
 
 FLUSH_SECONDS = 0.1
+MADE_TOGETHER = 32  # requests whose records are made at a time
 CLOSE_SECONDS = 5  # a disk that hangs does not keep the process alive
 BACKLOG_BYTES = 16 << 20  # what waits in memory while the disk is slow or full
 BLOCK_BYTES = 1 << 20
@@ -39,6 +43,7 @@ class PredictionLog:
         self.written, self.lost = 0, 0
         self.failure: str | None = "nothing has been tried yet"
         self._clock, self._folder, self._files = clock, Path(folder), _Files(Path(folder), max_bytes)
+        self._unmade: deque[Callable[[], Iterable[bytes]]] = deque()
         self._queue: deque[tuple[int, bytes]] = deque()
         self._held, self._lock, self._closing = 0, threading.Lock(), threading.Event()
         self._day, self._batch, self._most = 0, list[bytes](), min(BLOCK_BYTES, max_bytes)
@@ -48,30 +53,56 @@ class PredictionLog:
 
     def write(self, record: dict[str, Any]) -> None:
         """Hand over a record; one that finds no room in memory is lost and counted. Never waits for the disk."""
+        self._make()  # what came before
         try:
-            line = _line(record)
+            lines = [_line(record)]
         except Exception as error:  # a prediction is worth more than its record
             return self._lose(f"a record cannot be written as JSON: {error}")
+        return self.write_blocks(lines)
+
+    def write_soon(self, make: Callable[[], Iterable[bytes]], size: int) -> None:
+        """Hand over what makes so many lines; those of several requests are made together, which costs less."""
+        self._unmade.append(make)
+        if len(self._unmade) >= MADE_TOGETHER or size >= MADE_TOGETHER or self._closing.is_set():
+            self._make()
+
+    def _make(self) -> None:
+        while self._unmade:
+            with suppress(IndexError):  # another thread was quicker
+                make = self._unmade.popleft()
+                try:
+                    self.write_blocks(make())
+                except Exception as error:
+                    self._lose(f"a record cannot be written as JSON: {error}")
+
+    def write_blocks(self, blocks: Iterable[bytes]) -> None:
+        """Hand over records that are lines of JSON already, one or several in each block, as `write` does."""
+        day, lost = int(self._clock() // DAY_SECONDS), 0
         with self._lock:
-            if not self._closing.is_set() and self._held + len(line) <= BACKLOG_BYTES:
-                self._held += len(line)
-                self._queue.append((int(self._clock() // DAY_SECONDS), line))
-                return None
-        return self._lose(f"{self._folder} takes up lines more slowly than they come")
+            for block in blocks:
+                for part in [block] if len(block) <= self._most else block.splitlines(keepends=True):
+                    if not self._closing.is_set() and self._held + len(part) <= BACKLOG_BYTES:
+                        self._held += len(part)
+                        self._queue.append((day, part))
+                    else:
+                        lost += part.count(b"\n")
+        if lost:
+            self._lose(f"{self._folder} takes up lines more slowly than they come", lost)
 
     def close(self) -> None:
         """Write what is left and end; what cannot be written now, or comes later, is lost and counted."""
+        self._make()
         with self._lock:
             self._closing.set()
         self._thread.join(CLOSE_SECONDS)
         with self._lock:
-            self.lost += len(self._queue) + len(self._batch)
+            self.lost += sum(block.count(b"\n") for block in [*self._batch, *(block for _, block in self._queue)])
             self._queue.clear()
             self._batch.clear()
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, lines: int = 1) -> None:
         with self._lock:
-            self.lost += 1
+            self.lost += lines
             self.failure = self.failure or one_line(reason)
 
     def _run(self) -> None:
@@ -83,6 +114,7 @@ class PredictionLog:
     def _flush(self) -> None:
         """Write all that waits; keep what cannot be written now for the next time."""
         try:
+            self._make()
             while self._take():
                 self._write_batch()
                 self.failure = None
@@ -97,22 +129,21 @@ class PredictionLog:
         """Fill the batch from the queue with lines of one day; False if there is nothing to write."""
         size = sum(map(len, self._batch))
         while self._queue:
-            day, line = self._queue[0]
-            if self._batch and (day != self._day or size + len(line) > self._most):
+            day, block = self._queue[0]
+            if self._batch and (day != self._day or size + len(block) > self._most):
                 break
             self._queue.popleft()
-            self._batch.append(line)
-            self._day, size = day, size + len(line)
+            self._batch.append(block)
+            self._day, size = day, size + len(block)
         return bool(self._batch)
 
     def _write_batch(self) -> None:
         block = b"".join(self._batch)
         size = self._files.append(self._day, block)
-        lines = block.count(b"\n", 0, size)
-        del self._batch[:lines]
+        self._batch = [block[size:]] if size < len(block) else []
         with self._lock:
             self._held -= size
-            self.written += lines
+            self.written += block.count(b"\n", 0, size)
 
 
 class _Files:
@@ -209,7 +240,7 @@ def read(path: Path) -> Records:
 
 def _line(record: dict[str, Any]) -> bytes:
     try:
-        return to_json(record, inf_nan_mode="null", fallback=str) + b"\n"
+        return json_bytes(to_json(record, inf_nan_mode="null", fallback=str)) + b"\n"
     except PydanticSerializationError:  # half of a surrogate pair, which UTF-8 has no bytes for
         return json.dumps(record, default=str).encode() + b"\n"
 
@@ -224,7 +255,7 @@ def _lines(file: Path) -> Iterator[bytes]:
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:
         return None
     return record if isinstance(record, dict) else None

@@ -93,7 +93,8 @@ def _number(column: Column, loose: bool) -> Any:
         return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=column.min, le=column.max)]
     low, high = (-EXACT if column.min is None else column.min), (EXACT if column.max is None else column.max)
     limits = Field(strict=True, ge=math.ceil(max(low, -EXACT)), le=math.floor(min(high, EXACT)))
-    return Annotated[int, BeforeValidator(_whole), limits]
+    spelled_out = Annotated[int, BeforeValidator(_whole), limits]  # tried where it is no plain integer
+    return Annotated[Annotated[int, limits] | spelled_out, Field(union_mode="left_to_right")]
 
 
 def _whole_text(text: str) -> str:

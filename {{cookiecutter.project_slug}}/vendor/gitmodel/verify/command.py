@@ -3,16 +3,16 @@
 import argparse
 import textwrap
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gitmodel.base.files import read_bytes
 from gitmodel.base.project import BUNDLE, LOCK, METRICS, PREDICTIONS, UserError, say, some_rows, warn
 from gitmodel.git import library
 from gitmodel.git.programs import call, committed, git, last_line
-from gitmodel.verify import lock, must_pass, results, storage
+from gitmodel.verify import drafts, lock, must_pass, results, storage
 from gitmodel.verify.lock import COMMIT, RENEW, Failure, Stages
-from gitmodel.verify.storage import DvcOutput
+from gitmodel.verify.storage import DvcOutput, remote_of, repository
 
 TEXT = """Check that the committed results are those of this code, data and parameters: dvc.lock is current and
 committed, metrics and predictions are the committed ones within 1e-4, DVC's cache, the outputs and the bundle are
@@ -31,8 +31,8 @@ NOT_COVERED = (
     "whether the table and its labels are right, and which rows left it: `model gate` compares",
     "whether the model is right on the rows that must pass: `model gate` asks its bundle",
     "whether training read the test rows, or the model that ships is the one that was measured",
-    "what no stage reads: tests, workflows, rules.yaml",
-    "whether GitHub lets anything past the checks: `model doctor` asks",
+    "what no stage reads: tests, workflows, rules.yaml, `plots:` of dvc.yaml",
+    "whether the forge lets anything past the checks: `model doctor` asks",
 )
 
 LIBRARY = "look at nothing but the library, vendor/gitmodel: status 1 with its files that were edited"
@@ -51,11 +51,13 @@ def verify(args: argparse.Namespace | None = None) -> None:
     """Say what was checked; UserError with a line for each failure."""
     edited = library.edited()
     if args and args.library:
-        require_unedited(edited)
+        library.require_unedited(edited)
     else:
         for line in check():
             say(line)
-        say(listed("not covered", NOT_COVERED))
+        for line in drafts.left():
+            warn(line)
+        say(*listed("not covered", NOT_COVERED).split("\n"))
     if edited:
         warn(f"the library in {library.FOLDER} was edited: {library.shown(edited)}")
     elif library.FOLDER.exists():
@@ -65,12 +67,6 @@ def verify(args: argparse.Namespace | None = None) -> None:
 def listed(title: str, lines: tuple[str, ...]) -> str:
     """Return a list with a title."""
     return "\n".join([f"{title}:", *(f"- {line}" for line in lines)])
-
-
-def require_unedited(edited: list[str]) -> None:
-    """Raise UserError if files of the library were edited, and name all of them."""
-    if edited:
-        raise UserError(f"{library.FOLDER} was edited: {', '.join(edited)}: {library.REMEDY}")
 
 
 def check() -> list[str]:
@@ -84,7 +80,8 @@ def check() -> list[str]:
         for name, line in find(repo, outputs, ours, theirs, checked):
             failures.setdefault(name, line)
     if failures:
-        raise UserError("\nerror: ".join(failures.values()))
+        first, *others = failures.values()
+        raise UserError(first, *(f"error: {line}" for line in others))
     return checked
 
 
@@ -92,7 +89,7 @@ def outdated() -> Iterator[str]:
     """Yield a line for each input that changed after the results in the work tree were made; none without DVC."""
     if not Path(".dvc").is_dir() or not LOCK.exists():
         return
-    ours = lock.parse(LOCK.read_bytes().decode("utf-8", "replace"), str(LOCK), f"delete it, {RENEW}")
+    ours = lock.parse(read_bytes(LOCK).decode("utf-8", "replace"), str(LOCK), f"delete it, {RENEW}")
     with repository() as repo:
         hashes = {output.path: output.md5 for output in storage.outputs(repo)}
         yield from (line for _, line in lock.stale(repo.status(), ours, hashes))
@@ -145,37 +142,18 @@ def read_locks() -> tuple[Stages, Stages]:
     """Return the stages of dvc.lock in the work tree and in the last commit."""
     if not LOCK.exists():
         raise UserError(f"{LOCK} is missing: {RENEW}")
-    ours = lock.parse(LOCK.read_bytes().decode("utf-8", "replace"), str(LOCK), f"delete it, {RENEW}")
+    ours = lock.parse(read_bytes(LOCK).decode("utf-8", "replace"), str(LOCK), f"delete it, {RENEW}")
     text = committed(LOCK)
     if text is None:
         raise UserError(f"{LOCK} is not committed: {COMMIT}")
     return ours, lock.parse(text, f"the committed {LOCK}", RENEW)
 
 
-@contextmanager
-def repository() -> Iterator[Any]:
-    """Open DVC's repository; what DVC complains of becomes a UserError."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            yield repo
-    except DvcException as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"DVC cannot read the pipeline ({reason}): mend that, `dvc status` shows more") from None
-
-
-def remote_of(repo: Any) -> str:
-    """Return the name of the remote that DVC pushes to; empty if there is none."""
-    return str(repo.config["core"].get("remote") or "")
-
-
 def bundle(checked: list[str]) -> Iterator[Failure]:
     """Yield a failure if the bundle is here and a file of it is missing, changed or extra."""
     if not BUNDLE.exists():
         return
-    from gitmodel.bundle.bundle import read_verified
+    from gitmodel.bundle.contents import read_verified
 
     try:
         files = read_verified(BUNDLE)

@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
+from gitmodel.base.files import parse_yaml
 from gitmodel.base.project import LOCK, UserError
 from gitmodel.base.settings import flat
 
@@ -22,9 +21,9 @@ def parse(text: str, name: str, remedy: str) -> Stages:
     if re.search(r"^(<{7}|>{7}) ", text, flags=re.MULTILINE):
         raise UserError(f"{name} holds conflict markers: {remedy}")
     try:
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise UserError(f"{name} is not valid YAML ({' '.join(str(error).split())}): {remedy}") from None
+        content = parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{name} is not valid YAML ({error}): {remedy}") from None
     stages = content.get("stages") if isinstance(content, dict) else None
     if not isinstance(stages, dict) or not all(is_stage(stage) for stage in stages.values()):
         raise UserError(f"{name} is no list of stages as DVC writes it: {remedy}")

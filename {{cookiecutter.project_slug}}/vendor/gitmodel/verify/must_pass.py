@@ -11,13 +11,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from gitmodel.base.project import RULES, SCHEMA, UserError, one_line, some_rows
+from gitmodel.base.files import read_bytes
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import RULES, SCHEMA, UserError, some_rows
 from gitmodel.base.settings import meant
 from gitmodel.contract import schema as contract
+from gitmodel.contract.charset import encoding_of
 from gitmodel.contract.cleaning import CLEAN, mended
 from gitmodel.contract.labels import true_values
 from gitmodel.contract.schema import FLAGGABLE, Schema
-from gitmodel.contract.table import check_cells, encoding_of, read_text, to_number
+from gitmodel.contract.table import check_cells, read_text, to_number
 from gitmodel.rules import GateRules, read_gate
 from gitmodel.verify.lock import Failure
 
@@ -78,7 +81,8 @@ def read(content: bytes, schema: Schema) -> pd.DataFrame:
         path = Path(folder) / "rows.csv"
         path.write_bytes(content)
         try:
-            cells = read_text(path, replace(schema.reading, encoding=encoding_of(path)))
+            encoding = encoding_of(path, schema.reading.encoding)
+            cells = read_text(path, replace(schema.reading, encoding=encoding, skip=0))
         except UserError as error:
             raise UserError(str(error).replace(str(path), "it")) from None
     if cells.empty:
@@ -132,7 +136,7 @@ def failures(checked: list[str]) -> list[Failure]:
         missing = f"gate.must_pass in {RULES} names {name}, which is not here: restore it with Git, or change the name"
         return [] if name == GateRules.must_pass else [(name, missing)]
     try:
-        found = parse(Path(name).read_bytes(), contract.load(), name)
+        found = parse(read_bytes(Path(name)), contract.load(), name)
     except UserError as error:
         return [(name, str(error))]
     checked.append(f"{name} keeps the contract ({some_rows(len(found))} that must pass)")

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
+from gitmodel.base.files import parse_json, read_bytes
 from gitmodel.base.project import METRICS, PREDICTIONS, UserError
 from gitmodel.base.settings import flat
 from gitmodel.git.programs import committed
@@ -70,7 +71,7 @@ def both(
 def work_tree(path: Path) -> str | None:
     """Return the text of a file; None if there is none."""
     try:
-        return path.read_bytes().decode("utf-8", "replace")
+        return read_bytes(path).decode("utf-8", "replace")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -80,7 +81,7 @@ def work_tree(path: Path) -> str | None:
 def numbers(text: str) -> Metrics:
     """Return `test.accuracy` -> value of metrics.json; ValueError if it is damaged."""
     try:
-        content = json.loads(text, parse_constant=refuse)
+        content = parse_json(text, refuse)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not valid JSON ({error.msg} in line {error.lineno})") from None
     if not isinstance(content, dict):

@@ -5,13 +5,16 @@ folder that was pushed once are never looked for again. Here each is hashed, or 
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from gitmodel.base.project import LOCK, md5_of
+from gitmodel.base.outlet import words
+from gitmodel.base.project import LOCK, UserError, md5_of, warn
+from gitmodel.git import dvc_state
 from gitmodel.git.cache import FOLDER, files, hash_of, known, listing, object_path, objects
 from gitmodel.git.programs import last_line
 from gitmodel.verify.lock import RENEW, Failure
@@ -143,3 +146,25 @@ def missing(output: DvcOutput, here: bool) -> str:
         return f"{output.path} is not in DVC's remote: run `dvc push`"
     made = "dvc repro" if output.is_stage_output else f"dvc add {output.path}"
     return f"{output.path} is neither in DVC's remote nor in the cache: run `{made}`, then `dvc push`"
+
+
+@contextmanager
+def repository() -> Iterator[Any]:
+    """Open DVC's repository; what DVC complains of becomes a UserError."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    dvc_state.require_readable()
+    for line in (*dvc_state.mend_rwlock(), *dvc_state.mend_runs()):
+        warn(line)
+    try:
+        with Repo() as repo:
+            yield repo
+    except DvcException as error:
+        reason = words(error)
+        raise UserError(f"DVC cannot read the pipeline ({reason}): mend that, `dvc status` shows more") from None
+
+
+def remote_of(repo: Any) -> str:
+    """Return the name of the remote that DVC pushes to; empty if there is none."""
+    return str(repo.config["core"].get("remote") or "")

@@ -4,14 +4,15 @@ The rules are GTO's: annotated tags count, lightweight ones do not; the newest t
 the time at which it was written; a retired version serves nowhere.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
-from gitmodel.base.project import UserError, one_line
+from gitmodel.base.files import parse_json
+from gitmodel.base.outlet import one_line
+from gitmodel.base.project import UserError
 from gitmodel.git.programs import call, git
 
 NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9_-]*[a-zA-Z0-9])?"
@@ -89,7 +90,7 @@ class Version:
     def metrics(self) -> dict[str, float]:
         """Its metrics on the test rows; empty if another program registered it."""
         try:
-            found = json.loads(self.tag.fields.get("Metrics", "{}"))
+            found = parse_json(self.tag.fields.get("Metrics", "{}"))
         except ValueError:
             return {}
         numbers = found.items() if isinstance(found, dict) else ()

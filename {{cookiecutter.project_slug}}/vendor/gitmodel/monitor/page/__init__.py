@@ -1,21 +1,14 @@
 """One HTML page that says what changed, for whom, since when, and what to do. Nothing is loaded, no script runs."""
 
-import re
-from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
-from pathlib import Path
 
 from gitmodel.monitor import past_runs, report
 from gitmodel.monitor.findings import ALERT, PARTS, QUIET, UNKNOWN, WATCH, Finding, key
-from gitmodel.monitor.page import pictures
-from gitmodel.monitor.page.pictures import prose, text
-from gitmodel.monitor.page.tables import SIGNS, bias, cells, everything, meter, named, picture, quality, sign, wide
+from gitmodel.monitor.page.tables import SIGNS, bias, everything, meter, named, picture, quality, sign
 from gitmodel.monitor.result import Result, strength
+from gitmodel.page import pictures
+from gitmodel.page.html import cells, document, facts, prose, section, text, wide
 
-SHELL = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-STYLE = b64encode(sha256(re.findall(r"<style>(.*?)</style>", SHELL, re.DOTALL)[0].encode()).digest()).decode()
-CSP = f"default-src 'none'; style-src 'sha256-{STYLE}'; img-src data:; base-uri 'none'; form-action 'none'"
 MOST_CARDS, CLOSEST, MOST_TRENDS, MOST_RUNS, MOST_LINES = 12, 3, 8, 30, 100
 MARKS = {QUIET: "✓", WATCH: "◔", ALERT: "▲"}
 NAMES = {"contract": "Contract", "drift": "Drift", "quality": "Quality", "bias": "Bias", "health": "Health"}
@@ -26,32 +19,23 @@ def html(result: Result) -> str:
     result = past_runs.apart(result)
     body = "\n".join([_head(result), '<main id="main">', *_sections(result), "</main>"])
     name = f"{report.headline(result).partition(':')[0]}: {result.batch['name']}"
-    filled = {"<!-- title -->": text(name), "<!-- policy -->": CSP, "<!-- body -->": body}
-    return re.sub("<!-- (?:title|policy|body) -->", lambda found: filled[found[0]], SHELL)
+    return document(name, body)
 
 
 def _sections(result: Result) -> Iterator[str]:
     of = {part: [f for f in result.findings if f.part == part] for part in PARTS}
     yield _changed(result)
-    yield _section("bias", "For whom", bias(of["bias"]))
-    yield _section("quality", "How good the predictions are", quality(of["quality"]))
+    yield section("bias", "For whom", bias(of["bias"]))
+    yield section("quality", "How good the predictions are", quality(of["quality"]))
     for part, name in (("health", "Health"), ("contract", "Contract")):
-        yield _section(part, name, _listed(of[part]))
-    yield _section("since", "Since when", _trends(result) if result.findings else "")
-    yield _section("todo", "What to do", _steps(result))
-    yield _section("all", "Everything that was compared", everything(result.findings))
+        yield section(part, name, _listed(of[part]))
+    yield section("since", "Since when", _trends(result) if result.findings else "")
+    yield section("todo", "What to do", _steps(result))
+    yield section("all", "Everything that was compared", everything(result.findings))
     reading = "".join(f"<p>{prose(line)}</p>" for line in report.READING)
     folded = f"<details><summary>Limits, chance, estimates</summary>{reading}</details>"
-    yield _section("reading", "How to read it", folded if result.findings else "")
-    yield _section("facts", "What was watched", _facts(result))
-
-
-def _section(name: str, heading: str, content: str) -> str:
-    """Return a section with a heading; nothing where there is nothing to say."""
-    if not content:
-        return ""
-    head = f'<section class="card" id="{name}" aria-labelledby="{name}-h"><h2 id="{name}-h">{heading}</h2>'
-    return f"{head}{content}</section>"
+    yield section("reading", "How to read it", folded if result.findings else "")
+    yield section("facts", "What was watched", _facts(result))
 
 
 def _head(result: Result) -> str:
@@ -100,7 +84,7 @@ def _changed(result: Result) -> str:
         said = "Beyond its limit is only what chance explains" if chance else "Nothing is beyond its limit"
         said = "Beyond its limit is what may be one of a year's chances" if result.waiting else said
         said = f'<p class="soft">{said}. Closest to {"an alarm" if chance else "it"}:</p>' if near else ""
-        return _section("changed", "What changed", said + _cards(result, near[:CLOSEST]))
+        return section("changed", "What changed", said + _cards(result, near[:CLOSEST]))
     legend = '<p class="soft key"><span class="was"></span> before, in training <span class="is"></span> now</p>'
     rest, next_ = alerts[MOST_CARDS:], [f for f in near if f.picture and f.part == "drift"][: 2 * CLOSEST]
     more = f"<details><summary>{len(rest):,} more</summary>{_listed(rest, MOST_LINES)}</details>" if rest else ""
@@ -108,7 +92,7 @@ def _changed(result: Result) -> str:
         chance = any(report.state(finding) in (WATCH, report.CHANCE) for finding in next_)
         name = f"What comes next, within its limit{' or by chance' if chance else ''}"
         more += f"<details><summary>{name}</summary>{_cards(result, next_)}</details>"
-    return _section("changed", "What changed", f"{legend}{_cards(result, alerts[:MOST_CARDS])}{more}")
+    return section("changed", "What changed", f"{legend}{_cards(result, alerts[:MOST_CARDS])}{more}")
 
 
 def _cards(result: Result, found: list[Finding]) -> str:
@@ -195,10 +179,8 @@ def _steps(result: Result) -> str:
 
 def _facts(result: Result) -> str:
     batch, model = result.batch, result.model
-    facts = {"Batch": batch["name"], "Kind": batch.get("kind"), "Rows": f"{batch['rows']:,}"}
-    facts |= {"From": batch.get("first"), "To": batch.get("last"), "Model": model["name"]}
-    facts |= {"Version": model["version"], "Digest": model["digest"]}
-    facts |= {f"monitor.{name}": value for name, value in result.settings.items()}
-    known = {name: value for name, value in facts.items() if value not in (None, "")}
-    lines = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in known.items())
-    return f'<dl class="facts">{lines}</dl>'
+    known = {"Batch": batch["name"], "Kind": batch.get("kind"), "Rows": f"{batch['rows']:,}"}
+    known |= {"From": batch.get("first"), "To": batch.get("last"), "Model": model["name"]}
+    known |= {"Version": model["version"], "Digest": model["digest"]}
+    known |= {f"monitor.{name}": value for name, value in result.settings.items()}
+    return facts({name: text(value) for name, value in known.items() if value not in (None, "")})

@@ -6,19 +6,12 @@ from typing import Any
 from gitmodel.base.markdown import title
 from gitmodel.monitor import report
 from gitmodel.monitor.findings import ALERT, QUIET, UNKNOWN, WATCH, Finding
-from gitmodel.monitor.page import pictures
-from gitmodel.monitor.page.pictures import prose, text
+from gitmodel.page import pictures
+from gitmodel.page.html import cells, prose, text, wide
 
 MOST_ROWS, MOST_GROUPS = 5_000, 30
 WIDE = 4  # limits that the axis of a rate spans at least
 SIGNS = {ALERT: "▲", WATCH: "◔", report.CHANCE: "△", QUIET: "✓", UNKNOWN: "?", report.SHOWN: "·"}
-
-
-def wide(head: str, rows: str, caption: str) -> str:
-    """Return a table that can be moved sideways where the screen is narrow; all but `caption` is HTML."""
-    head = head.replace("<th>", '<th scope="col">')
-    table = f"<table><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{text(caption)}">{table}</div>'
 
 
 def sign(finding: Finding) -> str:
@@ -26,11 +19,6 @@ def sign(finding: Finding) -> str:
     state = report.state(finding)
     word = report.WORDS[state]
     return f'<span class="mark {state}" title="{word}">{SIGNS[state]}<span class="unseen"> {word}: </span></span>'
-
-
-def cells(*contents: str) -> str:
-    """Return cells of a row, of HTML."""
-    return "".join(f"<td>{content}</td>" for content in contents)
 
 
 def named(finding: Finding) -> str:
@@ -172,6 +160,7 @@ def _line(finding: Finding) -> str:
     state, values = report.state(finding), (finding.before, finding.value)
     numbers = [report.shown(finding, value) for value in values]
     numbers += [report.amount(value) for value in (finding.size, finding.limit)]
-    name = f'{cells(finding.part, text(report.name_of(finding)))}<th scope="row">{text(finding.column, 80)}</th>'
+    name = f'{cells(finding.part)}<th scope="row">{text(report.name_of(finding))}</th>'
+    where = (text(finding.column, 80), text(finding.group, 80))
     said = (text(report.chance(finding)), f"{finding.rows:,}", f"{SIGNS[state]} {report.WORDS[state]}")
-    return f'<tr class="{state}">{name}{cells(text(finding.group, 80), *numbers, *said)}</tr>'
+    return f'<tr class="{state}">{name}{cells(*where, *numbers, *said)}</tr>'

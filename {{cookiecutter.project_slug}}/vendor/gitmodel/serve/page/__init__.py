@@ -9,9 +9,10 @@ from typing import Any
 from gitmodel.base.markdown import title
 from gitmodel.bundle.bundle import Bundle
 from gitmodel.contract.schema import Schema
+from gitmodel.metrics.decision import MOST_LIKELY
 from gitmodel.metrics.own import better
 from gitmodel.serve.page.form import form
-from gitmodel.serve.page.html import CSP, document, text
+from gitmodel.serve.page.html import CSP, block, document, exactly, text
 from gitmodel.serve.page.reference import documentation
 
 __all__ = ["CSP", "documentation", "home", "sign_in"]
@@ -37,7 +38,8 @@ def home(
 <div class="side">
 <section class="card" aria-labelledby="result"><h2 id="result">Prediction</h2>
 <div id="verdict" role="status">Fill in the form, then press Predict.</div>
-<div id="drawing" {_known(schema, profile)}></div>
+<div id="drawing" {_known(schema, profile)}></div>{_decides(bundle)}
+<div id="reasons"></div>
 <details id="exchange" hidden><summary>The same with curl, and the answer</summary><pre></pre><pre></pre></details>
 </section>
 {_measured(manifest, version, digest)}
@@ -78,9 +80,9 @@ def _card(card: str | None) -> str:
     """Return the model card as it is written, without the metadata for machines and the codes of its marks."""
     if not card:
         return ""
-    words = unescape(re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)).strip()
+    words = unescape(re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)).replace("\u200b", "").strip()
     return f"""<section class="card whole" id="card"><h2>Model card</h2>
-<pre tabindex="0">{text(words)}</pre>
+<pre tabindex="0">{block(words)}</pre>
 <p class="soft">As data, with the manifest: <a href="model">model</a></p></section>"""
 
 
@@ -89,11 +91,18 @@ def _known(schema: Schema, profile: dict[str, Any]) -> str:
     if not schema.classes:
         known = profile["predictions"]
         low, high = (known.get(name) for name in ("min", "max"))
-        return f'data-range="{text(json.dumps({"min": low, "max": high, "edges": known["edges"]}))}"'
+        return f'data-range="{exactly(json.dumps({"min": low, "max": high, "edges": known["edges"]}))}"'
     target = profile["columns"][schema.target]
     rows = target["rows"] - target["missing"]
     shares = {name: count / rows for name, count in target["counts"].items() if name in schema.classes}
-    return f'data-shares="{text(json.dumps(shares))}"'
+    return f'data-shares="{exactly(json.dumps(shares))}"'
+
+
+def _decides(bundle: Bundle) -> str:
+    """Return what makes a label, where it is not the most likely class, and how far an interval can be trusted."""
+    told = [] if bundle.decision == MOST_LIKELY else [f"Label: {bundle.decision.told(bundle.schema)}."]
+    told += [f"Interval: {bundle.interval.told(bundle.schema)}."] if bundle.interval else []
+    return "".join(f'<p class="soft">{text(line)}</p>' for line in told)
 
 
 def _measured(manifest: dict[str, Any], version: str, digest: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gitmodel.contract.schema import Column, Schema
-from gitmodel.serve.page.html import plain_number, text
+from gitmodel.serve.page.html import exactly, plain_number, text
 
 MOST_OPTIONS = 60  # of a select; above it, a field that completes what is typed
 FIELDS_WITHOUT_SEARCH = 24
@@ -37,7 +37,7 @@ def form(schema: Schema, profile: dict[str, Any], example: dict[str, Any]) -> st
 
 def field(key: str, name: str, column: Column, known: dict[str, Any], value: Any) -> str:
     """Return one labelled field; `known` is the column's part of the profile, `value` its example."""
-    marks = f'id="{key}" data-column="{text(name)}" data-type="{column.type}"'
+    marks = f'id="{key}" data-column="{exactly(name)}" data-type="{column.type}"'
     marks += f' aria-describedby="{key}-hint {key}-problem"' + ("" if column.nullable else ' aria-required="true"')
     control = {
         "number": _number_field,
@@ -70,15 +70,15 @@ def _choice_field(marks: str, column: Column, known: dict[str, Any], value: Any)
     if column.values and len(column.values) <= MOST_OPTIONS:
         return _select(marks, column.values, column.nullable, value)
     key = marks.partition('"')[2].partition('"')[0]
-    options = "".join(f'<option value="{text(option)}"></option>' for option in _suggested(column, known))
-    shown = "" if value is None else text(value)
+    options = "".join(f'<option value="{exactly(option)}"></option>' for option in _suggested(column, known))
+    shown = "" if value is None else exactly(value)
     box = f'<input {marks}{_empty(column)} type="text" list="{key}-values" value="{shown}">'
     return f'{box}<datalist id="{key}-values">{options}</datalist>'
 
 
 def _select(marks: str, values: Iterable[str], nullable: bool, chosen: str | None) -> str:
     empty = '<option data-null value="">(empty)</option>' if nullable else ""
-    options = (f'<option value="{text(v)}"{" selected" * (v == chosen)}>{text(v)}</option>' for v in values)
+    options = (f'<option value="{exactly(v)}"{" selected" * (v == chosen)}>{text(v)}</option>' for v in values)
     return f"<select {marks}>{empty}{''.join(options)}</select>"
 
 
@@ -91,7 +91,7 @@ def _date_field(marks: str, column: Column, known: dict[str, Any], value: Any) -
 
 
 def _text_field(marks: str, column: Column, known: dict[str, Any], value: Any) -> str:
-    return f'<textarea {marks}{_empty(column)} rows="2">\n{"" if value is None else text(value)}</textarea>'
+    return f'<textarea {marks}{_empty(column)} rows="2">\n{"" if value is None else exactly(value)}</textarea>'
 
 
 def _empty(column: Column) -> str:

@@ -8,8 +8,9 @@ their hashes in `CSP` let the browser run these and no others.
 import re
 from base64 import b64encode
 from hashlib import sha256
-from html import escape
 from pathlib import Path
+
+from gitmodel.base import outlet
 
 SHELL = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
 SCRIPT = re.compile(r'<script type="module">(.*?)</script>', re.DOTALL)
@@ -42,8 +43,18 @@ def document(name: str, body: str, script: bool = True) -> str:
 
 
 def text(value: object) -> str:
-    """Return any text as HTML that means nothing but itself, in attributes too, line ends and all."""
-    return escape(str(value)).replace("\r", "&#13;").replace("\n", "&#10;")
+    """Return any text as HTML that means nothing but itself, on one line."""
+    return outlet.html(value)
+
+
+def block(value: object) -> str:
+    """Return lines of text as HTML that means nothing but itself, for <pre>."""
+    return outlet.html(value, layout="\n\t")
+
+
+def exactly(value: object) -> str:
+    """Return a value as HTML that a script reads back as it was: of an attribute, or of a field."""
+    return outlet.attribute(value)
 
 
 def plain_number(value: float) -> str:

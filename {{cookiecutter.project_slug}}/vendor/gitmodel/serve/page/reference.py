@@ -1,12 +1,12 @@
 """`/docs`: the documentation of the service, made from its OpenAPI description. Plain HTML, no script."""
 
 import itertools
-import json
 from collections.abc import Container, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from gitmodel.serve.page.html import document, plain_number, text
+from gitmodel.base.outlet import json_text
+from gitmodel.serve.page.html import block, document, plain_number, text
 
 Part = dict[str, Any]
 VERBS = ("get", "post", "put", "patch", "delete", "head", "options")
@@ -39,7 +39,7 @@ def documentation(openapi: Part) -> str:
 <nav aria-label="More"><a href="./">Try the model</a>
 <a href="openapi.json">OpenAPI description</a></nav></header>
 <main>{_paragraphs(info.get("description"))}
-<section class="card"><h2>Before you try the commands</h2><pre tabindex="0">{text(_settings(openapi))}</pre></section>
+<section class="card"><h2>Before you try the commands</h2><pre tabindex="0">{block(_settings(openapi))}</pre></section>
 <section class="card"><h2>Routes</h2><ul class="routes">{contents}</ul></section>
 {"".join(_route(openapi, *route) for route in routes)}
 {"".join(_table(name, schema) for name, schema in schemas.items())}</main>"""
@@ -138,7 +138,7 @@ def _route(openapi: Part, verb: str, path: str, operation: Part) -> str:
 {_paragraphs(operation.get("description"))}
 {_rows(["parameter", "in", "type", "meaning"], parameters) if parameters else ""}
 {f"<p>Request: {_contents(body)}</p>" if body else ""}
-<pre tabindex="0">{text(_curl(openapi, verb, path, operation))}</pre>
+<pre tabindex="0">{block(_curl(openapi, verb, path, operation))}</pre>
 <h3>Answers</h3>{_rows(["status", "meaning", "content"], answers)}{_answer(openapi, operation)}</section>"""
 
 
@@ -157,7 +157,7 @@ def _answer(openapi: Part, operation: Part) -> str:
     if "example" not in content and not content.get("schema"):
         return ""
     value = content.get("example", sample(openapi, content.get("schema", {})))
-    return f'<h3>Example of an answer</h3><pre tabindex="0">{text(_json(value))}</pre>' if value else ""
+    return f'<h3>Example of an answer</h3><pre tabindex="0">{block(_json(value))}</pre>' if value else ""
 
 
 def _curl(openapi: Part, verb: str, path: str, operation: Part) -> str:
@@ -274,7 +274,7 @@ def _values(schema: Part) -> str:
 def _example(schema: Part, whole: Any, key: str) -> str:
     """Return the example of a property: its own, or the one in the example of the whole object."""
     found = schema.get("examples") or [part[key] for part in [whole] if isinstance(part, dict) and key in part]
-    return f"<code>{text(json.dumps(found[0], ensure_ascii=False))}</code>" if found else ""
+    return f"<code>{text(json_text(found[0]))}</code>" if found else ""
 
 
 def _paragraphs(words: str | None) -> str:
@@ -310,13 +310,13 @@ def _quoted(words: str) -> str:
 
 def _json(value: Any, margin: str = "") -> str:
     """Return JSON of short lines, what is short on one."""
-    flat = json.dumps(value, ensure_ascii=False)
+    flat = json_text(value)
     if not isinstance(value, dict | list) or len(margin) + len(flat) <= LINE:
         return flat
     inner = margin + "  "
     if isinstance(value, list):
         parts, (start, end) = [_json(item, inner) for item in value], "[]"
     else:
-        parts = [f"{json.dumps(key, ensure_ascii=False)}: {_json(item, inner)}" for key, item in value.items()]
+        parts = [f"{json_text(key)}: {_json(item, inner)}" for key, item in value.items()]
         start, end = "{}"
     return f"{start}\n" + ",\n".join(inner + part for part in parts) + f"\n{margin}{end}"

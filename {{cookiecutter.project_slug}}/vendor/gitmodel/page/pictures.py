@@ -5,30 +5,17 @@ What was is drawn broad and pale, what is narrow and dark: the two differ withou
 
 import re
 from collections.abc import Sequence
-from html import escape
 from math import isfinite
 from typing import Any
 
-from gitmodel.base.markdown import CODE, figure
+from gitmodel.base.markdown import figure
 from gitmodel.base.project import some
+from gitmodel.page.html import text
 
 MOST_LABELS, MOST_BINS, MOST_GROUPS = 8, 40, 12
 LONGEST_LABEL = 60
 BIN = re.compile(r"(up to |above |after )?[-+]?[\d.]|\(")  # how the labels of ranges begin, and of what is in none
 Spot = tuple[float | None, bool]  # a size, None where it was not measured, and whether it was an alert
-
-
-def text(value: object, most: int = 200) -> str:
-    """Return any text as HTML that means nothing but itself, and not too long."""
-    words = str(value)[: most + 1]
-    if not words.isprintable():  # line ends, and marks that turn the direction of all that follows
-        words = "".join(mark if mark.isprintable() else " " for mark in words)
-    return escape(f"{words[:most]}..." if len(words) > most else words)
-
-
-def prose(sentence: str) -> str:
-    """Return a sentence as HTML; what it has between backticks is code."""
-    return CODE.sub(r"<code>\1</code>", text(sentence, 1_000))
 
 
 def percent(share: float) -> str:

@@ -1,0 +1,1 @@
+"""What each column brings to the model, and what it costs."""

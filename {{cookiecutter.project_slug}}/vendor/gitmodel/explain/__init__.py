@@ -1,0 +1,1 @@
+"""Why a prediction: what each column of the table moved it by."""

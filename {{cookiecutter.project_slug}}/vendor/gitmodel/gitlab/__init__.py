@@ -1,0 +1,1 @@
+"""What jobs on GitLab do over its API: notes, issues, merge requests, releases."""

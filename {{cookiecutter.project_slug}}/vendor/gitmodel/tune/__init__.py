@@ -1,0 +1,1 @@
+"""`model tune`: parameters sought on training rows alone."""
