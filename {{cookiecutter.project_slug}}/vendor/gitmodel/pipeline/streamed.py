@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -146,13 +147,14 @@ def on_cluster(encode: Encoder, rows: Rows, params: dict[str, Any], rounds: int,
     def work(client: Any) -> Any:
         parts, known = [], client.scheduler_info(n_workers=-1)["workers"]
         workers = sorted(known, key=lambda worker: f"{known[worker]['name']}]:{worker}")  # in the order of XGBoost
-        for number, start in enumerate(rows.starts):
-            place = workers[number * len(workers) // len(rows.starts)]
+        places = [workers[number * len(workers) // len(rows.starts)] for number in range(len(rows.starts))]
+        for place, start in zip(places, rows.starts, strict=True):
             shape = min(rows.most, rows.starts.stop - start), width + 1 + weighted
             parts.append(array.from_delayed(client.submit(read, start, workers=[place], pure=False), shape, np.float32))
         whole = array.concatenate(parts)
         weight = whole[:, width + 1] if weighted else None
         data = dask.DaskQuantileDMatrix(client, whole[:, :width], whole[:, width], weight=weight, **options)
+        data.worker_map = at_their_places(data, places)
         patient = collective.Config(timeout=LONGEST_WAIT, retry=1)
         return dask.train(client, params, data, num_boost_round=rounds, coll_cfg=patient)["booster"]
 
@@ -160,6 +162,15 @@ def on_cluster(encode: Encoder, rows: Rows, params: dict[str, Any], rounds: int,
         return cluster.together(work)
     except XGBoostError as error:
         raise UserError(f"the training broke off: {cluster.LOST}") from error
+
+
+def at_their_places(data: Any, places: list[str]) -> dict[str, list[Any]]:
+    """Return the parts of a matrix by worker, in their order: Dask may have cut one up on another worker."""
+    parts = sorted(chain.from_iterable(data.worker_map.values()), key=lambda part: data.partition_order[part.key])
+    placed: dict[str, list[Any]] = {}
+    for place, part in zip(places, parts, strict=True):
+        placed.setdefault(place, []).append(part)
+    return placed
 
 
 def frames(path: Path, columns: list[str] | None, rows: int) -> Iterator[pd.DataFrame]:
