@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test library fast faults lint lock
+.PHONY: help demo tour test test-all library fast faults lint lock
 
 BIN := build/venv/bin
 LIBRARY := build/library
@@ -8,12 +8,13 @@ PROJECT := {{cookiecutter.project_slug}}
 MYPY := mypy --config-file= --strict --ignore-missing-imports --no-warn-return-any
 DEMO := build/demo/income-model
 DEMO_BY := $(foreach who,AUTHOR COMMITTER,GIT_$(who)_NAME=Demo GIT_$(who)_EMAIL=demo@example.com)
+SHORT = -m "not long"
 WORKFLOWS := .github/workflows/*.yml
 FIND_PYTHON := import sys; sys.version_info < (3, 11) and sys.exit(1); print(sys.executable)
 export PYTHONDONTWRITEBYTECODE := 1
 
 help:  ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 demo: build/venv/generate  ## Generate the default project into build/demo/, install it, run its pipeline, make a version, show it
 	@rm -rf build/demo
@@ -32,10 +33,13 @@ tour: build/venv/generate  ## Live through the life of a model, from a table to 
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python tour.py build/tour
 
 test: lint library  ## Lint, then test the library, the template and the projects that it generates
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SHORT)
+
+test-all:  ## The same on every table, way and screen, which takes twice as long
+	@$(MAKE) --no-print-directory test SHORT=
 
 library: $(LIBRARY)/ready  ## Test the library as it lies in the template
-	@$(LIBRARY)/bin/python -m pytest tests/gitmodel --numprocesses auto --dist loadscope
+	@$(LIBRARY)/bin/python -m pytest tests/gitmodel $(SHORT) --numprocesses auto --dist loadscope
 
 fast: $(LIBRARY)/ready  ## Test only what needs no installed project
 	@$(BIN)/python -m pytest -m "not slow"

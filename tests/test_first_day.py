@@ -121,6 +121,7 @@ def test_package_names_are_all_reserved(project: BakedProject, checkout: Path) -
     assert sorted(usable - {project.package} - set(re.findall(r"\w+", hook))) == []
 
 
+@pytest.mark.long
 def test_tools_of_dvc_do_what_their_users_expect(project: BakedProject) -> None:
     """An experiment is run, compared, drawn and thrown away with DVC's own commands."""
     dvc = str(project.path / ".venv/bin/dvc")

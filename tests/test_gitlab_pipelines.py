@@ -104,6 +104,7 @@ def notes(forge: Forge, number: int) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_change_of_words_is_green(forge: Forge) -> None:
     """Code and model pass, and the one note says so."""
     forge.start("words")
@@ -143,6 +144,7 @@ def test_worse_model_is_red_until_it_is_accepted(forge: Forge) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_edited_metrics_are_red(forge: Forge) -> None:
     """Results that this code, data and parameters do not give are named, and the model is judged all the same."""
     forge.start("edited")
@@ -167,6 +169,7 @@ def test_main_is_made_and_shown(forge: Forge) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_version_is_released_and_deployed(forge: Forge) -> None:
     """Signed and listed; the stage gets the registered bundle, whose image a merge request names."""
     tools = forge.folder / "tools"
@@ -204,6 +207,7 @@ def test_a_version_is_released_and_deployed(forge: Forge) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_alarm_starts_a_retraining_that_is_proposed(forge: Forge) -> None:
     """One issue, a history, a pipeline; then a merge request with the new rows and the report of the gate."""
     watched = forge.pipeline(

@@ -281,7 +281,9 @@ def test_a_column_of_many_is_found(visit: Visit) -> None:
     assert len(visit.row) == 219
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1280, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(360, "light"), (1280, "dark"), pytest.param(360, "dark", marks=pytest.mark.long)]
+)
 def test_no_screen_is_too_small(browser: Browser, served: Served, width: int, scheme: Any) -> None:
     """Nothing has to be scrolled sideways, axe-core finds nothing; the prediction comes into view."""
     page = browser.new_page(viewport={"width": width, "height": 640}, color_scheme=scheme)

@@ -80,6 +80,7 @@ def test_an_honest_model_passes_and_the_headline_says_what_nobody_checked(origin
     assert re.search(rf"^## (?!❌|⛔).*; {UNCHECKED}$", comment, re.M), comment
 
 
+@pytest.mark.long
 def test_a_worse_model_is_red(origin: Origin) -> None:
     """That training is not repeated changes nothing else."""
     origin.start("worse")
@@ -102,6 +103,7 @@ def test_another_model_than_the_committed_results_are_of_is_red(origin: Origin) 
     assert "reports/metrics.json is not the committed one" in comment
 
 
+@pytest.mark.long
 def test_a_model_that_does_not_hash_to_its_name_is_red(origin: Origin) -> None:
     """The remote holds another file where dvc.lock names the model."""
     more_trees(origin, "swapped", trees=70)
@@ -143,6 +145,7 @@ def test_a_model_that_nobody_pushed_is_named(origin: Origin) -> None:
     assert "run `dvc repro`, then `dvc push`, where it is trained" in line
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [("params.yaml", "max_iter: 90", "max_iter: 91"), ("data/raw.csv", ",0,", ",1,"), ("schema.yaml", "\n", "\n\n")],
@@ -166,6 +169,7 @@ def test_a_project_that_was_never_trained_is_named(origin: Origin) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_cache_that_dvc_trusts_is_hashed(origin: Origin) -> None:
     """What is fetched is what the author trained; another file in the cache, protected as DVC does it, is named."""
     more_trees(origin, "trusted", trees=30)

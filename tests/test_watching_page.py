@@ -98,8 +98,10 @@ def visit(browser: Browser, pages: Path, errors: list[str]) -> Iterator[Any]:
         yield visit
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+OTHERS = [pytest.param(*screen, marks=pytest.mark.long) for screen in ((360, "dark"), (1280, "light"))]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark"), *OTHERS])
 @pytest.mark.parametrize("name", LOOKS)
 def test_every_screen_shows_it(visit: Any, errors: list[str], name: str, width: int, scheme: str) -> None:
     """Nothing has to be scrolled sideways, every text stands out, axe-core finds nothing, nothing is loaded."""

@@ -337,10 +337,10 @@ def reworded(work: Work) -> None:
     work.project.write("requirements.txt", re.sub(r"(?m)^uv==\S+", "uv==99.0.0", text))
 
 
-HONEST = (corrected, grown, informed, reseeded, reworded)
+LONG = [pytest.param(change, marks=pytest.mark.long) for change in (corrected, grown, reseeded, reworded)]
 
 
-@pytest.mark.parametrize("change", HONEST, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", [informed, *LONG], ids=lambda change: change.__name__)
 def test_an_honest_change_passes(main: Work, tmp_path: Path, change: Callable[[Work], None]) -> None:
     """Without a label, and without being called worse."""
     work = main.copy(tmp_path)
@@ -495,6 +495,7 @@ def test_training_that_needs_the_test_rows_is_named(origin: Origin) -> None:
     assert "The model was not judged" in comment
 
 
+@pytest.mark.long
 def test_what_a_pull_request_plants_does_not_judge(origin: Origin) -> None:
     """A sitecustomize, a git, a gate that passes all, and a `derive` that looks for labels: the model is worse."""
     work = author(origin, "plant")
@@ -512,6 +513,7 @@ def test_what_a_pull_request_plants_does_not_judge(origin: Origin) -> None:
     assert re.search(r"ROC AUC is worse by 0\.\d+", comment)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("hide", "said"),
     [

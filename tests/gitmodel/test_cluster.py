@@ -423,8 +423,11 @@ def wait_for_a_training(address):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "count"),
-    [(signal.SIGKILL, 1), (signal.SIGKILL, 2), (signal.SIGSTOP, 2)],
-    ids=["alone", "killed", "frozen"],
+    [
+        pytest.param(signal.SIGKILL, 1, id="alone", marks=pytest.mark.long),
+        pytest.param(signal.SIGKILL, 2, id="killed"),
+        pytest.param(signal.SIGSTOP, 2, id="frozen", marks=pytest.mark.long),
+    ],
 )
 def test_a_training_whose_worker_is_lost_ends(folder, sent, count):
     """In one line, and the last good model stays."""

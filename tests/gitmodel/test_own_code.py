@@ -237,7 +237,7 @@ def of_base(findings):
     return {found["name"]: found["before"] for found in findings if found["kind"] == "metric"}
 
 
-@pytest.mark.parametrize("plant", ["derive", "encoding"])
+@pytest.mark.parametrize("plant", ["derive", pytest.param("encoding", marks=pytest.mark.long)])
 def test_the_gate_lets_the_base_predict_with_its_own_code(project, plainly, plant):
     """New test rows are scored, and the time for a row is measured, by the code of the base's commit."""
     PLANTS[plant](project)
