@@ -454,7 +454,13 @@ def test_blanks_around_cells_are_none_of_them(read, refused, mark):
     rows = changed([(5, 3)], lambda _: "Zoë, or; it")
     cells, _ = read(text(rows, "\t"))
     data = spaced(rows, mark)
-    for each in (data, data.replace("\n", " \r\n"), data.encode("cp1252"), gzip.compress(data.encode())):
+    for each in (
+        data,
+        data.replace("\n", " \r\n"),
+        data.encode("cp1252"),
+        data.encode("utf-8-sig"),
+        gzip.compress(data.encode()),
+    ):
         pd.testing.assert_frame_equal(read(each)[0], cells)
     assert "line 6: a quote opens a cell and does not close" in refused(data.replace('or; it"', "or; it"))
 

@@ -23,7 +23,9 @@ NEEDS = {
     "log": {"numpy"},
     "site": {"numpy"},
 }
-HEAVY = sorted({"dvc", "gto", "skl2onnx"}.union(*NEEDS.values()))
+HEAVY = sorted(
+    {"dvc", "gto", "skl2onnx", "sklearn.gaussian_process"}.union(*NEEDS.values())
+)  # skops would have that imported
 SCRIPT = """
 import os, sys
 from importlib import import_module

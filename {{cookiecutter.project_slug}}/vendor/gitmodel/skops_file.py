@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
+import sklearn.utils
 from sklearn.base import BaseEstimator
 
 from gitmodel import seam
@@ -27,6 +27,13 @@ from gitmodel.contract.code import code_hash, installed_modules
 from gitmodel.contract.features import Features
 from gitmodel.estimator import joined, name_of, predict
 from gitmodel.seam import described
+
+_all_estimators = sklearn.utils.all_estimators
+sklearn.utils.all_estimators = list  # skops would import all of them, to trust types that are judged below: a second
+try:
+    import skops.io
+finally:
+    sklearn.utils.all_estimators = _all_estimators
 
 CORE = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy"}  # modules that every model is made of
 HARMLESS = {"collections.Counter", "collections.OrderedDict", "datetime.date", "datetime.datetime", "functools.partial"}

@@ -5,6 +5,7 @@ The latter is what R's `write.table` writes; its header has no name for the name
 
 import csv
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -21,7 +22,8 @@ ENCODING = "latin-1"  # a letter for each byte, so that these stay what they are
 
 def separator_of(start: bytes, ended: bool) -> str | None:
     """Return what separates such cells, by the first bytes of a text; None if it is written in another way."""
-    lines = [line for line in start.decode(ENCODING).splitlines()[: None if ended else -1] if line.strip()]
+    text = start.removeprefix(BOM_UTF8).decode(ENCODING)
+    lines = [line for line in text.splitlines()[: None if ended else -1] if line.strip()]
     if not lines or b"\0" in start:
         return None
     padded = next((mark for mark, found in PADDED.items() if any(map(found.search, lines))), None)
@@ -46,7 +48,7 @@ def _rows(file: Iterable[bytes], path: Path, separator: str) -> Iterator[list[st
     for number, line in enumerate(file, start=1):
         if line.count(b'"') % 2:
             raise UserError(f"{path}, line {number:,}: a quote opens a cell and does not close in its line: mend it")
-        yield _cells(line.decode(ENCODING), separator)
+        yield _cells((line if number > 1 else line.removeprefix(BOM_UTF8)).decode(ENCODING), separator)
 
 
 def _cells(line: str, separator: str) -> list[str]:
