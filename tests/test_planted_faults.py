@@ -228,7 +228,7 @@ RANDOM_STAGES = {
 }
 
 
-@pytest.mark.parametrize("stage", RANDOM_STAGES)
+@pytest.mark.parametrize("stage", [pytest.param("prepare", marks=pytest.mark.long), "train"])
 def test_stage_that_draws_at_random_is_caught(stage: str, copy: BakedProject, environment: dict[str, str]) -> None:
     """Numbers drawn without a seed show as a change of the committed results."""
     edit(copy, f"src/{copy.package}/{stage}.py", *RANDOM_STAGES[stage])

@@ -33,6 +33,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("version", [version for version in VERSIONS if not sys.version.startswith(f"{version}.")])
 def test_every_python_gives_the_same_bytes(version: str, reproduced: BakedProject, tmp_path: Path) -> None:
     """A run from nothing under another Python leaves `git status` clean."""

@@ -124,6 +124,7 @@ def results(project: BakedProject) -> dict[str, object]:
     return {METRICS: both, **{name: (project.path / name).read_bytes() for name in RESULTS}}
 
 
+@pytest.mark.long
 def test_a_project_from_before_the_library_is_brought_over(earlier: Path, tmp_path: Path, cold: dict[str, str]) -> None:
     """`make update` and one more command: the same results to the byte, and the versions of before still work."""
     identity = {f"GIT_{who}_{what}": "t@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}

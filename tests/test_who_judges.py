@@ -538,6 +538,7 @@ def test_other_rows_results_and_bundles_do_not_come_through(
     assert re.search(said, comment), comment
 
 
+@pytest.mark.long
 def test_an_update_of_the_library_is_judged_by_that_of_main(origin: Origin) -> None:
     """The report names the judge."""
     work = author(origin, "update")
@@ -549,6 +550,7 @@ def test_an_update_of_the_library_is_judged_by_that_of_main(origin: Origin) -> N
     assert f"judge: library {version} of commit {origin.git('rev-parse', 'origin/main')[:9]}" in comment
 
 
+@pytest.mark.long
 def test_a_row_that_must_pass_is_asked_among_the_test_rows(origin: Origin) -> None:
     """Main says which, its model has them right, and the change, which no longer does, is told each of them."""
     work = author(origin, "rows")
