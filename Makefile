@@ -35,7 +35,7 @@ tour: build/venv/generate  ## Live through the life of a model, from a table to 
 test: lint library  ## Lint, then test the library, the template and the projects that it generates
 	@$(BIN)/python -m pytest $(SHORT)
 
-test-all:  ## The same on every table, way and screen, which takes twice as long
+test-all:  ## The same on every table, way and screen: well over an hour on two cores
 	@$(MAKE) --no-print-directory test SHORT=
 
 library: $(LIBRARY)/ready  ## Test the library as it lies in the template
