@@ -138,7 +138,10 @@ def model(project: BakedProject, environment: Environment, *words: str) -> subpr
     return project.run(["python", "-m", "gitmodel.cli", *words], check=False, **environment, **person)
 
 
-@pytest.mark.parametrize("source", ["from DVC's cache", "from DVC's remote", "made anew from its commit"])
+@pytest.mark.parametrize(
+    "source",
+    ["from DVC's cache", pytest.param("from DVC's remote", marks=pytest.mark.long), "made anew from its commit"],
+)
 def test_a_registered_model_is_checked_out(
     changed: BakedProject, registered: BakedProject, environment: Environment, source: str
 ) -> None:

@@ -214,6 +214,7 @@ def test_damaged_bundle_is_refused(copy: BakedProject, environment: dict[str, st
     assert "model.onnx was changed after the bundle was made" in result.stderr
 
 
+@pytest.mark.long
 def test_healthy_project_is_reproduced_to_the_byte(copy: BakedProject, environment: dict[str, str]) -> None:
     """Two runs from scratch, with other hash seeds and numbers of threads, leave nothing for Git to see."""
     assert differences_from_scratch(copy, environment) == ""

@@ -79,6 +79,7 @@ def damage_bundle(project: BakedProject) -> None:
     (project.path / "models/bundle/manifest.json").write_text("{}")
 
 
+@pytest.mark.long
 def test_predictions_live_where_the_table_lives(
     bake: Bake, store: Path, environment: Environment, tmp_path: Path
 ) -> None:
