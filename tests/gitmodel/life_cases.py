@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+import registry_cases
 from gate_cases import MARGINS
 from gitmodel.base.project import METRICS, PROSE
 from registry_cases import Model
@@ -23,6 +25,14 @@ Tells whether {EVIL}
 
 Nobody knows.
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def calm():
+    """Be quick, and apart from whoever runs this."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        registry_cases.calm(monkeypatch)
+        yield
 
 
 class Life(Model):

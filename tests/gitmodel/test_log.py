@@ -9,7 +9,6 @@ from itertools import pairwise
 
 import life_cases
 import pytest
-import registry_cases
 from gitmodel.base.project import METRICS, RULES
 from gitmodel.gate.ledger import objects
 from gitmodel.log import forge, line, overridden, read
@@ -17,16 +16,8 @@ from gitmodel.log.facts import Measured, schema
 from gitmodel.log.models import said_by
 from gitmodel.versions import tags
 from jsonschema import Draft202012Validator
-from life_cases import EVIL, PATIENT, SECRETS, Life
+from life_cases import EVIL, PATIENT, SECRETS, Life, calm  # noqa: F401
 from registry_cases import Model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def calm():
-    """Be quick, and apart from whoever runs this."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        registry_cases.calm(monkeypatch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,23 +3,20 @@
 import contextlib
 
 import pytest
-import registry_cases
 import yaml
 from gitmodel.base.project import UserError
 from gitmodel.log import mlflow
 from gitmodel.log.read import read
-from life_cases import Life
+from life_cases import Life, calm  # noqa: F401
 
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory):
     """Return a model that has lived, with its runs written twice."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        registry_cases.calm(monkeypatch)
-        life = Life(tmp_path_factory.mktemp("life") / "a b")
-        for _ in range(2):
-            life.do("log", "--mlflow", "runs")
-        yield life
+    life = Life(tmp_path_factory.mktemp("life") / "a b")
+    for _ in range(2):
+        life.do("log", "--mlflow", "runs")
+    return life
 
 
 @pytest.fixture(scope="module")

@@ -9,27 +9,18 @@ from xml.etree import ElementTree
 
 import page_cases
 import pytest
-import registry_cases
 from gitmodel.log import forge
 from gitmodel.log.read import read
 from gitmodel.site import page as site_page
 from hostile import faults_of_html
 from jsonschema import Draft202012Validator
-from life_cases import PATIENT, SECRETS, Life
+from life_cases import PATIENT, SECRETS, Life, calm  # noqa: F401
 from registry_cases import Model
 
 FILES = {"index.html", "feed.xml", "model.json", "model.schema.json"}
 PARTS = ("feed", "data", "schema")
 ATOM = "{http://www.w3.org/2005/Atom}"
 WEB = "https://github.com/o/r"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def calm():
-    """Be quick, and apart from whoever runs this."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        registry_cases.calm(monkeypatch)
-        yield
 
 
 @pytest.fixture(scope="module")
