@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from gitmodel import estimator
-from gitmodel.bundle.bundle import ONNX
+from gitmodel.bundle.bundle import ONNX, OnnxModel
+from gitmodel.bundle.fast import FastModel
 from gitmodel.bundle.form import choose
 from gitmodel.contract.features import Features
 from gitmodel.contract.schema import Column, Schema
 from gitmodel.contract.table import STRING
 from gitmodel.pipeline import train
 from gitmodel.pipeline.held_back import HeldBack
+from sklearn.preprocessing import TargetEncoder
 from test_train import PARAMS as SETTINGS
 
 ROWS, TOWNS = 600, 60
@@ -72,8 +74,8 @@ def test_folds_decide(capsys, task, strength, expected):
     assert [*known.helped({**PARAMS, "category_means": False}, held_back(known)).means] == []
 
 
-def test_many_classes_have_no_means():
-    """No converter has them; nor is anything decided without folds."""
+def test_many_classes_have_no_means_besides():
+    """They would be as many as there are classes; nor is anything decided without folds."""
     known = learning("multiclass")
     assert known.wide(PARAMS) == []
     known = learning("regression")
@@ -87,10 +89,17 @@ def test_the_baseline_stays_as_it_is():
 
 
 @pytest.mark.parametrize("model", KINDS)
-@pytest.mark.parametrize("task", ["regression", "binary"])
-def test_it_ships_as_a_graph(task, model):
-    """The graph predicts as the estimator does, to the rounding of float32, also for new and missing towns."""
-    known = replace(learning(task), means=["town"])
+@pytest.mark.parametrize(
+    ("task", "compact"),
+    [("regression", False), ("binary", False), ("regression", True), ("binary", True), ("multiclass", True)],
+)
+def test_it_ships_as_a_graph(task, compact, model):
+    """The graph predicts as the estimator does, to the rounding of float32, also for new and missing towns.
+
+    What is made for many rows predicts the very same.
+    """
+    known = learning(task)
+    known = known.compacted(PARAMS) if compact else replace(known, means=["town"])
     fitted = known.fitted(model, PARAMS)
     chosen = choose(fitted, known.features, lambda bundle: None)
     assert chosen.name == ONNX
@@ -99,6 +108,34 @@ def test_it_ships_as_a_graph(task, model):
     frame = pd.DataFrame({"x": rows["x"], **{name: pd.Series(rows[name], dtype=STRING) for name in ("town", "few")}})
     expected = estimator.predict(fitted, estimator.inputs(frame, known.features))
     np.testing.assert_allclose(chosen.bundle.predict(rows), expected, rtol=1e-5, atol=1e-5)
+    numbers, categories = known.features.encode(rows)
+    plain, quick = (kind(chosen.content) for kind in (OnnxModel, FastModel))
+    assert "codes" in quick.matrices(numbers, categories)
+    for found, same in zip(*(model.run(numbers, categories) for model in (quick, plain)), strict=True):
+        np.testing.assert_array_equal(found, same)
+
+
+@pytest.mark.parametrize(
+    ("task", "means", "width"),
+    [("regression", ["town", "few"], 3), ("binary", ["town", "few"], 3), ("multiclass", ["town"], 1 + 2 + 3)],
+)
+def test_categories_of_many_rows_take_few_features(task, means, width):
+    """As means alone, where these are fewer than one-hot: one, or one for each of more than two classes."""
+    known = learning(task).compacted(PARAMS)
+    assert [*known.means] == means
+    encoded = known._data(PARAMS).pipeline(None)[0].fit_transform(known.inputs, known.target)
+    assert encoded.shape == (ROWS, width)
+    same = learning(task)
+    assert same.compacted({**PARAMS, "category_means": False}) is same
+
+
+def test_the_shares_of_classes_are_those_of_scikit_learn():
+    """Its encoder of many classes, to float32, to each of whose columns one graph can be made."""
+    known = learning("multiclass").compacted(PARAMS)
+    kept = known._data(PARAMS).pipeline(None)[0].fit(known.inputs, known.target)
+    other = TargetEncoder(target_type="multiclass").fit(known.inputs[["town"]], known.target)
+    found = kept.transform(known.inputs)[:, -3:]
+    np.testing.assert_allclose(found, other.transform(known.inputs[["town"]]), rtol=1e-6)
 
 
 def test_no_row_sees_its_own_target():
@@ -114,12 +151,13 @@ def test_no_row_sees_its_own_target():
     assert np.corrcoef(encoding.transform(inputs)[:, -1], known.target)[0, 1] > 0.9
 
 
-def test_monotone_columns_stay_monotone():
+@pytest.mark.parametrize("compact", [False, True])
+def test_monotone_columns_stay_monotone(compact):
     """Constraints have one sign for each column of the encoding, the means included."""
     known = learning("regression")
     schema = known.features.schema
     columns = {**schema.columns, "x": replace(schema.columns["x"], monotone="increasing")}
-    known = replace(known, features=Features(replace(schema, columns=columns)), means=["town"])
+    known = replace(known, features=Features(replace(schema, columns=columns)), means=["town"], compact=compact)
     for model in ("gradient_boosting", "random_forest", "xgboost"):
         fitted = known.fitted(model, PARAMS)
         frame = known.table.iloc[[0] * 50].assign(x=np.linspace(-3, 3, 50))

@@ -93,21 +93,26 @@ def test_a_model_of_parts_is_kept_and_read(tmp_path):
     np.testing.assert_array_equal(estimator.predict(parts, inputs), estimator.predict(again, inputs))
 
 
+@pytest.mark.parametrize("means", [False, True])
 @pytest.mark.parametrize("task", VALUES)
-def test_a_large_table_is_learned_part_by_part(task, monkeypatch, capsys):
-    """The first rows decide the rounds and are held back in folds; all are learned from."""
+def test_a_large_table_is_learned_part_by_part(task, means, monkeypatch, capsys):
+    """The first rows decide the encoding and the rounds, and are held back in folds; all are learned from."""
     monkeypatch.setattr(train, "FEW_CELLS", 600)
     monkeypatch.setattr(train, "MOST_CELLS", 1000)
-    frame, schema = rows_for(task), schema_for(task)
+    frame, schema, params = rows_for(task), schema_for(task), {**SETTINGS, "category_means": means}
     TRAIN.parent.mkdir()
     frame.to_parquet(TRAIN, index=False)
-    known = train.Learning.within_memory(schema, SETTINGS)
+    known = train.Learning.within_memory(schema, params)
     assert (len(known.table), known.count) == (300, ROWS)
-    trained = train.Trained.of(known, SETTINGS, HeldBack.of(known.inputs, known.table, schema, 3))
-    inputs = train.Learning.of(frame, schema)
-    made = train.build(inputs._data(SETTINGS), SETTINGS)
-    expected = inputs._fit(made.set_params(**{estimator.rounds_of(made): trained.choice.rounds["xgboost"]}))
-    found = [estimator.predict(model, inputs.inputs) for model in (trained.members["xgboost"], expected)]
+    assert [*known.means] == (["kind"] if means else [])
+    trained = train.Trained.of(known, params, HeldBack.of(known.inputs, known.table, schema, 3))
+    model, inputs = trained.members["xgboost"], train.Learning.of(frame, schema)
+    made = train.build(inputs._data(params), params)
+    made.set_params(**{estimator.rounds_of(made): trained.choice.rounds["xgboost"]})
+    encoded = pd.DataFrame(model[:-1].transform(inputs.inputs))
+    assert encoded.shape[1] == (5 if not means else 4 if task == "multiclass" else 2)
+    expected = estimator.fit(made[-1:], encoded, inputs.target, schema)
+    found = estimator.predict(model, inputs.inputs), estimator.predict(expected, encoded)
     np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
     assert len(trained.choice.predicted["xgboost"][0]) == 100
 

@@ -27,7 +27,22 @@ class CategoryMeans(TargetEncoder):  # type: ignore[misc]
         return np.asarray(super().transform(X), dtype=np.float32)
 
 
-def encoder(is_regression: bool, seed: int) -> CategoryMeans:
-    """Return the unfitted encoder of a task of numbers or of two classes."""
+class ClassShares(CategoryMeans):
+    """The share of one of several classes, by its position among them, in the rows of each value."""
+
+    def __init__(self, position: int = 0, cv: Any = PARTS) -> None:
+        """Keep what scikit-learn clones by."""
+        super().__init__(target_type="binary", cv=cv)
+        self.position = position
+
+    def fit_transform(self, X: Any, y: Any) -> np.ndarray:
+        """Return the encoded rows (n, columns); `y` are labels or their codes (n,), of which all classes have some."""
+        return super().fit_transform(X, np.unique(y)[self.position] == y)
+
+
+def encoders(task: str, classes: int, seed: int) -> list[CategoryMeans]:
+    """Return the unfitted encoders of a task: one for numbers or two classes, else one for each class."""
     parts = KFold(PARTS, shuffle=True, random_state=seed)
-    return CategoryMeans(target_type="continuous" if is_regression else "binary", cv=parts)
+    if task == "multiclass":
+        return [ClassShares(position, parts) for position in range(classes)]
+    return [CategoryMeans(target_type="continuous" if task == "regression" else "binary", cv=parts)]

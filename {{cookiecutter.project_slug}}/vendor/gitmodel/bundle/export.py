@@ -33,7 +33,7 @@ from gitmodel.blend import Blend
 from gitmodel.bundle.merge import weighted_mean
 from gitmodel.contract.encoding import category_names, number_names
 from gitmodel.contract.schema import Schema
-from gitmodel.means import CategoryMeans
+from gitmodel.means import CategoryMeans, ClassShares
 
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 
@@ -162,9 +162,10 @@ def _rounded_down(exact: np.ndarray) -> np.ndarray:
 
 
 def _learn_converters() -> None:
-    """Teach skl2onnx the encoder of `means`, and the estimators of XGBoost and LightGBM, if a model may hold them."""
+    """Teach skl2onnx the encoders of `means`, and the estimators of XGBoost and LightGBM, if a model may hold them."""
     shapes = calculate_sklearn_target_encoder_output_shapes
-    update_registered_converter(CategoryMeans, "CategoryMeans", shapes, convert_sklearn_target_encoder)
+    for kind in (CategoryMeans, ClassShares):
+        update_registered_converter(kind, kind.__name__, shapes, convert_sklearn_target_encoder)
     if "xgboost" in sys.modules:
         import xgboost
         from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost

@@ -4,6 +4,7 @@ Predicts exactly what `Bundle` does. Needs onnx and pandas, so that it is not fo
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ STRINGS, CODES = "categories", "codes"
 
 
 class FastModel(OnnxModel):
-    """A model whose one-hot steps look up codes; models that read strings in another way run as they are."""
+    """A model that looks up codes where it looked up strings; one that reads them in another way runs as it is."""
 
     def __init__(self, content: bytes, threads: int = 1) -> None:
         """Make a session of the rewritten model."""
@@ -57,43 +58,74 @@ class FastBundle(Bundle):
 _LAST: dict[str, Any] = {}
 
 
+@dataclass(frozen=True)
+class Lookup:
+    """A step of a graph that makes numbers of the strings of a column.
+
+    `made` (k + 1, ...) is what it makes of its k `known` values, and last of any other.
+    """
+
+    column: int
+    known: list[str]
+    made: np.ndarray
+
+    def table(self, values: list[str]) -> np.ndarray:
+        """Return what it makes of some values, and last of any other."""
+        return self.made[[*codes_of(values, self.known, len(self.known)), len(self.known)]]
+
+
 def with_codes(content: bytes) -> tuple[bytes, dict[int, list[str]]]:
     """Return a model that takes codes, and the values of each column of them; as it was, and {}, if it cannot be."""
     try:
         model = onnx.load_from_string(content)
     except DecodeError:  # the session says what is wrong with it
         return content, {}
-    columns = _one_hot_columns(model.graph)
-    if not columns:
+    lookups = _lookups(model.graph)
+    if not lookups:
         return content, {}
+    values: dict[int, list[str]] = {}
+    for each in lookups.values():
+        values[each.column] = sorted({*values.get(each.column, []), *each.known})
     for node in model.graph.node:
         node.input[:] = [CODES if name == STRINGS else name for name in node.input]
-        if node.output[0] in columns:
-            _, values = columns[node.output[0]]
-            table = np.eye(len(values) + 1, len(values), dtype=np.float32)  # the last row, of no value, is zero
+        if lookup := lookups.get(node.output[0]):
             name = f"{node.output[0]}_table"
-            model.graph.initializer.append(numpy_helper.from_array(table, name))
+            model.graph.initializer.append(numpy_helper.from_array(lookup.table(values[lookup.column]), name))
             node.CopyFrom(helper.make_node("Gather", [name, node.input[0]], list(node.output), axis=0))
     for entry in model.graph.input:
         if entry.name == STRINGS:
             entry.name, entry.type.tensor_type.elem_type = CODES, TensorProto.INT64
-    return model.SerializeToString(), dict(columns.values())
+    return model.SerializeToString(), values
 
 
-def _one_hot_columns(graph: onnx.GraphProto) -> dict[str, tuple[int, list[str]]]:
-    """Return output -> column and values of each one-hot step; {} if anything else reads the strings."""
+def _lookups(graph: onnx.GraphProto) -> dict[str, Lookup]:
+    """Return output -> lookup of each step that reads strings; {} if any step reads them in another way."""
     constants = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
     sizes = {entry.name: entry.type.tensor_type.shape.dim[-1].dim_value for entry in graph.input}
-    column_of, found = ({STRINGS: 0} if sizes.get(STRINGS) == 1 else {}), {}
+    columns, found = {STRINGS: [*range(sizes.get(STRINGS, 0))]}, {}
     for node in graph.node:
+        if not columns.keys() & set(node.input):
+            continue
         settings = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-        if node.op_type == "Gather" and node.input[0] == STRINGS and settings.get("axis") == 1:
+        known, output = columns.get(node.input[0], []), node.output[0]
+        if node.op_type == "ArrayFeatureExtractor" or (node.op_type == "Gather" and settings.get("axis") == 1):
             index = constants.get(node.input[1], np.empty(0))
-            if index.shape != (1,):
-                return {}
-            column_of[node.output[0]] = int(index[0])
-        elif column_of.keys() & set(node.input) or STRINGS in node.input:
-            if node.op_type != "OneHotEncoder" or "cats_strings" not in settings or settings.get("zeros", 1) != 1:
-                return {}
-            found[node.output[0]] = column_of[node.input[0]], [text.decode() for text in settings["cats_strings"]]
-    return found if len({column for column, _ in found.values()}) == len(found) else {}
+            columns[output] = [known[place] for place in index.ravel().astype(int)] if index.ndim < 2 else []
+        elif len(known) == 1 and (made := _made(node.op_type, settings)):
+            found[output] = Lookup(known[0], *made)
+        else:
+            return {}
+    return found
+
+
+def _made(kind: str, settings: dict[str, Any]) -> tuple[list[str], np.ndarray] | None:
+    """Return the values that a step knows, and what it makes of them; None if it is no lookup of strings."""
+    if kind == "OneHotEncoder" and "cats_strings" in settings and settings.get("zeros", 1) == 1:
+        values = settings["cats_strings"]
+        made = np.eye(len(values) + 1, len(values), dtype=np.float32)
+    elif kind == "LabelEncoder" and {"keys_strings", "values_floats"} <= settings.keys():
+        values = settings["keys_strings"]
+        made = np.array([*settings["values_floats"], settings.get("default_float", 0.0)], dtype=np.float32)
+    else:
+        return None
+    return [text.decode() for text in values], made

@@ -28,6 +28,7 @@ from gitmodel.contract.schema import Schema
 from gitmodel.pipeline import cluster
 
 PART_CELLS = 5_000_000  # encoded ones, of the rows that are encoded at once
+BULK = 4  # encoded cells that a cell of the table takes the memory of
 LONGEST_WAIT = 120  # seconds that the workers of a cluster wait for one another
 KINDS = ("XGBClassifier", "XGBRegressor")
 
@@ -91,7 +92,8 @@ def fitted(made: Pipeline, first: Pipeline, rows: Rows, features: Features) -> P
     last, schema = first[-1], features.schema
     learner = _learner(last)
     if not rows.most:
-        rows = replace(rows, most=max(PART_CELLS // _width(first, features), 1))
+        cells = _width(first, features) + BULK * len(schema.columns)
+        rows = replace(rows, most=max(PART_CELLS // cells, 1))
     if isinstance(last, TransformedTargetRegressor):
         last.transformer_ = _scaler(iter(rows), schema)
     rounds = int(made.get_params()[estimator.rounds_of(made)])

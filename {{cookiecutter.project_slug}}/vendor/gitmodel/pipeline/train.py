@@ -30,7 +30,7 @@ from gitmodel.contract.origin import describe, of_project
 from gitmodel.contract.schema import Schema, load
 from gitmodel.contract.table import rows
 from gitmodel.estimator import from_arrays
-from gitmodel.means import encoder as means_encoder
+from gitmodel.means import encoders
 from gitmodel.metrics import interval
 from gitmodel.pipeline import streamed
 from gitmodel.pipeline.category_means import help_in, small_boosting
@@ -104,6 +104,10 @@ class Data:
     """Number column -> 1 or -1: what `monotone:` in schema.yaml says of values, or of the last class."""
     means: Sequence[str] = ()
     """Categories that `pipeline` also encodes by the mean target of each value."""
+    compact: bool = False
+    """Those in `means` are not one-hot: of many rows, each feature costs memory."""
+    classes: int = 0
+    """How many classes there are; of a regression 0."""
 
     @classmethod
     def of(
@@ -113,6 +117,7 @@ class Data:
         params: Mapping[str, Any],
         table: pd.DataFrame,
         means: Sequence[str] = (),
+        compact: bool = False,
     ) -> "Data":
         """Return what `train:` in params.yaml and the features say of the rows, `table` with types and labels.
 
@@ -130,6 +135,8 @@ class Data:
             lambda count: folds(table, schema, count),
             {name: sign * direction(schema) for name, sign in schema.monotone.items()},
             means,
+            compact,
+            len(schema.classes),
         )
 
     @property
@@ -147,26 +154,40 @@ class Data:
         """What scikit-learn's estimators take behind `pipeline`, one sign for each of its columns; None without any."""
         if not self.monotone:
             return None
-        width = sum(len(frequent(self.inputs[name], self.max_categories)) for name in self.categories)
-        return [*(self.monotone.get(name, 0) for name in self.numbers), *[0] * (width + len(self.means))]
+        width = sum(len(frequent(self.inputs[name], self.max_categories)) for name in self.one_hot)
+        return [
+            *(self.monotone.get(name, 0) for name in self.numbers),
+            *[0] * (width + len(self.means) * self.means_each),
+        ]
+
+    @property
+    def means_each(self) -> int:
+        """How many features a category in `means` has besides: of more than two classes, the share of each."""
+        return self.classes if self.task == "multiclass" else 1
+
+    @property
+    def one_hot(self) -> list[str]:
+        """The categories whose frequent values have a feature each."""
+        return [name for name in self.categories if not (self.compact and name in self.means)]
 
     def pipeline(self, estimator: BaseEstimator, *steps: BaseEstimator, dtype: type = np.float32) -> Pipeline:
         """Return an unfitted pipeline: numbers through `steps`, frequent categories one-hot, then the estimator.
 
-        The categories in `means` are there once more, as the mean target of each value.
+        The categories in `means` are there once more, or instead, as the mean target of each value.
         """
         encoder = OneHotEncoder(
-            categories=[frequent(self.inputs[name], self.max_categories) for name in self.categories],
+            categories=[frequent(self.inputs[name], self.max_categories) for name in self.one_hot],
             handle_unknown="ignore",
             sparse_output=False,
             dtype=dtype,
         )
-        width, names = self.inputs.shape[1], list(self.inputs.columns)
-        averages = means_encoder(self.is_regression, self.seed)
+        names = list(self.inputs.columns)
+        averages = encoders(self.task, self.classes, self.seed)
+        means = [names.index(name) for name in self.means]
         blocks = [
             ("numbers", make_pipeline(*steps) if steps else "passthrough", with_values(self.inputs, self.categories)),
-            ("categories", encoder, list(range(width - len(self.categories), width))),
-            ("means", averages, [names.index(name) for name in self.means]),
+            ("categories", encoder, [names.index(name) for name in self.one_hot]),
+            *(("means" if not n else f"means {n}", each, means) for n, each in enumerate(averages)),
         ]
         return Pipeline([("encoding", ColumnTransformer([b for b in blocks if b[2]])), ("estimator", estimator)])
 
@@ -181,6 +202,7 @@ class Learning:
     target: np.ndarray
     weight: np.ndarray | None
     means: Sequence[str] = ()
+    compact: bool = False
     all_rows: int = 0
     """How many rows data/train.parquet has, where these are the first of more than memory holds; else 0."""
 
@@ -212,7 +234,7 @@ class Learning:
         able = len(made) == 1 and streamed.takes(made[models[0]]) and interval.read() is None
         if able and count * columns > MOST_CELLS:
             first.require_classes()
-            return first
+            return first.compacted(params)
         encoded = estimator.width(made[models[0]], first.inputs, first.target)
         require_memory(made, count, columns, encoded)
         return cls.read(schema)
@@ -234,7 +256,7 @@ class Learning:
         """Return the rows at some positions."""
         weight = None if self.weight is None else self.weight[positions]
         table, inputs = self.table.iloc[positions], self.inputs.iloc[positions]
-        return Learning(table, self.features, inputs, self.target[positions], weight, self.means)
+        return Learning(table, self.features, inputs, self.target[positions], weight, self.means, self.compact)
 
     def fitted(self, model: str, params: Mapping[str, Any], rounds: int = 0) -> BaseEstimator:
         """Return one of ESTIMATORS with its section in `train:` of params.yaml; a boosting with so many rounds."""
@@ -256,9 +278,17 @@ class Learning:
         names = category_names(self.features.full)
         return [name for name in names if self.inputs[name].nunique() > params["max_categories"]]
 
+    def compacted(self, params: Mapping[str, Any]) -> "Learning":
+        """Return the same rows with categories as means and not one-hot, where that makes fewer features."""
+        if not params.get("category_means", Common.category_means):
+            return self
+        names, each = category_names(self.features.full), self._data(params).means_each
+        values = {name: min(self.inputs[name].nunique(), params["max_categories"]) for name in names}
+        return replace(self, means=[name for name in names if values[name] > each], compact=True)
+
     def helped(self, params: Mapping[str, Any], held: HeldBack) -> "Learning":
         """Return the same rows, with the means of categories where they help on rows that are held back."""
-        fits = held.parts and not self.all_rows  # read part by part, a row would know its own target
+        fits = held.parts and not self.all_rows  # their encoding is chosen by the memory that it takes
         wide = self.wide(params) if fits else []
         other = replace(self, means=wide)
         return other if wide and help_in(held, self.probed(params), other.probed(params), wide) else self
@@ -308,7 +338,7 @@ class Learning:
         return streamed.fitted(made, first, streamed.Rows(TRAIN, names), self.features)
 
     def _data(self, params: Mapping[str, Any]) -> Data:
-        return Data.of(self.inputs, self.features, params, self.table, self.means)
+        return Data.of(self.inputs, self.features, params, self.table, self.means, self.compact)
 
     def _fit(self, made: BaseEstimator) -> BaseEstimator:
         return fit(made, self.inputs, self.target, self.features.schema, self.weight)
