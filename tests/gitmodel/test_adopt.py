@@ -1,12 +1,14 @@
 """`model adopt` infers a contract that its table keeps, says what is suspicious, and refuses what cannot work."""
 
 import gzip
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from gitmodel.adopt import part
 from gitmodel.adopt.command import adopt
 from gitmodel.adopt.share import bounded
 from gitmodel.base.project import UserError
@@ -74,6 +76,50 @@ def test_contract_is_kept(separator, encoding):
     typed, broken = read_table(schema)
     assert [*broken, *check(rows(typed), schema)] == []
     assert Path("data/raw.csv").read_bytes() == Path("other.csv").read_bytes()
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Take tables of more than 300 cells for too large to look at as a whole: look at about 50 rows, ten at a time."""
+    monkeypatch.setattr(part, "MOST_CELLS", 300)
+    monkeypatch.setattr(part, "LOOKED_AT", 50 * 6)
+    monkeypatch.setattr(part, "BLOCK", 10)
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet", "jsonl"])
+def test_of_a_table_too_large_to_look_at_some_rows_are(large, ending, capsys):
+    """Blocks of them from all over it; the whole is put in place, and the share of the test is that of all rows."""
+    extra = {"n": np.arange(1, ROWS + 1), "kind": ["a", "b"] * 100, "odd": [*["5"] * 120, "pending", *["7"] * 79]}
+    frame = pd.read_csv(write(**extra))
+    path, writer = Path(f"t.{ending}"), {"parquet": frame.to_parquet, "jsonl": partial(frame.to_json, lines=True)}
+    written = {"orient": "records"} if ending == "jsonl" else {"index": False}
+    writer.get(ending, frame.to_csv)(path, **written)
+    schema = adopt(path, "bought", max_test_rows=20, test_size=0.25)
+    said = capsys.readouterr().out
+    assert f"{ROWS} rows, 5 columns" in said
+    assert f"schema.yaml is what 50 of {ROWS} rows say" in said
+    assert schema.ignored["n"].startswith("row number")
+    assert "numbers but for 'pending' (row 121)" in said
+    assert "prepare.test_size in params.yaml to 0.098" in said
+    assert len(read_table(schema)[0]) == ROWS
+
+
+def test_each_row_of_a_large_table_has_to_fit_its_header(large):
+    """Also where nobody looks at it."""
+    path = write(n=range(ROWS))
+    lines = path.read_text().splitlines()
+    lines[15] += ",1"
+    path.write_text("\n".join(lines))
+    with pytest.raises(UserError, match="row 15 has 4 cells, not the header's 3"):
+        adopt(path, "bought")
+
+
+def test_as_much_is_looked_at_as_there_is_memory_for(monkeypatch):
+    """A table may be small, and the machine too."""
+    path = write()
+    assert not part.is_too_large(path, 2)
+    monkeypatch.setattr(part, "available", lambda: 10_000)
+    assert part.is_too_large(path, 2)
 
 
 def test_names_stand_in_the_schema_as_they_look():

@@ -23,8 +23,8 @@ def sales(rows=ROWS, seed=0):
 def told(frame, path="table.csv"):
     """Return the rows, counted from 0, that a text file of the table shows as sums of others."""
     frame.to_csv(path, index=False)
-    cells, reading, _ = read(Path(path))
-    return [found.row for found in totals(cells, reading)]
+    seen = read(Path(path))
+    return [found.row for found in totals(seen.cells, seen.reading)]
 
 
 @pytest.fixture(autouse=True)

@@ -4,14 +4,16 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from gitmodel import seam
 from gitmodel.adopt.edits import keep_edits, most_of, require_unedited, signed
 from gitmodel.adopt.infer import Wishes, infer
+from gitmodel.adopt.part import Looked, is_too_large, look
 from gitmodel.adopt.schema_file import schema_text
 from gitmodel.adopt.share import bounded, put_share
 from gitmodel.adopt.spelling import completed
@@ -28,7 +30,8 @@ from gitmodel.contract.kinds import is_parquet, require_table
 from gitmodel.contract.labels import labelled_rows
 from gitmodel.contract.schema import TASKS, Reading, Schema, load, reading_in
 from gitmodel.contract.source import place_of
-from gitmodel.contract.table import STRING, convert, header, read_cells, sniff
+from gitmodel.contract.stream import parquet_source
+from gitmodel.contract.table import STRING, column_names, convert, header, read_cells, sniff
 from gitmodel.contract.text import account
 from gitmodel.fetch import query
 from gitmodel.fetch.fetched import RECORD, Fetched, setup
@@ -105,49 +108,78 @@ def adopt(
     place = PARQUET if is_parquet(table) else CSV
     if sheet and form_of(table) != WORKBOOK:
         raise UserError(f"{table} is no workbook, so it has no sheet {sheet!r}: leave --sheet out")
-    cells, reading, notes = read(table, sheet)
-    rows = len(next(iter(cells.values())).codes)
-    if rows * len(cells) > 10_000_000:
-        say(f"looking at {rows:,} rows of {len(cells)} columns")
-    share = bounded(rows, test_size, max_test_rows)
-    schema, found = infer(cells, place.as_posix(), reading, Wishes(target, task, id, time, group, weight, share))
-    schema = replace(salted(schema, table, share), source=fetched.places if fetched else ())
+    seen = read(table, sheet)
+    looked = len(next(iter(seen.cells.values())).codes)
+    if looked * len(seen.cells) > 10_000_000:
+        of_all = f" of {seen.rows:,}" if looked < seen.rows else ""
+        say(f"looking at {looked:,}{of_all} rows of {len(seen.cells)} columns")
+    share = bounded(seen.rows, test_size, max_test_rows)
+    wishes = Wishes(target, task, id, time, group, weight, share)
+    schema, found = infer(seen.cells, place.as_posix(), seen.reading, wishes)
+    schema = replace(salted(schema, seen, table, share), source=fetched.places if fetched else ())
     if not force:
         require_unedited(schema)
-    notes = [*found, *notes, *put_in_place(table, place, schema, fetched, share if share < test_size else None)]
-    say(*summary(schema, cells, notes))
+    notes = [*found, *seen.notes, *put_in_place(table, place, schema, fetched, share if share < test_size else None)]
+    say(*summary(schema, seen, notes))
     return schema
 
 
-def read(table: Path, sheet: str = "") -> tuple[dict[str, Cells], Reading, list[str]]:
-    """Return the cells of each column of a table, how they are spelt, and what to say about the header."""
+@dataclass(frozen=True)
+class Seen:
+    """What `model adopt` looks at: the cells of each column, how they are spelt, and what to say about them.
+
+    The table has `rows`. If it is too large to look at all of them, `some` are those that were, as they stand.
+    """
+
+    cells: dict[str, Cells]
+    reading: Reading
+    notes: list[str]
+    rows: int
+    some: pd.DataFrame | None = None
+
+
+def read(table: Path, sheet: str = "") -> Seen:
+    """Look at a table; UserError if it has no rows, or some that do not fit its header."""
     parquet = is_parquet(table)
     wish = wished()
     wish = replace(wish, sheet=sheet or wish.sheet)
     reading = Reading() if parquet else sniff(table, wish)
-    raw = read_cells(table, reading if seam.clean() else replace(reading, missing=("",)))
-    if raw.empty:
+    columns = parquet_source(table).names if parquet else column_names(table, reading)
+    spelt = reading if seam.clean() else replace(reading, missing=("",))
+    looked = look(table, spelt) if is_too_large(table, len(columns)) else _all_of(table, spelt)
+    if not looked.rows or not looked.raw:
         raise UserError(f"{table} has no rows below its header: add some, or name another file")
-    notes = [] if parquet else _text_notes(table, reading, raw, wish.encoding)
-    frame = cleaned(raw)
+    notes = [] if parquet else _text_notes(table, reading, looked, wish.encoding)
+    frame = looked.cells
     if frame.empty:
         raise UserError(f"{CLEAN} leaves no row of {table}: correct it")
+    numbers = looked.numbers if len(frame) < looked.left else None
+    if numbers is not None:
+        told = f"{SCHEMA} is what {len(frame):,} of {looked.left:,} rows say, from all over the table"
+        notes.append(f"{told}: `model repro` names the columns in which others go beyond it, for you to correct")
     cells = {}
     for name in list(frame.columns):
         column = frame[name]
         try:
-            cells[name] = cells_of(name, column)
+            cells[name] = cells_of(name, column, numbers)
         except TypeError:
             notes.append(f"`{name}`: lists, records, bytes or durations: no type for them: left out")
-            cells[name] = cells_of(name, pd.Series(index=column.index, dtype=STRING))
-    return (cells, reading, notes) if parquet else (*completed(cells, reading), notes)
+            cells[name] = cells_of(name, pd.Series(index=column.index, dtype=STRING), numbers)
+    cells, reading = (cells, reading) if parquet else completed(cells, reading)
+    return Seen(cells, reading, notes, looked.left, None if numbers is None else frame)
 
 
-def _text_notes(table: Path, reading: Reading, raw: pd.DataFrame, wish: str) -> list[str]:
+def _all_of(table: Path, reading: Reading) -> Looked:
+    raw = read_cells(table, reading)
+    frame = cleaned(raw) if len(raw) else raw
+    return Looked(frame, np.arange(1, len(frame) + 1), list(raw.columns), len(raw), len(frame))
+
+
+def _text_notes(table: Path, reading: Reading, looked: Looked, wish: str) -> list[str]:
     """Return what to say about the encoding of a text file, its lines and its header."""
     as_said = wish == reading.encoding and not wish.startswith("utf")
     notes = [f"its letters are read as {wish}, as `reading:` in {SCHEMA} had it: look at some"] if as_said else []
-    return [*notes, *account(table, reading, len(raw)), *header_notes(header(table, reading), list(raw.columns))]
+    return [*notes, *account(table, reading, looked.rows), *header_notes(header(table, reading), looked.raw)]
 
 
 def wished() -> Reading:
@@ -169,11 +201,12 @@ def header_notes(names: Sequence[str], used: Sequence[str]) -> list[str]:
     return notes
 
 
-def salted(schema: Schema, table: Path, test_size: float) -> Schema:
+def salted(schema: Schema, seen: Seen, table: Path, test_size: float) -> Schema:
     """Return the schema with the salt of a split in the shares that were asked for."""
     if schema.time:
         return schema
-    typed = convert(read_clean(replace(schema, table=str(table))), schema)[0]
+    cells = read_clean(replace(schema, table=str(table))) if seen.some is None else seen.some
+    typed = convert(cells, schema)[0]
     return replace(schema, salt=best_salt(labelled_rows(typed, schema), schema, test_size))
 
 
@@ -226,12 +259,12 @@ def drop_margins(schema: Schema, decision: Decision, change: Change) -> list[str
     return [f"gate.margins in {RULES} are dropped, since {dropped}: `make repro` writes new ones"]
 
 
-def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> list[str]:
+def summary(schema: Schema, seen: Seen, notes: list[str]) -> list[str]:
     """Return what was found, for a person to read."""
-    target = cells[schema.target]
+    target = seen.cells[schema.target]
     types = Counter(column.type for name, column in schema.columns.items() if name != schema.target)
     lines = [
-        f"table    {schema.table}: {len(target.codes):,} rows, {len(cells)} columns{_spelling(schema)}",
+        f"table    {schema.table}: {seen.rows:,} rows, {len(seen.cells)} columns{_spelling(schema)}",
         f"target   {schema.target}: {schema.task}{_target_text(schema, target)}",
         f"columns  {', '.join(f'{count} {kind}' for kind, count in types.most_common())}",
     ]
@@ -239,7 +272,7 @@ def summary(schema: Schema, cells: dict[str, Cells], notes: list[str]) -> list[s
     lines += [f"group    {schema.group}: its rows stay together"] if schema.group else []
     lines += [f"weight   {schema.weight}: how much each row counts"] if schema.weight else []
     lines += [f"time     {schema.time}: tested on rows from {schema.test_from} on"] if schema.time else []
-    spelt = sum((Counter(column.spelt) for column in cells.values()), Counter())
+    spelt = sum((Counter(column.spelt) for column in seen.cells.values()), Counter())
     words = [f"{examples([word])} in {some_rows(count)}" for word, count in spelt.most_common() if word]
     lines += [f"missing  {', '.join(most_of(words, 8))}"] if words else []
     ignored = [f"  {name}: {reason}" for name, reason in schema.ignored.items()]

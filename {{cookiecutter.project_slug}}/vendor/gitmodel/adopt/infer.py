@@ -87,7 +87,7 @@ def infer(table: Mapping[str, Cells], path: str, reading: Reading, wishes: Wishe
     leaking = leak_notes(schema, table, schema.group or (clear[0].name if clear else None))
     unclear = [found for found in likely if found not in clear]
     loud = [*map(group_note, clear[:MOST_GROUPINGS]), *leaking, *map(group_note, unclear[:MOST_GROUPINGS])]
-    summing = totals.totals(table, reading)
+    summing = totals.totals(table, reading) if table[wishes.target].numbers is None else []
     loud = [totals.note(summing, len(table[wishes.target].codes)), *loud] if summing else loud
     return schema, [*loud, *guessed.notes, *said, *schema_notes(schema, table)]
 

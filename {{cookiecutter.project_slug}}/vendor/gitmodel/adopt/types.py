@@ -47,6 +47,11 @@ class Cells:
     values: pd.Series
     codes: np.ndarray
     spelt: Mapping[str, int] = field(default_factory=dict)  # how missing ones are written, and in how many rows
+    numbers: np.ndarray | None = None  # of the rows in the table, from 1, where they are not all
+
+    def number(self, row: int) -> int:
+        """Return which row of the table, from 1, is in that place of `codes`."""
+        return row + 1 if self.numbers is None else int(self.numbers[row])
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -75,7 +80,7 @@ class Cells:
 
     def shown(self, places: np.ndarray) -> str:
         """Return a few of the values at these places, with the row of the first, counted from 1."""
-        row = int(np.argmax(self.codes == places[0])) + 1
+        row = self.number(int(np.argmax(self.codes == places[0])))
         return f"{examples(list(self.texts.iloc[places[:3]]))} (row {row:,})"
 
     def share(self, mask: np.ndarray) -> float:
@@ -93,17 +98,20 @@ class Cells:
             return self
         positions = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1).astype(np.int32)
         spelt = {**self.spelt, **dict(zip(self.texts[~kept], self.counts[~kept].tolist(), strict=True))}
-        return Cells(self.name, self.values[kept].reset_index(drop=True), positions[self.codes], spelt)
+        return Cells(self.name, self.values[kept].reset_index(drop=True), positions[self.codes], spelt, self.numbers)
 
 
-def cells_of(name: str, column: pd.Series) -> Cells:
-    """Return the cells of a column; TypeError if it holds lists or records rather than values."""
+def cells_of(name: str, column: pd.Series, rows: np.ndarray | None = None) -> Cells:
+    """Return the cells of a column; `rows` are the numbers of its rows in the table, if they are not all.
+
+    TypeError if it holds lists or records rather than values.
+    """
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     codes, values = pd.factorize(column)
     if values.dtype.kind == "m" or (values.dtype == object and any(isinstance(v, bytes) for v in values[:SAMPLE])):
         raise TypeError("bytes or durations")
-    return Cells(name, pd.Series(values), codes.astype(np.int32))
+    return Cells(name, pd.Series(values), codes.astype(np.int32), numbers=rows)
 
 
 def kind_of(cells: Cells, reading: Reading) -> str:
@@ -205,6 +213,8 @@ def is_row_number(cells: Cells) -> bool:
     if not cells.unique or len(cells.values) < 2:
         return False
     numbers = to_number(cells.values, Reading())
+    if cells.numbers is not None:  # of unique values, each is in the place of its row
+        return bool(set(np.unique(numbers.to_numpy() - cells.numbers)) in ({0}, {-1}))
     first = numbers.min()
     return bool(first in (0, 1) and (numbers % 1 == 0).all() and numbers.max() == first + len(numbers) - 1)
 

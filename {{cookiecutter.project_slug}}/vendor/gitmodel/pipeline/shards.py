@@ -119,7 +119,8 @@ class Shards:
     def __init__(self, files: list[Path], schema: Schema, folder: Path) -> None:
         """Read the files of a table into `folder`; UserError if they cannot be read or break the contract."""
         self._schema, self.rows, self.without_label = schema, 0, (0, 0)
-        count = 1 << int(np.clip(np.ceil(np.log2(cells(files, schema) / SHARD_CELLS + 1)), 1, np.log2(MOST_SHARDS)))
+        shards = count_cells(files, columns_of(schema)) / SHARD_CELLS
+        count = 1 << int(np.clip(np.ceil(np.log2(shards + 1)), 1, np.log2(MOST_SHARDS)))
         self._make = partial(Sorter, Path(os.path.relpath(folder)), count)  # as a worker of a cluster finds it
         self._count, self._paths = count, list[Path]()
         if seam.clean() is not None:
@@ -212,12 +213,17 @@ def broken(problems: list[str]) -> UserError:
 def is_large(files: list[Path], schema: Schema) -> bool:
     """Tell whether a table is read in parts: it has several files, or more cells than memory is sure to hold."""
     most = MOST_WHOLE if seam.clean() is None else MOST_CLEANED
-    return len(files) > 1 or cells(files, schema) > most
+    return len(files) > 1 or count_cells(files, columns_of(schema)) > most
 
 
-def cells(files: list[Path], schema: Schema) -> int:
-    """Return about how many cells the files of a table hold."""
-    found, columns = 0, len(schema.columns) + len(schema.ignored)
+def columns_of(schema: Schema) -> int:
+    """Return how many columns a table has."""
+    return len(schema.columns) + len(schema.ignored)
+
+
+def count_cells(files: list[Path], columns: int) -> int:
+    """Return about how many cells the files of a table of so many columns hold."""
+    found = 0
     for path in files:
         require_table(path)
         if is_parquet(path):
@@ -239,14 +245,19 @@ def all_parts(sources: list[Source], schema: Schema) -> Iterator[Part]:
     """Yield the rows of files, part by part; UserError for rows that do not fit the header."""
     needed = [*([schema.id] if schema.id else []), *schema.columns]
     for source in sources:
-        for part in parts(source, needed):
-            if part.misfits and source.reading:
-                text.require_whole(source.path, source.reading, len(source.names))
-                number, said = part.misfits[0]
-                raise UserError(
-                    f"{source.path}, row {number:,} {said}: complete it, or quote cells that hold the separator"
-                )
-            yield part
+        yield from whole_parts(source, needed)
+
+
+def whole_parts(source: Source, names: list[str]) -> Iterator[Part]:
+    """Yield some columns of a file, part by part; UserError for rows that do not fit the header."""
+    for part in parts(source, names):
+        if part.misfits and source.reading:
+            text.require_whole(source.path, source.reading, len(source.names))
+            number, said = part.misfits[0]
+            raise UserError(
+                f"{source.path}, row {number:,} {said}: complete it, or quote cells that hold the separator"
+            )
+        yield part
 
 
 def sorted_alone(

@@ -1,0 +1,64 @@
+"""Rows from all over a table that is too large to be looked at as a whole."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from gitmodel.base.machine import available
+from gitmodel.contract.schema import Reading
+from gitmodel.contract.stream import Part, as_said
+from gitmodel.pipeline.shards import count_cells, whole_parts
+
+MOST_CELLS = 100_000_000  # of a table that is looked at as a whole
+BYTES_OF_CELL = 64  # that looking takes; measured
+LOOKED_AT = 20_000_000  # cells of a larger one
+BLOCK = 1000  # rows that follow one another are taken together, so that groups show
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Some rows as `clean` leaves them, and their `numbers` (n,) in the file, from 1; it has `rows`, `left` by clean.
+
+    `raw` are the columns before `clean`.
+    """
+
+    cells: pd.DataFrame
+    numbers: np.ndarray
+    raw: list[str]
+    rows: int
+    left: int
+
+
+def is_too_large(table: Path, columns: int) -> bool:
+    """Tell whether a table has more cells than are looked at, or than this machine has memory for."""
+    count, free = count_cells([table], columns), available()
+    return count > MOST_CELLS or (free is not None and count * BYTES_OF_CELL > free)
+
+
+def look(table: Path, reading: Reading) -> Looked:
+    """Read all rows, and keep blocks of them from all over the table; UserError for rows that do not fit the header.
+
+    Which ones depends on nothing but their numbers.
+    """
+    source = as_said(table, reading)
+    most, every, kept, rows, left = LOOKED_AT // max(len(source.names), 1), 1, list[Part](), 0, 0
+    with tqdm(total=source.rows or None, desc="reading", unit=" rows", delay=2, disable=None, leave=False) as bar:
+        for part in whole_parts(source, source.names):
+            rows, left = rows + len(part.numbers) + len(part.left_out), left + len(part.numbers)
+            bar.update(len(part.numbers))
+            kept.append(_of(part, every))
+            while sum(len(each.numbers) for each in kept) > max(most, BLOCK):
+                every *= 2
+                kept = [_of(each, every) for each in kept]
+    cells = pd.concat([part.cells for part in kept if len(part.numbers)] or [pd.DataFrame(columns=source.names)])
+    numbers = np.concatenate([np.arange(0), *(part.numbers for part in kept)])
+    return Looked(cells.reset_index(drop=True), numbers, source.raw or source.names, rows, left)
+
+
+def _of(part: Part, every: int) -> Part:
+    """Return every so manieth block of the rows of a file, as far as they are in a part."""
+    chosen = (part.numbers - 1) // BLOCK % every == 0
+    return replace(part, numbers=part.numbers[chosen], cells=part.cells[chosen])
