@@ -137,6 +137,15 @@ def test_versions_stand_beside_the_ones_before(page):
     assert page.all("id").count("v1.1.0") == 1
 
 
+def test_what_a_rule_stopped_is_not_called_passed(life, monkeypatch):
+    """The model itself may be no worse; but somebody accepted what the gate did not let pass."""
+    monkeypatch.chdir(life.folder)
+    facts = read()
+    versions = [*facts.versions[:-1], replace(facts.versions[-1], gate="pass", accepted="the wider gap is right")]
+    shown = site_page.html(replace(facts, versions=versions), forge.here(), dict.fromkeys(PARTS, ""))
+    assert shown.count("stopped by a rule (the model: pass)") == 3 and "pass, accepted" not in shown
+
+
 def test_a_first_version_has_no_past(life, monkeypatch):
     """Nothing is shown of versions before it."""
     monkeypatch.chdir(life.folder)

@@ -8,7 +8,7 @@ from gitmodel.log.facts import Batch, Facts, Period, Version
 from gitmodel.monitor.findings import ALERT, QUIET, WATCH
 from gitmodel.page.html import facts as listed
 from gitmodel.page.html import prose, section, text
-from gitmodel.site.parts import Site, day, md5, told, words
+from gitmodel.site.parts import Site, day, md5, told, verdict, words
 
 MARKS = {QUIET: ("✓", "quiet"), WATCH: ("◔", "watch"), ALERT: ("▲", "alert")}
 MOST_ALARMS = 5
@@ -63,7 +63,7 @@ def gate(site: Site, version: Version) -> str:
     """Return the verdict of the gate on a version, and why it was registered all the same."""
     against = f", against {site.version(version.against)}" if version.against else ""
     accepted = f" <b>Accepted:</b> {words(version.accepted)}" if version.accepted else ""
-    return f"{text(version.gate) or '-'}{against}{accepted}"
+    return f"{verdict(version)}{against}{accepted}"
 
 
 def _doing(facts: Facts, version: Version | None) -> str:

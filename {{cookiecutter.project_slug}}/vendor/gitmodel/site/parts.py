@@ -9,6 +9,7 @@ from gitmodel.log.forge import Forge
 from gitmodel.page.html import cells, text, wide
 from gitmodel.versions.tags import date
 
+PASS = "pass"  # as gate/judge.py calls it, which needs NumPy
 FEWEST_SHOWN = 20  # rows of a table that are not folded
 MOST_WORDS = 500  # characters of what people wrote
 
@@ -79,6 +80,12 @@ def told(measured: Measured | None) -> str:
 def words(said: str) -> str:
     """Return what a person wrote."""
     return text(said, MOST_WORDS) or "-"
+
+
+def verdict(version: Version) -> str:
+    """Return what the gate said; what it stopped is not called `pass`, even if the model itself is no worse."""
+    said = text(version.gate) or "-"
+    return f"stopped by a rule (the model: {said})" if version.accepted and version.gate == PASS else said
 
 
 def md5(digest: str) -> str:

@@ -13,7 +13,7 @@ from gitmodel.page.html import cells, section, text, wide
 from gitmodel.page.html import facts as listed
 from gitmodel.site.feed import said
 from gitmodel.site.now import gate
-from gitmodel.site.parts import FEWEST_SHOWN, Site, day, folded, md5, row, told, words
+from gitmodel.site.parts import FEWEST_SHOWN, Site, day, folded, md5, row, told, verdict, words
 
 
 def versions(site: Site) -> str:
@@ -29,9 +29,9 @@ def versions(site: Site) -> str:
 
 def _row(site: Site, version: Version) -> str:
     metric, state = site.facts.metric, "retired" if version.retired else ", ".join(version.stages)
-    verdict = f"{text(version.gate) or '-'}{', accepted' if version.accepted else ''}"
+    gated = f"{verdict(version)}{', accepted' if version.accepted else ''}"
     rest = day(version.time), text(version.by, 60), told(version.metrics.get(metric)), change(site, version, metric)
-    return row(site.version(version.name), *rest, verdict, text(state) or "-")
+    return row(site.version(version.name), *rest, gated, text(state) or "-")
 
 
 def change(site: Site, version: Version, metric: str) -> str:
