@@ -11,7 +11,7 @@ import life_cases
 import pytest
 from gitmodel.base.project import METRICS, RULES
 from gitmodel.gate.ledger import objects
-from gitmodel.log import forge, line, overridden, read
+from gitmodel.log import forge, line, overridden, read, watched
 from gitmodel.log.facts import Measured, schema
 from gitmodel.log.models import said_by
 from gitmodel.versions import tags
@@ -105,6 +105,26 @@ def test_batches_are_those_of_the_branch(facts):
     assert (quiet.name, quiet.verdict, quiet.alerts, quiet.version) == ("june.csv", "quiet", [], "")
     assert alarm.version == "v1.0.0" and alarm.beyond == {"drift": 1, "bias": 1, "quality": 1}
     assert alarm.alerts[0] == "drift: distance of mail" and alarm.loss == 0.03
+
+
+@pytest.mark.parametrize(
+    ("batch", "name"),
+    [
+        ("/home/ann/customers/july.csv", "july.csv"),
+        ("C:\\Users\\ann\\july.csv", "july.csv"),
+        ("s3://ann-private/predictions/", "predictions"),
+        ("data/july.csv", "data/july.csv"),
+        ("/", "/"),
+    ],
+)
+def test_folders_of_a_machine_are_left_out(batch, name):
+    """The page is public, perhaps: neither who watched nor a bucket is named; a path in the repository is."""
+    assert watched.name_of(batch) == name
+
+
+def test_a_batch_names_the_commit_that_holds_it(facts, life):
+    """The history is in a branch of its own."""
+    assert {batch.commit for batch in facts.batches} == {life.git("rev-parse", "monitoring").strip()}
 
 
 def test_people_are_left_out(facts):

@@ -126,6 +126,14 @@ def test_now_says_what_serves_and_how_it_is_doing(page):
     assert "Nobody knows." in now and "No batch was watched with it" not in now.partition("staging")[0]
 
 
+def test_each_batch_can_be_read(page, life):
+    """Without a pointer to hover with: when, what, how many rows, what was beyond its limit, and where it is proven."""
+    told = page.text.partition("Batches that were watched, the newest first")[2].partition("Decisions, the newest")[0]
+    assert told.index("2025-08-01") < told.index("2025-07-01") and "june.csv" in told
+    assert "drift: distance of mail" in told and "quality: ROC AUC" in told
+    assert f"{WEB}/commit/{life.git('rev-parse', 'monitoring').strip()}" in page.all("href")
+
+
 def test_versions_stand_beside_the_ones_before(page):
     """With the change in words, the verdict, and why it was accepted."""
     versions = page.text.partition("Versions, the newest first")[2].partition("Over time")[0]

@@ -141,6 +141,7 @@ class Batch(Documented):
     """A batch that was watched."""
 
     name: str
+    """Its path or address; of a path on some machine and of an address the last part."""
     time: int
     rows: int
     verdict: str
@@ -153,6 +154,8 @@ class Batch(Documented):
     """How many comparisons are beyond their limits, by part: contract, drift, quality, bias, health."""
     loss: float | None
     """By how much the headline metric is worse than on the test rows; null without labels."""
+    commit: str
+    """The commit whose history of watching holds it."""
 
 
 @dataclass(frozen=True)

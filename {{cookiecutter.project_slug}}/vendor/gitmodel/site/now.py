@@ -73,9 +73,10 @@ def _doing(facts: Facts, version: Version | None) -> str:
         return '<p class="soft">No batch was watched with it: <code>model monitor BATCH</code>.</p>'
     last = of_version[-1]
     sign, kind = MARKS.get(last.verdict, ("✕", "stopped"))
+    shown = alarms(last)
     batch = f"in the last batch, {text(last.name, 80)} of {day(last.time)}, {last.rows:,} rows"
     return f"""<div class="verdict {kind}"><span class="sign" aria-hidden="true">{sign}</span>
-<div><p><b>{_said(last)}</b> {batch}</p>{_alarms(last)}</div></div>"""
+<div><p><b>{_said(last)}</b> {batch}</p>{f"<p>{shown}</p>" if shown else ""}</div></div>"""
 
 
 def _said(batch: Batch) -> str:
@@ -84,10 +85,11 @@ def _said(batch: Batch) -> str:
     return {QUIET: "All is quiet", WATCH: "The next batch tells"}.get(batch.verdict, "It could not be judged")
 
 
-def _alarms(batch: Batch) -> str:
+def alarms(batch: Batch) -> str:
+    """Return what is beyond its limit, the strongest first; empty if nothing is."""
     rest = len(batch.alerts) - MOST_ALARMS
     shown = "; ".join(text(alarm) for alarm in batch.alerts[:MOST_ALARMS])
-    return f"<p>{shown}{f'; and {rest:,} more' if rest > 0 else ''}</p>" if shown else ""
+    return f"{shown}{f'; and {rest:,} more' if rest > 0 else ''}"
 
 
 def _card(facts: Facts) -> str:

@@ -11,7 +11,7 @@ from gitmodel.site import pictures
 from gitmodel.site.groups import data, whom
 from gitmodel.site.now import now
 from gitmodel.site.parts import Site, day
-from gitmodel.site.versions import decisions, overridden, versions
+from gitmodel.site.versions import batches, decisions, overridden, versions
 
 STYLE = """
 .menu { list-style: none; display: flex; flex-wrap: wrap; gap: .4rem 1.25rem; margin: 0 0 1.25rem; padding: 0; }
@@ -87,7 +87,7 @@ def _time(site: Site) -> str:
     legend = (
         '<p class="soft">Dots: versions, with 95 % intervals. Line: each model of the main line. Squares: alarms.</p>'
     )
-    return section("time", "Over time", "".join(lanes) + pictures.axis(at) + legend + decisions(site))
+    return section("time", "Over time", "".join(lanes) + pictures.axis(at) + legend + batches(site) + decisions(site))
 
 
 def _lane(name: str, picture: str) -> str:

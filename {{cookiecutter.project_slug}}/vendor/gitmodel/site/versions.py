@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from gitmodel.base.markdown import figure, title
 from gitmodel.base.project import LOCK, METRICS
 from gitmodel.log.command import LAWFUL
-from gitmodel.log.facts import Decision, Version
+from gitmodel.log.facts import Batch, Decision, Version
 from gitmodel.metrics.builtin import BETTER
 from gitmodel.metrics.metric import HIGHER
 from gitmodel.page import pictures
 from gitmodel.page.html import cells, section, text, wide
 from gitmodel.page.html import facts as listed
 from gitmodel.site.feed import said
-from gitmodel.site.now import gate
+from gitmodel.site.now import MARKS, alarms, gate
 from gitmodel.site.parts import FEWEST_SHOWN, Site, day, folded, md5, row, told, verdict, words
 
 
@@ -107,6 +107,20 @@ def decisions(site: Site) -> str:
 def _decision(site: Site, decision: Decision) -> str:
     rest = text(said(decision)), text(decision.by, 60), words(decision.reason), site.tag(decision.tag)
     return row(day(decision.time), *rest)
+
+
+def batches(site: Site) -> str:
+    """Return the batches that were watched, the newest first: what was beyond its limit in each."""
+    rows = [_batch(site, batch) for batch in reversed(site.facts.batches)]
+    names = ("when", "batch", "rows", "version", "verdict", "beyond its limit", "proof")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return folded(head, rows, "Batches that were watched, the newest first", "batches")
+
+
+def _batch(site: Site, batch: Batch) -> str:
+    mark = f'<span class="mark {MARKS.get(batch.verdict, ("", "unknown"))[1]}">{text(batch.verdict)}</span>'
+    rest = text(batch.name, 80), f"{batch.rows:,}", site.version(batch.version), mark, alarms(batch) or "-"
+    return row(day(batch.time), *rest, site.commit(batch.commit))
 
 
 def overridden(site: Site) -> str:
