@@ -83,6 +83,25 @@ def test_time_is_drawn(visit: Any) -> None:
     assert serves["width"] > 0 and abs(serves["x"] + serves["width"] - lane["x"] - lane["width"]) < 5
 
 
+def test_a_phone_breaks_no_day_and_cuts_no_name(visit: Any) -> None:
+    """A day or an interval is on one line; the name of a version is within what served, or is not there."""
+    page = visit("lived", 375)
+    page.evaluate(OPEN)
+    assert {box["height"] < 26 for box in map(_box, page.locator("time, td .soft").all())} == {True}
+    bars, names = (page.locator(f"#time {kind}").all() for kind in (".lane rect[height='22']", ".name"))
+    shown = [box for box in map(_box, names) if box["width"]]
+    assert shown and all(any(_within(box, bar) for bar in map(_box, bars)) for box in shown)
+
+
+def _box(found: Any) -> dict[str, float]:
+    return found.bounding_box() or {"x": 0, "y": 0, "width": 0, "height": 0}
+
+
+def _within(box: dict[str, float], bar: dict[str, float]) -> bool:
+    same = abs(box["y"] - bar["y"]) < bar["height"]
+    return same and bar["x"] <= box["x"] and box["x"] + box["width"] <= bar["x"] + bar["width"]
+
+
 def test_a_link_to_a_version_opens_it(visit: Any) -> None:
     """With the keyboard: the first stop skips to the page; a version that is folded is shown by a link to it."""
     page = visit("lived")

@@ -126,6 +126,24 @@ def test_now_says_what_serves_and_how_it_is_doing(page):
     assert "Nobody knows." in now and "No batch was watched with it" not in now.partition("staging")[0]
 
 
+def test_a_version_that_serves_twice_is_described_once(life, monkeypatch):
+    """In the last stage; the stage before says that it is the same."""
+    monkeypatch.chdir(life.folder)
+    facts = read()
+    twice = [replace(period, version="v2.0.0") for period in facts.serving]
+    shown = site_page.html(replace(facts, serving=twice), forge.here(), dict.fromkeys(PARTS, ""))
+    now = shown.partition('id="versions"')[0]
+    assert now.count("The same version as in prod.") == 1 and now.count(">MODEL_CARD.md<") == 1
+
+
+def test_now_says_what_changed_last_and_proves_its_number(page):
+    """Which direction is good, in which file the number stands, what changed since the version before."""
+    now = page.text.partition("staging: v2.0.0")[2].partition("Versions, the newest")[0]
+    assert "(higher is better, see metrics.json)" in now
+    assert re.search(r"Changed\s*since v1.1.0: ", now) and "holds other rows" in now
+    assert "From metrics.json. Gap:" in page.text and "whether it is beyond chance" in page.text
+
+
 def test_each_batch_can_be_read(page, life):
     """Without a pointer to hover with: when, what, how many rows, what was beyond its limit, and where it is proven."""
     told = page.text.partition("Batches that were watched, the newest first")[2].partition("Decisions, the newest")[0]

@@ -19,7 +19,7 @@ def whom(site: Site) -> str:
         return ""
     before = f", beside {some(len(shown) - 1, 'version')} before it" if len(shown) > 1 else ""
     name = f"{text(shown[-1].name)}{before}. "
-    legend = "Gap: the largest difference between groups, on test rows."
+    legend = f"From {site.metrics(shown[-1])}. Gap: the largest difference between groups, on test rows."
     legend += " Pictures: over the versions, from 0 on." if len(shown) > 1 else ""
     parts = "".join(_column(site, column, shown) for column in shown[-1].gaps)
     return section("whom", "For whom", f'<p class="soft">{name}{legend}</p>{parts}')

@@ -11,7 +11,8 @@ from gitmodel.page.html import prose, section, text
 from gitmodel.site.parts import Site, day, md5, told, verdict, words
 
 MARKS = {QUIET: ("✓", "quiet"), WATCH: ("◔", "watch"), ALERT: ("▲", "alert")}
-MOST_ALARMS = 5
+MOST_ALARMS, MOST_CHANGES = 5, 5
+CHANGED = "Changed since "  # as registry/register.py writes it
 FIRST = (
     ("Make the model, and commit it with its results.", 'make repro && git add --all && git commit -m "First model"'),
     ("Make it a version. A tag keeps its metrics, its data and the verdict of the gate.", "model register"),
@@ -29,7 +30,7 @@ def now(site: Site) -> str:
         )
     if not facts.serving:
         return section("now", "Now", f"<p>No version serves. What to do:</p>{_steps(2)}")
-    return section("now", "Now", "".join(_serving(site, period) for period in reversed(facts.serving)) + _card(facts))
+    return section("now", "Now", "".join(_all_serving(site)) + _card(facts))
 
 
 def _steps(start: int) -> str:
@@ -37,26 +38,49 @@ def _steps(start: int) -> str:
     return f"<ol>{''.join(lines)}</ol>"
 
 
-def _serving(site: Site, period: Period) -> str:
-    """Return what serves in one stage."""
+def _all_serving(site: Site) -> Iterator[str]:
+    """Yield what serves in each stage, the last stage first; a version is described once."""
+    told = dict[str, str]()
+    for period in reversed(site.facts.serving):
+        stage = told.setdefault(period.version, period.stage)
+        yield _serving(site, period, stage if stage != period.stage else "")
+
+
+def _serving(site: Site, period: Period, above: str) -> str:
+    """Return what serves in one stage; `above` is the stage where all else is said of the same version."""
     version = site.facts.named(period.version)
     since = f"since {day(period.start)}, decided by {text(period.by)} ({site.tag(period.tag)})"
     unsigned = "" if period.signed else " <b>The tag has no signature that counts: rules.yaml asks for one.</b>"
     why = f": {words(period.reason)}" if period.reason else ""
     known = dict(_about(site, version)) if version else {"Commit": site.commit(period.commit)}
-    doing = _doing(site.facts, version)
+    rest = f"{_doing(site.facts, version)}{listed(known)}"
+    if above:
+        rest = f'<p class="soft">The same version as in {text(above)}.</p>'
     heading = f"{text(period.stage)}: {site.version(period.version)}"
     return f"""<div class="serving"><h3>{heading}</h3>
-<p>{since}{why}{unsigned}</p>{doing}{listed(known)}</div>"""
+<p>{since}{why}{unsigned}</p>{rest}</div>"""
 
 
 def _about(site: Site, version: Version) -> Iterator[tuple[str, str]]:
-    yield title(site.facts.metric), told(version.metrics.get(site.facts.metric))
+    proof = f"{site.facts.better} is better, see {site.metrics(version)}"
+    yield title(site.facts.metric), f"{told(version.metrics.get(site.facts.metric))} ({proof})"
+    yield from _changed(version)
     yield "Gate", gate(site, version)
     yield from site.rows(version).items()
     yield "Table (MD5)", md5(version.data)
     yield "Commit", site.commit(version.commit)
     yield "Model card", site.card(version)
+
+
+def _changed(version: Version) -> Iterator[tuple[str, str]]:
+    """Yield what its tag says that changed since the version before."""
+    start = next((place for place, line in enumerate(version.said) if line.startswith(CHANGED)), None)
+    if start is not None:
+        lines = [line.removeprefix("- ") for line in version.said[start + 1 :]]
+        shown = "; ".join(text(line, 100) for line in lines[:MOST_CHANGES])
+        more = f"; and {len(lines) - MOST_CHANGES:,} more" if len(lines) > MOST_CHANGES else ""
+        since = text(version.said[start].removeprefix("Changed "), 60)
+        yield "Changed", f"{since} {shown}{more}"
 
 
 def gate(site: Site, version: Version) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gitmodel.base.markdown import figure
-from gitmodel.base.project import CARD
+from gitmodel.base.project import CARD, METRICS
 from gitmodel.log.facts import Facts, Measured, Version
 from gitmodel.log.forge import Forge
 from gitmodel.page.html import cells, text, wide
@@ -42,6 +42,10 @@ class Site:
     def card(self, version: Version) -> str:
         """Return the model card of a version, as a link to it."""
         return self.file(version.commit, CARD.as_posix(), CARD.name)
+
+    def metrics(self, version: Version) -> str:
+        """Return the file that holds the numbers of a version, as a link to it."""
+        return self.file(version.commit, METRICS.as_posix(), METRICS.name)
 
     def version(self, name: str) -> str:
         """Return a version, as a link to all that is known of it."""

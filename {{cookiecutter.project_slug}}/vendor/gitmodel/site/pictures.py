@@ -12,7 +12,8 @@ from gitmodel.versions.tags import date
 
 TALL, LANE, BATCHES = 200, 26, 64  # pixels
 MOST_MODELS = 1_000  # that are drawn
-ROOM = 7  # per cent of the width that a name takes
+LETTER, MOST_NAME = 8, 12  # pixels of a letter, letters of a name
+PHONE, DESK = 270, 700  # pixels that a picture is wide at least: anywhere, and where the screen is wide
 
 
 class Times:
@@ -121,8 +122,11 @@ def _period(period: Period, at: Times, odd: bool) -> str:
     name = f"<title>{text(period.version, 40)}: {date(period.start)[:10]} to {end}</title>"
     kind = "serves" if period.end is None else "served odd" if odd else "served"
     size = f'x="{left:.2f}%" width="{max(right - left, 0.3):.2f}%" height="{LANE - 4}"'
-    label = f'<text class="name" x="{left + 0.7:.2f}%" y="{LANE - 10}">{text(period.version, 12)}</text>'
-    return f'<rect class="{kind}" {size}>{name}</rect>{label if right - left > ROOM else ""}'
+    shown = period.version[:MOST_NAME]
+    room = (right - left) / (LETTER * len(shown) + 1)
+    fits = "name" if room * PHONE > 100 else "name roomy"
+    label = f'<text class="{fits}" x="{left + 0.7:.2f}%" y="{LANE - 10}">{text(shown)}</text>'
+    return f'<rect class="{kind}" {size}>{name}</rect>{label if room * DESK > 100 else ""}'
 
 
 def axis(at: Times) -> str:

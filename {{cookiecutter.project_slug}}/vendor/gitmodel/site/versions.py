@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gitmodel.base.markdown import figure, title
-from gitmodel.base.project import LOCK, METRICS
+from gitmodel.base.project import LOCK
 from gitmodel.log.command import LAWFUL
 from gitmodel.log.facts import Batch, Decision, Version
 from gitmodel.metrics.builtin import BETTER
@@ -23,6 +23,7 @@ def versions(site: Site) -> str:
     table = folded(
         f"{head}<th>gate</th><th>state</th>", [_row(site, v) for v in newest], "Versions, the newest first", "versions"
     )
+    table += '<p class="soft">Change: from the version before. The gate says whether it is beyond chance.</p>'
     whole = [_whole(site, version, drawn=place < FEWEST_SHOWN) for place, version in enumerate(newest)]
     return section("versions", "Versions", table + "".join(whole))
 
@@ -80,7 +81,7 @@ def _metrics(site: Site, version: Version, drawn: bool) -> str:
     """Return the metrics of a version beside those of the one before, as pictures too if `drawn`."""
     before = site.facts.named(version.before)
     rows = "".join(_metric(site, version, before, name, drawn) for name in version.metrics)
-    proof = site.file(version.commit, METRICS.as_posix(), METRICS.name)
+    proof = site.metrics(version)
     names = ("metric", version.name, version.before or "before", "change", "now, and a line at before")
     head = "".join(f"<th>{text(name)}</th>" for name in names[: None if drawn else -1])
     table = wide(head, rows, f"Metrics of {version.name} on the test rows, with 95 % intervals")
