@@ -83,6 +83,18 @@ def test_links_of_the_pages_lead_somewhere(name: str) -> None:
     assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
 
 
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("{{cookiecutter.project_slug}}/docs/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_row_is_apart_from_its_table(page: Path) -> None:
+    """After an empty line a row starts a table, which takes a line of dashes; without one it is shown as typed."""
+    lines = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL).splitlines()
+    starts = [(row, ruler) for before, row, ruler in zip(lines, lines[1:], lines[2:], strict=False) if not before]
+    assert [row for row, ruler in starts if row.startswith("|") and not re.fullmatch(r"\|[\s:|-]+\|", ruler)] == []
+
+
 def test_images_are_fixed_by_digests() -> None:
     """Those that GitLab's jobs run in, and beside; a tag may point to another image tomorrow."""
     room = ROOT / "{{cookiecutter.project_slug}}"
