@@ -169,6 +169,20 @@ def test_main_is_made_and_shown(forge: Forge) -> None:
 
 
 @pytest.mark.slow
+def test_a_decision_is_shown(forge: Forge) -> None:
+    """The tag of a retirement starts the site alone, which tells of main, whatever commit the tag is on."""
+    tag, first = f"{NAME}@v0.0.1!", forge.git("rev-list", "--max-parents=0", "main").strip()
+    forge.git("tag", tag, first)
+    forge.git("push", "--quiet", "origin", tag)
+    done = forge.pipeline(tag, PUBLISH_SITE="yes")
+    forge.git("push", "--quiet", "--delete", "origin", tag)
+    forge.git("tag", "--delete", tag)
+    assert done.jobs == {"pages": "PASS"}, done.log
+    page = (forge.runs[-1] / ".gitlab-ci-local/artifacts/pages/public/index.html").read_text(encoding="utf-8")
+    assert forge.git("rev-parse", "origin/main").strip()[:9] in page
+
+
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_version_is_released_and_deployed(forge: Forge) -> None:
     """Signed and listed; the stage gets the registered bundle, whose image a merge request names."""
