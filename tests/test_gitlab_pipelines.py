@@ -18,6 +18,7 @@ CHECKS = ("base", "make", "questions", "predict", "judge")
 JUDGE = ("--needs", "judge")
 NAME = "income-model"
 FOLDER = ".gitlab/ci"
+LINT = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
 
 
 @pytest.fixture(scope="module", params=["none", "container", "kubernetes"])
@@ -53,10 +54,9 @@ def jobs(project: BakedProject) -> dict[str, dict[str, object]]:
 
 def test_the_schema_finds_nothing(project: BakedProject) -> None:
     """Each file fits GitLab's schema; one with a key too many does not."""
-    words = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
-    project.run([*words, *names(project)])
+    project.run([*LINT, *names(project)])
     project.write("broken.yml", "job: {script: [ls], scripts: [ls]}\n")
-    assert project.run([*words, "broken.yml"], check=False).returncode == 1
+    assert project.run([*LINT, "broken.yml"], check=False).returncode == 1
 
 
 def test_every_file_is_included(project: BakedProject) -> None:
@@ -83,6 +83,44 @@ def test_tokens_come_only_to_jobs_that_need_them(project: BakedProject) -> None:
     assert [places[name] for name in ("lint", "tests", "base", "predict")] == [None] * 4
     judge = [" ".join(line) if isinstance(line, list) else line for line in jobs(project)["judge"]["script"]]  # type: ignore[attr-defined]
     assert judge[:2] == [".candidate script", 'git checkout --quiet --detach "$BASE"']
+
+
+def fetching(project: BakedProject) -> dict[str, list[str]]:
+    """Return the lines of each job that asks DVC's remote."""
+    lines = {
+        name: [" ".join([line] if isinstance(line, str) else line) for line in job["script"]]
+        for name, job in jobs(project).items()
+    }  # type: ignore[attr-defined]
+    asks = (".data script", "serving.sh")
+    return {name: said for name, said in lines.items() if any(word in line for word in asks for line in said)}
+
+
+def test_whoever_asks_the_remote_may(project: BakedProject) -> None:
+    """Each such job is in an environment for which docs/gitlab.md asks for DVC_CONFIG_LOCAL, and in its snippet."""
+    page = project.read("docs/gitlab.md")
+    (scopes,) = re.findall(r"\| `DVC_CONFIG_LOCAL` \| ([^|]*) \|", page)
+    asking = fetching(project)
+    places = {jobs(project)[name]["environment"]["name"] for name in asking}  # type: ignore[index]
+    assert places == set(re.findall(r"`(\w+)`", scopes)) == {"data", "report"}
+    (snippet,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    assert set(yaml.safe_load(snippet)) == set(asking)
+    project.write("with-cloud.yml", project.read(".gitlab-ci.yml") + snippet)
+    project.run([*LINT, "with-cloud.yml"])
+
+
+def test_the_token_of_a_cloud_is_a_file_of_ones_own(project: BakedProject, tmp_path: Path) -> None:
+    """Where docs/gitlab.md names it, for nobody else to read; nothing is written without one."""
+    content = [yaml.load(project.read(name), Loader) for name in (".gitlab-ci.yml", f"{FOLDER}/monitor.yml")]
+    for number, lines in enumerate((content[0][".data"]["script"], content[1]["watch"]["script"])):
+        (line,) = [line for line in lines if "CLOUD_TOKEN" in line]
+        for token in ("", "a.b.c"):
+            folder = tmp_path / f"{number}{token}"
+            folder.mkdir()
+            run(["bash", "-ec", line], folder, CLOUD_TOKEN=token)
+            file = folder / ".dvc/tmp/token"
+            assert file.exists() == bool(token)
+        assert file.read_text() == "a.b.c" and file.stat().st_mode & 0o777 == 0o600
+    assert "$CI_PROJECT_DIR/.dvc/tmp/token" in project.read("docs/gitlab.md")
 
 
 def test_what_blocks_may_not_fail(project: BakedProject) -> None:
