@@ -116,8 +116,13 @@ def test_a_link_to_a_version_opens_it(visit: Any) -> None:
 
 def test_it_prints(visit: Any, tmp_path: Path) -> None:
     """On paper it is dark on white, though the screen was dark, and nothing is cut off."""
-    page = visit("lived", scheme="dark")
+    page = visit("lived", 718, scheme="dark")  # A4 at 96 pixels an inch, without margins of 1 cm
+    page.evaluate(OPEN)
     page.emulate_media(media="print")
+    assert (
+        page.evaluate("[...document.querySelectorAll('.wide')].filter(it => it.scrollWidth > it.clientWidth).length")
+        == 0
+    )
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate(FAINT) == []
     page.pdf(path=tmp_path / "life.pdf", format="A4")

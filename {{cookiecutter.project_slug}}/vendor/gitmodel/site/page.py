@@ -25,10 +25,8 @@ STYLE = """
 .days > span { white-space: nowrap; }
 .tick, .name { font-size: 12px; fill: var(--soft); }
 .name { fill: var(--text); }
-time, dd .soft, td .soft { white-space: nowrap; }
+time { white-space: nowrap; }
 tbody th { min-width: 5.5rem; }
-:is(#versions, #time) td:nth-child(6) { min-width: 11rem; }
-#overridden td:is(:nth-child(2), :nth-child(4), :nth-child(5)) { min-width: 11rem; }
 .lane { margin-bottom: .4rem; }
 .lane .trend { stroke: var(--edge); stroke-width: 1; }
 .stem, .reach { stroke-width: 2; }
@@ -39,8 +37,12 @@ tbody th { min-width: 5.5rem; }
 .odd { fill: var(--line); }
 .serves { fill: var(--allowed); stroke: var(--good); }
 @media (min-width: 60rem) { .facts { grid-template-columns: auto minmax(0, 1fr); } }
-@media screen and (max-width: 50rem) { .roomy { display: none; } }
-@media print { .menu { display: none; } }
+@media screen { dd .soft, td .soft { white-space: nowrap; } }
+@media screen and (max-width: 50rem) {
+  .roomy { display: none; }
+  :is(#versions, #time) td:nth-child(6), #overridden td:is(:nth-child(even), :nth-child(5)) { min-width: 11rem; }
+}
+@media print { .menu { display: none; } td { overflow-wrap: anywhere; } }
 """
 SECTIONS = {
     "now": "Now",
