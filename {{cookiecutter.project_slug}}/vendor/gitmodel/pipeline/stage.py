@@ -8,6 +8,7 @@ import ast
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -81,14 +82,17 @@ def defines_a_class(path: Path) -> bool:
 
 def loaded() -> set[str]:
     """Return the files below this folder that Python has loaded, apart from the library and what is installed."""
-    paths = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    return {name for path in paths if path and (name := within(path))}
+    paths = [path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))]
+    folders = {folder: os.path.join(os.path.realpath(folder), "") for folder in set(map(os.path.dirname, paths))}
+    here = os.path.join(os.path.realpath(os.curdir), "")  # of thousands of files, nearly all are elsewhere
+    near = [path for path in paths if folders[os.path.dirname(path)].startswith(here) or os.path.islink(path)]
+    return {name for path in near if (name := within(path))}
 
 
 def within(path: str | Path) -> str:
     """Return a path as dvc.yaml has it; empty if it is no file of the user in this folder."""
     here, full = os.path.realpath(os.curdir), os.path.realpath(path)
-    if not full.startswith(os.path.join(here, "")):  # of thousands that Python has loaded, nearly all
+    if not full.startswith(os.path.join(here, "")):
         return ""
     parts = Path(full).relative_to(here).parts
     outside = parts[0] == "vendor" or "site-packages" in parts or any(part.startswith(".") for part in parts)
@@ -112,9 +116,16 @@ def require_listed(files: Mapping[str, Iterable[str]]) -> None:
         raise UserError(f"{PIPELINE}: {lines}, which it is a part of: run `dvc repro` again")
 
 
+@cache
+def composed(text: str) -> yaml.Node | None:
+    """Return dvc.yaml as nodes, which know their lines: that takes long, and each stage asks several times."""
+    node: yaml.Node | None = yaml.compose(text)
+    return node
+
+
 def dependencies(text: str, stage: str) -> yaml.SequenceNode:
     """Return the node of `deps:` of a stage; UserError if there is none that lines can be added to."""
-    node: yaml.Node | None = yaml.compose(text)
+    node = composed(text)
     for key in ("stages", stage, "deps"):
         entries = node.value if isinstance(node, yaml.MappingNode) else []
         node = next((value for name, value in entries if name.value == key), None)
