@@ -19,7 +19,7 @@ CATEGORY = "Never married"  # of a slice
 
 # What the workflows use of others, each with a few lines that do the same with folders.
 ACTIONS = {
-    "actions/checkout": 'git clone --quiet "$HUB_GIT" . && git fetch --quiet origin "$GITHUB_REF" && '
+    "actions/checkout": 'git clone --quiet --no-hardlinks "$HUB_GIT" . && git fetch --quiet origin "$GITHUB_REF" && '
     "git checkout --quiet --detach FETCH_HEAD && "
     'if test "${{ inputs.ref }}"; then git checkout --quiet "${{ inputs.ref }}"; fi && '
     'if test -d "$HUB_WARM"; then cp --recursive "$HUB_WARM" .dvc/cache; fi',
