@@ -198,6 +198,11 @@ def barriers(page: Page) -> list[str]:
     return [f"{each['id']}: {each['help']}, {node['html']}" for each in found for node in each["nodes"]]
 
 
+def anybody_reaches(*paths: Path) -> bool:
+    """Tell whether every user may open what is in the folders of these files."""
+    return all(folder.stat().st_mode & 0o001 for path in paths for folder in path.parents)
+
+
 @pytest.fixture(scope="session")
 def environment(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Return variables that put the lock to use: `python` and `dvc` run in copies of a process, see warm.py.
@@ -207,6 +212,8 @@ def environment(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     draft = bake_into(tmp_path_factory.mktemp("warm"))
     with TemporaryDirectory(prefix="warm-") as name:
         warm, python = Path(name), str(installed / "bin/python")
+        if anybody_reaches(Path(python), Path(python).resolve(), ROOT / "tests/warm.py"):
+            warm.chmod(0o755)  # where root runs a job, what a change brings runs as the user nobody
         (warm / "bin").mkdir()
         for path in (*installed.glob("*"), *installed.glob("bin/*")):
             if path.name not in ("bin", "python", "dvc"):
@@ -215,7 +222,7 @@ def environment(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         for program in ("python", "dvc"):
             (warm / "bin" / program).write_text(f'#!/bin/sh\n{command} {program} "$@"\n', encoding="utf-8")
             (warm / "bin" / program).chmod(0o755)
-        words = [python, f"{ROOT}/tests/warm.py", "serve", f"{warm}/socket", str(draft.path)]
+        words = [python, "-P", f"{ROOT}/tests/warm.py", "serve", f"{warm}/socket", str(draft.path)]
         variables = plain_environment(OMP_NUM_THREADS="1")  # which is read once; tests run abreast
         with subprocess.Popen(words, cwd=warm, env=variables, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout and server.stdout.readline() == "ready\n"

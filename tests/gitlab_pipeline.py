@@ -154,11 +154,11 @@ def prepared(environment: dict[str, str], **answers: str) -> Iterator[Forge]:
         (folder / "bin").mkdir()
         programs = {"model": '#!/bin/sh\nexec python -m gitmodel.cli "$@"\n', "docker": DOCKER}
         programs["make"] = MAKE.replace("REAL", str(shutil.which("make")))
-        programs["python"] = PYTHON.replace("REAL", f"{environment['VIRTUAL_ENV']}/bin/python")
+        programs["python"] = PYTHON.replace("REAL", f"{environment['WARM_ENV']}/bin/python")
         for name, script in programs.items():
             (folder / "bin" / name).write_text(script)
             (folder / "bin" / name).chmod(0o755)
-        venv, plain = environment["VIRTUAL_ENV"], plain_environment()
+        venv, plain = environment["WARM_ENV"], plain_environment()
         paths = [str(folder / "bin"), f"{venv}/bin", str(PROGRAMS), str(BIN), plain["PATH"]]
         variables = {"PATH": os.pathsep.join(paths), "HOME": str(folder / "home"), "PYTHONPATH": "src:vendor"}
         variables |= {"GITLAB_TOOLS": str(folder / "tools"), "GITLAB_ASKED": str(folder / "asked")}

@@ -130,9 +130,9 @@ def test_what_blocks_may_not_fail(project: BakedProject) -> None:
 
 
 @pytest.fixture(scope="module")
-def forge(cold: dict[str, str]) -> Iterator[Forge]:
+def forge(environment: dict[str, str]) -> Iterator[Forge]:
     """Return a repository whose main has a model."""
-    with prepared(cold, deploy_target="container") as forge:
+    with prepared(environment, deploy_target="container") as forge:
         yield forge
 
 

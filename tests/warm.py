@@ -2,13 +2,16 @@
 
 `python warm.py serve SOCKET FOLDER` waits for commands; FOLDER is a generated project, whose imports (but not its own
 modules) are made once. `python warm.py run SOCKET python -m MODULE ...` (or `dvc ...`) has one run as if it were
-started here: same folder, environment, input, output and status. What it cannot do is started the usual way.
+started here: same folder, environment, input, output, user and status. Its `sys.executable` is this way of running
+too, so what it starts is spared the imports as well. What cannot be done so is started the usual way.
 """
 
+import gc
 import json
 import os
 import signal
 import socket
+import struct
 import sys
 
 STAGES = ("prepare", "train", "evaluate", "package")
@@ -16,13 +19,21 @@ LIBRARY = (
     *(f"gitmodel.pipeline.{stage}" for stage in STAGES),
     *("gitmodel.cli", *(f"gitmodel.{room}.command" for room in ("adopt", "gate", "score", "verify"))),
 )
-OTHERS = ("dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.stage.run", "dvc_data.index.checkout")
+DVC = (
+    *("dvc.cli.parser", "dvc.repo", "dvc.repo.open_repo", "dvc.repo.reproduce", "dvc.stage.run"),
+    *("dvc.cachemgr", "dvc.data_cloud", "dvc.dirs", "dvc.lock", "dvc.scm", "dvc.utils.strictyaml"),
+    *(f"dvc.repo.{part}" for part in ("artifacts", "datasets", "index", "metrics", "params", "plots", "stage")),
+    *("dvc_data.hashfile.db.local", "dvc_data.index.checkout", "dvc_data.index.collect", "dvc_data.index.fetch"),
+    *("dulwich.ignore", "dulwich.worktree", "networkx", "ruamel.yaml", "fsspec.implementations.memory"),
+)
+OTHERS = ("matplotlib.backends.backend_svg", "narwhals._interchange.dataframe", "narwhals._pandas_like.namespace")
+WORKERS = ("multiprocessing", "joblib.externals.loky")  # they inherit more than input and output
 MOST_BYTES = 1 << 20
 
 
 def run(address: str, program: str, *words: str) -> int:
     """Let the server run a program; return its status."""
-    if program == "python" and words[:1] not in (("-m",), ("-c",)):
+    if program == "python" and not can_run(words):
         os.execv(sys.executable, [sys.executable, *words])
     request = {"cwd": os.getcwd(), "environ": dict(os.environ), "words": ["-m", program, *words]}
     if program == "python":
@@ -37,11 +48,19 @@ def run(address: str, program: str, *words: str) -> int:
     return int(status) if status else 128 + signal.SIGKILL
 
 
+def can_run(words: tuple[str, ...]) -> bool:
+    """Tell whether `execute` knows these words."""
+    kind, what, *_ = (*(word for word in words[:3] if word != "-P"), "", "")
+    return kind.endswith(".py") or (kind in ("-m", "-c") and not any(name in what for name in WORKERS))
+
+
 def serve(address: str, folder: str) -> None:
     """Wait for commands."""
     import_all(folder)
+    gc.freeze()  # or each copy would look for garbage in all of it
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
+    os.chmod(address, 0o666)
     listener.listen(64)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the copies
     print("ready", flush=True)
@@ -50,6 +69,7 @@ def serve(address: str, folder: str) -> None:
         if os.fork() == 0:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            sys.executable = os.path.join(os.path.dirname(address), "bin/python")
             obey(connection)
         connection.close()
 
@@ -60,7 +80,7 @@ def import_all(folder: str) -> None:
 
     (package,) = os.listdir(os.path.join(folder, "src"))
     sys.path[:0] = [os.path.join(folder, name) for name in ("src", "vendor")]
-    for name in (*LIBRARY, *(f"{package}.{stage}" for stage in STAGES), *OTHERS):
+    for name in (*LIBRARY, *(f"{package}.{stage}" for stage in STAGES), *DVC, *OTHERS):
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] in (package, "gitmodel")]:
         del sys.modules[name]
@@ -68,8 +88,13 @@ def import_all(folder: str) -> None:
 
 
 def obey(connection: socket.socket) -> None:
-    """Run one command in this process, send its status, end."""
+    """Run one command in this process, as the user who asks; send its status, end."""
     message, inherited, _, _ = socket.recv_fds(connection, MOST_BYTES, 3)
+    _, user, group = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if user != os.getuid():
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(user)
     connection.sendall(str(os.getpid()).ljust(20).encode())
     request = json.loads(message)
     for number, descriptor in enumerate(inherited):
@@ -84,7 +109,7 @@ def obey(connection: socket.socket) -> None:
 
 
 def execute(words: list[str]) -> int:
-    """Run `-m MODULE ...` or `-c CODE ...` as Python does; return the status."""
+    """Run `-m MODULE ...`, `-c CODE ...` or `FILE ...`, or each after `-P`, as Python does; return the status."""
     import atexit
     import importlib
     import random
@@ -97,19 +122,28 @@ def execute(words: list[str]) -> int:
 
     random.seed()  # as a process that starts has it: a copy would draw what all copies draw
     numpy.random.seed()
-    kind, what, *arguments = words
-    path = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
-    sys.path[:0] = ["" if kind == "-c" else os.getcwd(), *map(os.path.abspath, path)]
+    path = [os.path.abspath(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    if words[0] == "-P":
+        del words[0]
+    else:
+        path.insert(0, {"-m": os.getcwd(), "-c": ""}.get(words[0], os.path.dirname(os.path.abspath(words[0]))))
+    sys.path[:0] = path
     sys.path_importer_cache.clear()
     importlib.invalidate_caches()
-    sys.argv = [kind, *arguments]
+    kind, *arguments = words
+    sys.argv = [kind, *arguments[kind in ("-m", "-c") :]]
     status: object = 0
     try:
         if kind == "-m":
-            runpy.run_module(what, run_name="__main__", alter_sys=True)
+            runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
         else:
             main = sys.modules["__main__"] = types.ModuleType("__main__")
-            exec(what, main.__dict__)
+            if kind == "-c":
+                exec(arguments[0], main.__dict__)
+            else:
+                main.__file__ = kind
+                with open(kind, "rb") as file:
+                    exec(compile(file.read(), kind, "exec"), main.__dict__)
     except SystemExit as end:
         status = end.code
     except BaseException:
