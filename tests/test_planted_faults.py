@@ -23,13 +23,7 @@ ROUNDS_20 = {**QUICK, "max_iter: 500": "max_iter: 20"}
 
 
 @pytest.fixture(scope="module")
-def environment(cold: dict[str, str]) -> dict[str, str]:
-    """Let each run be a process of its own: what differs from run to run is to be caught."""
-    return cold
-
-
-@pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> BakedProject:
+def healthy(tmp_path_factory: pytest.TempPathFactory, cold: dict[str, str]) -> BakedProject:
     """Return a committed and reproduced project with a part of the sample, whose rows have an id."""
     project = bake_into(tmp_path_factory.mktemp("healthy"))
     table = project.path.parent / "table.csv"
@@ -37,9 +31,9 @@ def healthy(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str
     write(table, [{"person_id": f"P{number:05}", **row} for number, row in enumerate(rows)])
     quicken(project, ROUNDS_20)
     adopt = ["python", "-m", "gitmodel.cli", "adopt", str(table), "--target", TARGET]
-    project.run(adopt, **environment)
+    project.run(adopt, **cold)
     project.run("git init --quiet")
-    project.run("dvc repro --quiet", **environment)
+    project.run("dvc repro --quiet", **cold)
     commit(project)
     return project
 
@@ -84,11 +78,11 @@ def contents(project: BakedProject) -> dict[str, str]:
     return {str(path.relative_to(project.path)): sha256(path.read_bytes()).hexdigest() for path in outputs}
 
 
-def differences_from_scratch(project: BakedProject, environment: dict[str, str]) -> str:
+def differences_from_scratch(project: BakedProject, cold: dict[str, str]) -> str:
     """Reproduce a committed project from nothing, under other conditions each time; return what Git sees as changed.
 
-    Nothing of an earlier run is left: no outputs, no cache, no record of runs. What the training took is no output: the
-    file stays as long as it is about true.
+    Nothing of an earlier run is left: no outputs, no cache, no record of runs; and each is of processes of its own.
+    What the training took is no output: the file stays as long as it is about true.
     """
     stages = yaml.safe_load(project.read("dvc.lock"))["stages"].values()
     outputs = [entry["path"] for stage in stages for entry in stage["outs"]]
@@ -97,7 +91,7 @@ def differences_from_scratch(project: BakedProject, environment: dict[str, str])
             path = project.path / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         changes = {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-        project.run("dvc repro --force --no-run-cache --quiet", **environment, **changes)
+        project.run("dvc repro --force --no-run-cache --quiet", **cold, **changes)
         if status := project.git_status():
             return status
     return ""
@@ -215,9 +209,9 @@ def test_damaged_bundle_is_refused(copy: BakedProject, environment: dict[str, st
 
 
 @pytest.mark.long
-def test_healthy_project_is_reproduced_to_the_byte(copy: BakedProject, environment: dict[str, str]) -> None:
+def test_healthy_project_is_reproduced_to_the_byte(copy: BakedProject, cold: dict[str, str]) -> None:
     """Two runs from scratch, with other hash seeds and numbers of threads, leave nothing for Git to see."""
-    assert differences_from_scratch(copy, environment) == ""
+    assert differences_from_scratch(copy, cold) == ""
 
 
 RANDOM_STAGES = {
@@ -230,9 +224,9 @@ RANDOM_STAGES = {
 
 
 @pytest.mark.parametrize("stage", [pytest.param("prepare", marks=pytest.mark.long), "train"])
-def test_stage_that_draws_at_random_is_caught(stage: str, copy: BakedProject, environment: dict[str, str]) -> None:
+def test_stage_that_draws_at_random_is_caught(stage: str, copy: BakedProject, cold: dict[str, str]) -> None:
     """Numbers drawn without a seed show as a change of the committed results."""
     edit(copy, f"src/{copy.package}/{stage}.py", *RANDOM_STAGES[stage])
-    copy.run("dvc repro --quiet", **environment)
+    copy.run("dvc repro --quiet", **cold)
     commit(copy)
-    assert "dvc.lock" in differences_from_scratch(copy, environment)
+    assert "dvc.lock" in differences_from_scratch(copy, cold)
