@@ -90,13 +90,22 @@ def test_nothing_of_the_template_is_left(project: BakedProject) -> None:
     assert leftovers(project) == []
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """Generate a project from the defaults, which each test leaves as it was."""
+    return bake_into(tmp_path_factory.mktemp("plain"))
+
+
 @pytest.mark.parametrize("fault", ["{{ cookiecutter.x }}", "{% if x %}", "${{ cookiecutter.x }}", "{# x #}", "{{x"])
 @pytest.mark.parametrize("name", ["Makefile", "pyproject.toml", "dvc.yaml", "README.md"])
-def test_leftover_is_found(bake: Bake, name: str, fault: str) -> None:
+def test_leftover_is_found(plain: BakedProject, name: str, fault: str) -> None:
     """The check above catches a planted delimiter."""
-    project = bake()
-    project.write(name, f"x = 1\n# {fault}\n")
-    assert leftovers(project) == [f"{name}:2: # {fault}"]
+    before = plain.read(name)
+    plain.write(name, f"x = 1\n# {fault}\n")
+    try:
+        assert leftovers(plain) == [f"{name}:2: # {fault}"]
+    finally:
+        plain.write(name, before)
 
 
 def test_leftover_in_copied_file_is_found(bake: Bake) -> None:
@@ -114,23 +123,29 @@ def reference(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
 yaml.SafeLoader.add_constructor("!reference", reference)
 
 
-def parse(path: Path) -> Any:
-    """Parse a file by its kind; other kinds are text."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix in (".yaml", ".yml"):
-        return list(yaml.safe_load_all(text))
-    if path.suffix == ".toml":
-        return tomllib.loads(text)
-    if path.suffix in (".json", ".ipynb"):
-        return json.loads(text)
-    return ast.parse(text) if path.suffix == ".py" else text
+@cache
+def parse(suffix: str, text: str) -> None:
+    """Parse a text by the kind of its file, once: most files are the same in all projects. Other kinds are text."""
+    if suffix in (".yaml", ".yml"):
+        list(yaml.safe_load_all(text))
+    elif suffix == ".toml":
+        tomllib.loads(text)
+    elif suffix in (".json", ".ipynb"):
+        json.loads(text)
+    elif suffix == ".py":
+        ast.parse(text)
+
+
+def parse_all(project: BakedProject) -> None:
+    """Parse every file that is text."""
+    for name in project.files():
+        if not name.endswith(".parquet"):
+            parse(Path(name).suffix, project.read(name))
 
 
 def test_every_file_parses(project: BakedProject) -> None:
     """YAML, TOML, JSON, notebooks and Python can be read."""
-    for name in project.files():
-        if not name.endswith(".parquet"):
-            parse(project.path / name)
+    parse_all(project)
 
 
 def test_nothing_to_format(project: BakedProject) -> None:
@@ -209,16 +224,15 @@ def lines_of_the_room(project: BakedProject) -> dict[str, int]:
     }
 
 
-def test_few_files_are_inherited(bake: Bake) -> None:
+def test_few_files_are_inherited(plain: BakedProject) -> None:
     """A default project is a matter of an afternoon."""
-    assert len(inherited(bake())) <= MOST_FILES
+    assert len(inherited(plain)) <= MOST_FILES
 
 
-def test_the_room_is_five_short_files(bake: Bake) -> None:
+def test_the_room_is_five_short_files(plain: BakedProject) -> None:
     """Below src/ lie the five files to edit, each of a page or two, and no other Python."""
-    project = bake()
-    lines = lines_of_the_room(project)
-    assert {f"{project.package}/{name}.py" for name in ROOM} == set(lines)
+    lines = lines_of_the_room(plain)
+    assert {f"{plain.package}/{name}.py" for name in ROOM} == set(lines)
     assert sum(lines.values()) < MOST_LINES
     assert {name: count for name, count in lines.items() if count > MOST_LINES_OF_A_FILE} == {}
 
@@ -318,8 +332,7 @@ def test_harmless_description_works_everywhere(bake: Bake, text: str) -> None:
     """What is harmless in a description arrives unchanged and breaks no file."""
     project = bake(description=text)
     assert tomllib.loads(project.read("pyproject.toml"))["project"]["description"] == text
-    for name in project.files():
-        parse(project.path / name)
+    parse_all(project)
 
 
 NAMES = {
@@ -336,8 +349,7 @@ def test_harmless_name_works_everywhere(bake: Bake, name: str) -> None:
     project = bake(project_name=name, project_slug="model-a", author_name=name)
     assert tomllib.loads(project.read("pyproject.toml"))["project"]["authors"][0]["name"] == name
     assert f"Copyright (c) {name}" in project.read("LICENSE")
-    for file in project.files():
-        parse(project.path / file)
+    parse_all(project)
 
 
 TARGETS = ['b "q"', "it's", "a: b", "# c", "größe 🐟", "{b}", "back\\slash", "class", "1", "null", "yes", "x" * 300]
@@ -380,12 +392,9 @@ def chosen_by_test_rows(text: str) -> list[str]:
     return [line for line in compared if "validation" not in line]
 
 
-def test_nobody_is_told_to_choose_by_test_rows(bake: Bake) -> None:
+def test_nobody_is_told_to_choose_by_test_rows(plain: BakedProject) -> None:
     """Where a page compares models, it names `validation`; a page that does not is found."""
-    project = bake()
-    pages = [
-        name for name in project.files() if name.endswith((".md", ".ipynb", "params.yaml")) and "vendor" not in name
-    ]
-    for text in [*map(project.read, pages), *(path.read_text(encoding="utf-8") for path in ROOT.glob("*.md"))]:
+    pages = [name for name in plain.files() if name.endswith((".md", ".ipynb", "params.yaml")) and "vendor" not in name]
+    for text in [*map(plain.read, pages), *(path.read_text(encoding="utf-8") for path in ROOT.glob("*.md"))]:
         assert chosen_by_test_rows(text) == []
     assert chosen_by_test_rows("| `dvc metrics diff` | what is better? |")
