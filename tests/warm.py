@@ -82,9 +82,34 @@ def import_all(folder: str) -> None:
     sys.path[:0] = [os.path.join(folder, name) for name in ("src", "vendor")]
     for name in (*LIBRARY, *(f"{package}.{stage}" for stage in STAGES), *DVC, *OTHERS):
         importlib.import_module(name)
+    keep_code([name for name in sys.modules if name.split(".")[0] == "gitmodel"])
     for name in [name for name in sys.modules if name.split(".")[0] in (package, "gitmodel")]:
         del sys.modules[name]
     del sys.path[:2]
+
+
+def keep_code(names: list[str]) -> None:
+    """Let what Python has made of these modules be taken for the same text elsewhere: each clone would make it anew."""
+    import _imp
+    from importlib.machinery import SourceFileLoader
+    from types import CodeType
+
+    kept, make = dict[tuple[str, bytes], CodeType](), SourceFileLoader.get_code
+
+    def get_code(loader: SourceFileLoader, name: str) -> CodeType | None:
+        """Return the code of a module, with the name of this file in it."""
+        path = loader.get_filename(name)
+        code = kept.get((name, loader.get_data(path)))
+        if not code:
+            return make(loader, name)
+        _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]
+        return code
+
+    for name in names:
+        loader = sys.modules[name].__loader__
+        if isinstance(loader, SourceFileLoader) and (code := loader.get_code(name)):
+            kept[name, loader.get_data(loader.get_filename(name))] = code
+    SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
 
 
 def obey(connection: socket.socket) -> None:
@@ -114,6 +139,7 @@ def execute(words: list[str]) -> int:
     import importlib
     import random
     import runpy
+    import site
     import threading
     import traceback
     import types
@@ -122,15 +148,15 @@ def execute(words: list[str]) -> int:
 
     random.seed()  # as a process that starts has it: a copy would draw what all copies draw
     numpy.random.seed()
-    path = [os.path.abspath(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
-    if words[0] == "-P":
-        del words[0]
-    else:
-        path.insert(0, {"-m": os.getcwd(), "-c": ""}.get(words[0], os.path.dirname(os.path.abspath(words[0]))))
-    sys.path[:0] = path
+    path = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    sys.path[:0] = map(os.path.abspath, path)
     sys.path_importer_cache.clear()
     importlib.invalidate_caches()
-    kind, *arguments = words
+    if os.environ.setdefault("WARM", str(os.getpid())) != str(os.getpid()):
+        site.execsitecustomize()  # a test plants such a file for what a command starts
+    kind, *arguments = words[words[0] == "-P" :]
+    if words[0] != "-P":
+        sys.path.insert(0, {"-m": os.getcwd(), "-c": ""}.get(kind, os.path.dirname(os.path.abspath(kind))))
     sys.argv = [kind, *arguments[kind in ("-m", "-c") :]]
     status: object = 0
     try:
