@@ -88,9 +88,9 @@ def test_tokens_come_only_to_jobs_that_need_them(project: BakedProject) -> None:
 def fetching(project: BakedProject) -> dict[str, list[str]]:
     """Return the lines of each job that asks DVC's remote."""
     lines = {
-        name: [" ".join([line] if isinstance(line, str) else line) for line in job["script"]]
+        name: [" ".join([line] if isinstance(line, str) else line) for line in job["script"]]  # type: ignore[attr-defined]
         for name, job in jobs(project).items()
-    }  # type: ignore[attr-defined]
+    }
     asks = (".data script", "serving.sh")
     return {name: said for name, said in lines.items() if any(word in line for word in asks for line in said)}
 
