@@ -113,24 +113,29 @@ def keep_code(names: list[str]) -> None:
 
 
 def obey(connection: socket.socket) -> None:
-    """Run one command in this process, as the user who asks; send its status, end."""
+    """Have a command run in a copy of this process, as the user who asks; send its status, however it ends."""
     message, inherited, _, _ = socket.recv_fds(connection, MOST_BYTES, 3)
-    _, user, group = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    if user != os.getuid():
-        os.setgroups([])
-        os.setgid(group)
-        os.setuid(user)
-    connection.sendall(str(os.getpid()).ljust(20).encode())
     request = json.loads(message)
-    for number, descriptor in enumerate(inherited):
-        os.dup2(descriptor, number)
+    if (child := os.fork()) == 0:
+        _, user, group = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        connection.close()
+        if user != os.getuid():
+            os.setgroups([])
+            os.setgid(group)
+            os.setuid(user)
+        for number, descriptor in enumerate(inherited):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.chdir(request["cwd"])
+        os.environ.clear()
+        os.environ.update(request["environ"])
+        os._exit(execute(request["words"]))
+    for descriptor in inherited:
         os.close(descriptor)
-    os.chdir(request["cwd"])
-    os.environ.clear()
-    os.environ.update(request["environ"])
-    status = execute(request["words"])
-    connection.sendall(str(status).encode())
-    os._exit(status)
+    connection.sendall(str(child).ljust(20).encode())
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])  # it may have become another program, as ruff does
+    connection.sendall(str(ended if ended >= 0 else 128 - ended).encode())
+    os._exit(0)
 
 
 def execute(words: list[str]) -> int:
