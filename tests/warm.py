@@ -3,7 +3,8 @@
 `python warm.py serve SOCKET FOLDER` waits for commands; FOLDER is a generated project, whose imports (but not its own
 modules) are made once. `python warm.py run SOCKET python -m MODULE ...` (or `dvc ...`) has one run as if it were
 started here: same folder, environment, input, output, user and status. Its `sys.executable` is this way of running
-too, so what it starts is spared the imports as well. What cannot be done so is started the usual way.
+too, so what it starts is spared the imports as well; but not what tests of the library start, which they kill. What
+cannot be done so is started the usual way.
 """
 
 import gc
@@ -29,6 +30,7 @@ DVC = (
 OTHERS = ("matplotlib.backends.backend_svg", "narwhals._interchange.dataframe", "narwhals._pandas_like.namespace")
 WORKERS = ("multiprocessing", "joblib.externals.loky")  # they inherit more than input and output
 MOST_BYTES = 1 << 20
+REAL = sys.executable
 
 
 def run(address: str, program: str, *words: str) -> int:
@@ -164,6 +166,8 @@ def execute(words: list[str]) -> int:
         sys.path.insert(0, {"-m": os.getcwd(), "-c": ""}.get(kind, os.path.dirname(os.path.abspath(kind))))
     sys.argv = [kind, *arguments[kind in ("-m", "-c") :]]
     status: object = 0
+    if arguments[:1] == ["pytest"]:
+        sys.executable = REAL
     try:
         if kind == "-m":
             runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
