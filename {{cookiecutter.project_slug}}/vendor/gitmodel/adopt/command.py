@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from gitmodel import seam
@@ -153,7 +152,7 @@ def read(table: Path, sheet: str = "") -> Seen:
     frame = looked.cells
     if frame.empty:
         raise UserError(f"{CLEAN} leaves no row of {table}: correct it")
-    numbers = looked.numbers if len(frame) < looked.left else None
+    numbers = looked.numbers
     if numbers is not None:
         told = f"{SCHEMA} is what {len(frame):,} of {looked.left:,} rows say, from all over the table"
         notes.append(f"{told}: `model repro` names the columns in which others go beyond it, for you to correct")
@@ -172,7 +171,7 @@ def read(table: Path, sheet: str = "") -> Seen:
 def _all_of(table: Path, reading: Reading) -> Looked:
     raw = read_cells(table, reading)
     frame = cleaned(raw) if len(raw) else raw
-    return Looked(frame, np.arange(1, len(frame) + 1), list(raw.columns), len(raw), len(frame))
+    return Looked(frame, list(raw.columns), len(raw), len(frame))
 
 
 def _text_notes(table: Path, reading: Reading, looked: Looked, wish: str) -> list[str]:

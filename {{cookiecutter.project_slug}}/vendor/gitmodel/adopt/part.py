@@ -20,16 +20,16 @@ BLOCK = 1000  # rows that follow one another are taken together, so that groups 
 
 @dataclass(frozen=True)
 class Looked:
-    """Some rows as `clean` leaves them, and their `numbers` (n,) in the file, from 1; it has `rows`, `left` by clean.
+    """Rows of a file as `clean` leaves them, all or some; the file has `rows`, of which `clean` has `left` so many.
 
-    `raw` are the columns before `clean`.
+    `raw` are the columns before `clean`, `numbers` (n,) those of the rows in the file, from 1, where they are not all.
     """
 
     cells: pd.DataFrame
-    numbers: np.ndarray
     raw: list[str]
     rows: int
     left: int
+    numbers: np.ndarray | None = None
 
 
 def is_too_large(table: Path, columns: int) -> bool:
@@ -55,7 +55,8 @@ def look(table: Path, reading: Reading) -> Looked:
                 kept = [_of(each, every) for each in kept]
     cells = pd.concat([part.cells for part in kept if len(part.numbers)] or [pd.DataFrame(columns=source.names)])
     numbers = np.concatenate([np.arange(0), *(part.numbers for part in kept)])
-    return Looked(cells.reset_index(drop=True), numbers, source.raw or source.names, rows, left)
+    some = numbers if len(numbers) < left else None
+    return Looked(cells.reset_index(drop=True), source.raw or source.names, rows, left, some)
 
 
 def _of(part: Part, every: int) -> Part:
